@@ -2,15 +2,22 @@
 
 import hashlib
 import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 from pymatgen.core import Composition, Structure
 from pymatgen.io.cif import CifParser
 
 
 class CrystalError(ValueError):
     """A crystal that cannot be used; the message is one sentence that says why."""
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,62 @@ class Crystal:
     def content_hash(self) -> str:
         """sha256 of the CIF text: the name of everything cached from it."""
         return hashlib.sha256(self.cif.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Reject:
+    """Something that could not be used, and why, in one sentence."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Material:
+    """One distinct composition with all its structures: the unit that is split and counted."""
+
+    id: str
+    formula: str
+    tc: float
+    crystals: tuple[Crystal, ...]
+
+    @property
+    def chemsys(self) -> str:
+        """The element set, e.g. ``Cu-La-O``."""
+        return "-".join(sorted(el.symbol for el in Composition(self.formula).elements))
+
+    @property
+    def parents(self) -> frozenset[str]:
+        """Ids of the undoped structures its crystals were derived from."""
+        return frozenset(c.parent_id for c in self.crystals if c.parent_id)
+
+
+def group_materials(crystals: Iterable[Crystal]) -> list[Material]:
+    """Crystals of equal composition as one material, in order of id.
+
+    The material's Tc is the mean over its crystals' Tc, weighted by their ``weight``; its formula
+    is that of its first crystal by id. Raises ValueError on a crystal without Tc.
+    """
+    members: dict[str, list[Crystal]] = defaultdict(list)
+    for crystal in crystals:
+        if crystal.tc is None:
+            raise ValueError(f"Crystal {crystal.id} has no Tc and cannot be trained or tested on.")
+        members[crystal.material_id].append(crystal)
+    materials = []
+    for material_id, found in sorted(members.items()):
+        found.sort(key=lambda c: c.id)
+        tc = float(np.average([c.tc for c in found], weights=[c.weight for c in found]))
+        materials.append(Material(material_id, found[0].formula, tc, tuple(found)))
+    return materials
+
+
+def take(materials: Sequence[Material], limit: int, seed: int) -> list[Material]:
+    """The first ``limit`` materials after a seeded shuffle (all of them where limit is 0)."""
+    if limit < 0:
+        raise ValueError(f"limit must be 0 (all) or more, got {limit}.")
+    key = {m.id: hashlib.sha256(f"limit:{seed}:{m.id}".encode()).digest() for m in materials}
+    chosen = sorted(materials, key=lambda m: key[m.id])[: limit or None]
+    return sorted(chosen, key=lambda m: m.id)
 
 
 def material_key(formula: str) -> str:

@@ -1,0 +1,37 @@
+"""What all entry points share: presets, and errors said in one sentence."""
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import typer
+
+from supervision.checkpoint import CheckpointError
+from supervision.crystals import CrystalError, DatasetError
+from supervision.splits import LeakError
+from supervision.weights import WeightsError
+
+EXPECTED = (DatasetError, CrystalError, WeightsError, CheckpointError, LeakError, ValueError)
+Value = TypeVar("Value", int, float)
+
+
+def speak(main: Callable[[], None]) -> None:
+    """Run a command; a mistake of the user's is one sentence and exit 2, Ctrl-C is exit 130."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What was logged so far is kept.", err=True)
+        sys.exit(130)
+    except EXPECTED as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+def given(text: str, preset: Value, name: str) -> Value:
+    """A number from the command line, or the preset where it says ``auto``."""
+    if text == "auto":
+        return preset
+    try:
+        return type(preset)(text)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a number or auto, got '{text}'.") from error

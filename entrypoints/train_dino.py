@@ -1,0 +1,111 @@
+"""Train the vision path: pictures of crystals, a DINO vision transformer, LoRA.
+
+mlflow run . -e train_dino --env-manager local
+python -m entrypoints.train_dino --dataset 3dsc --data 3DSC_MP.tar.xz --split family
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from entrypoints.options import given, speak
+from supervision.crystals import Crystal, Material, Reject
+from supervision.training import FitConfig
+from supervision.vision.data import contact_sheet_of
+from supervision.vision.predictor import VisionConfig, VisionPredictor
+from supervision.vision.prepare import prepare_scenes
+from supervision.weights import get_weights
+from tracking.train import Experiment, Pipeline, train
+
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The values behind ``auto``."""
+
+    epochs: int = 50
+    views: int = 18
+    learning_rate: float = 1e-4
+    patience: int = 10
+
+
+PRESETS = {"classics": Preset(epochs=8, views=6, learning_rate=3e-4)}
+
+
+@app.command()
+def main(
+    dataset: Annotated[str, typer.Option(help="classics, 3dsc, or a folder or CSV table")] = (
+        "classics"
+    ),
+    data: Annotated[str, typer.Option(help="3dsc: local archive or folder; empty: download")] = "",
+    split: Annotated[str, typer.Option(help="random, chemsys or family")] = "random",
+    weights: Annotated[str, typer.Option(help="auto, none, a name, or name:file")] = "auto",
+    epochs: Annotated[str, typer.Option(help="epochs, or auto")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="materials a step")] = 8,
+    learning_rate: Annotated[str, typer.Option(help="peak learning rate, or auto")] = "auto",
+    lora_rank: Annotated[int, typer.Option(help="rank of the LoRA matrices")] = 16,
+    adapt: Annotated[str, typer.Option(help="lora, linear (head only) or full")] = "lora",
+    views: Annotated[str, typer.Option(help="views a structure, 1 to 18, or auto")] = "auto",
+    patience: Annotated[str, typer.Option(help="epochs without gain, or auto")] = "auto",
+    target: Annotated[str, typer.Option(help="sqrt, log1p or identity")] = "sqrt",
+    limit: Annotated[int, typer.Option(help="first N materials after a shuffle; 0: all")] = 0,
+    seed: Annotated[int, typer.Option(help="of split, views, order and weights")] = 42,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    register: Annotated[bool, typer.Option(help="register the model")] = True,
+    allow_loss: Annotated[bool, typer.Option(help="go on when over 5% is rejected")] = False,
+    checkpoint_dir: Annotated[str, typer.Option(help="folder of last.pt and best.pt")] = "",
+    resume: Annotated[str, typer.Option(help="checkpoint folder of a run to carry on")] = "",
+) -> None:
+    """Train on pictures of crystals and log, judge and register the result."""
+    preset = PRESETS.get(dataset, Preset())
+    experiment = Experiment(
+        dataset, data, split, limit, seed, register, allow_loss, checkpoint_dir, resume
+    )
+    config = VisionConfig(
+        adapt=adapt,
+        lora_rank=lora_rank,
+        lora_alpha=2 * lora_rank,
+        batch_size=batch_size,
+        views=given(views, preset.views, "views"),
+        target=target,
+        seed=seed,
+    )
+    fit_config = FitConfig(
+        epochs=given(epochs, preset.epochs, "epochs"),
+        learning_rate=given(learning_rate, preset.learning_rate, "learning_rate"),
+        patience=given(patience, preset.patience, "patience"),
+    )
+    speak(lambda: print(f"Run {train(_pipeline(config, fit_config, weights, device), experiment)}"))
+
+
+def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device: str) -> Pipeline:
+    fetched = get_weights(weights)
+    print(fetched.message, flush=True)
+    predictor = VisionPredictor(config, fetched, fit_config, device=device)
+
+    def prepare(crystals: Sequence[Crystal]) -> Sequence[Reject]:
+        return prepare_scenes(crystals, bonding=config.bonding)[1]
+
+    def pictures(materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
+        return {"contact_sheet": contact_sheet_of(materials, seed=config.seed)}
+
+    return Pipeline(
+        name="vision",
+        predictor=predictor,
+        settings=asdict(config) | asdict(fit_config) | {"device": str(predictor.device)},
+        prepare=prepare,
+        pictures=pictures,
+        weights=fetched.row.name if fetched.pretrained else "none",
+        weights_source=fetched.source,
+        weights_hash=fetched.sha256,
+        weights_license=fetched.row.license if fetched.pretrained else "none",
+        pretrained=fetched.pretrained,
+    )
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,53 @@
+"""The protocol that every paradigm meets, and how a saved one is found again."""
+
+import json
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from supervision.crystals import Crystal, Material
+from supervision.training import Checkpoints, EpochRecord
+
+CONFIG_FILE = "config.json"
+CLASSES = {"vision": "supervision.vision.predictor:VisionPredictor"}
+
+
+class Predictor(Protocol):
+    """Crystals in, critical temperatures out."""
+
+    pipeline: str
+
+    def fit(
+        self,
+        train: Sequence[Material],
+        val: Sequence[Material],
+        *,
+        on_epoch: Callable[[EpochRecord], None],
+        checkpoints: Checkpoints | None,
+    ) -> list[EpochRecord]:
+        """Learn from ``train``, choose by the MAE on ``val``; returns the history."""
+
+    def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Tc of each crystal in kelvin, ``[n]``; raises CrystalError for one it cannot read."""
+
+    def save(self, folder: Path) -> None:
+        """Write all that ``load`` needs: config.json and safetensors, no pickles."""
+
+    @classmethod
+    def load(cls, folder: Path, config: dict[str, Any]) -> Self:
+        """The predictor that ``save`` wrote; its numbers are the same."""
+
+
+def load_predictor(folder: Path) -> Predictor:
+    """Any saved predictor. Raises FileNotFoundError or ValueError where there is none."""
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no saved predictor: there is no {CONFIG_FILE}.")
+    config = json.loads(path.read_text())
+    if config.get("pipeline") not in CLASSES:
+        raise ValueError(f"{path} names the unknown pipeline '{config.get('pipeline')}'.")
+    module, name = CLASSES[config["pipeline"]].split(":")
+    return getattr(import_module(module), name).load(folder, config)

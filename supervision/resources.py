@@ -1,0 +1,39 @@
+"""What the machine offers: device and number format."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """``auto`` takes CUDA, then Apple's MPS, then the CPU; anything else is taken at its word.
+
+    Raises ValueError when the named device is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device '{name}' cannot be used here: {reason}") from error
+    return device
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 products are done by the hardware (AMX or AVX-512 BF16, Ampere or later)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+
+
+def autocast(device: torch.device) -> AbstractContextManager:
+    """bfloat16 autocast where the hardware is good at it, else plain float32."""
+    if fast_bf16(device):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()

@@ -1,0 +1,278 @@
+"""fit(): the one gradient loop, behind every predictor that learns by gradients.
+
+It knows batches ``(inputs, targets, ids)``, a model that maps inputs to ``[batch]`` numbers in
+target space, and a function that validates in kelvin; it does not know what a crystal is.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from supervision.checkpoint import load_checkpoint, save_checkpoint
+from supervision.resources import autocast
+
+Batch = tuple[Any, torch.Tensor, list[str]]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How to descend. ``learning_rate`` is the peak; ``patience`` counts epochs without gain."""
+
+    epochs: int = 50
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.01
+    warmup: float = 0.03
+    patience: int = 10
+    clip: float = 1.0
+    beta: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be 1 or more, got {self.epochs}.")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}.")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share of all steps, 0 to 1, got {self.warmup}.")
+        if self.patience < 1:
+            raise ValueError(f"patience must be 1 or more, got {self.patience}.")
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of the history: losses in target space, errors in kelvin, seconds."""
+
+    epoch: int
+    train_loss: float
+    val_mae: float
+    val_rmse: float
+    val_r2: float
+    learning_rate: float
+    seconds: float
+    best: bool
+
+    def metrics(self) -> dict[str, float]:
+        names = ("train_loss", "val_mae", "val_rmse", "val_r2", "learning_rate")
+        return {name: getattr(self, name) for name in names} | {"epoch_seconds": self.seconds}
+
+
+@dataclass
+class Checkpoints:
+    """Where ``last.pt`` and ``best.pt`` go, and what must be equal for a resume to be allowed."""
+
+    folder: Path
+    fingerprint: str
+    resume: bool = False
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.pt"
+
+
+def fit(
+    model: nn.Module,
+    batches: Callable[[int], Iterable[Batch]],
+    validate: Callable[[], dict[str, float]],
+    config: FitConfig,
+    *,
+    steps_per_epoch: int,
+    device: torch.device,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    checkpoints: Checkpoints | None = None,
+    quiet: bool = False,
+) -> list[EpochRecord]:
+    """Train the parameters that require gradients; leave the model at its best epoch.
+
+    Args:
+        batches: epoch number -> the batches of that epoch, a function of the number alone, so
+            that a resumed run sees what an uninterrupted one would have seen.
+        validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin.
+        on_epoch: told of every epoch as it ends (of earlier ones too, when resuming).
+
+    Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
+    FloatingPointError when the loss is not finite.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, cosine_with_warmup(config.epochs * steps_per_epoch, config.warmup)
+    )
+    history: list[EpochRecord] = []
+    best_state = trainable_state(model)
+    if checkpoints and checkpoints.resume:
+        history, best_state = _restore(model, optimizer, schedule, checkpoints)
+        for record in history:
+            on_epoch(record)
+    for epoch in range(len(history) + 1, config.epochs + 1):
+        if _stale(history) >= config.patience:
+            break
+        start = time.monotonic()
+        rate = float(schedule.get_last_lr()[0])
+        bar = tqdm(
+            batches(epoch),
+            total=steps_per_epoch,
+            desc=f"epoch {epoch}/{config.epochs}",
+            leave=False,
+            disable=quiet or None,
+            unit="batch",
+        )
+        loss = _train_epoch(model, bar, optimizer, schedule, config, device)
+        model.eval()
+        errors = validate()
+        record = EpochRecord(
+            epoch=epoch,
+            train_loss=loss,
+            val_mae=errors["mae"],
+            val_rmse=errors["rmse"],
+            val_r2=errors["r2"],
+            learning_rate=rate,
+            seconds=time.monotonic() - start,
+            best=errors["mae"] < min((r.val_mae for r in history), default=math.inf),
+        )
+        history.append(record)
+        if record.best:
+            best_state = trainable_state(model)
+        if checkpoints:
+            _save(model, optimizer, schedule, history, best_state, checkpoints)
+        on_epoch(record)
+        if not quiet:
+            print(progress_line(history, config.epochs), flush=True)
+    load_trainable(model, best_state)
+    model.eval()
+    return history
+
+
+def _train_epoch(
+    model: nn.Module,
+    bar: "tqdm[Batch]",
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    config: FitConfig,
+    device: torch.device,
+) -> float:
+    """One pass over the batches; returns the mean loss over samples."""
+    model.train()
+    total, count = 0.0, 0
+    for inputs, targets, _ids in bar:
+        targets = targets.to(device)
+        with autocast(device):
+            predicted = model(inputs.to(device))  # [batch]
+        loss = nn.functional.smooth_l1_loss(predicted.float(), targets, beta=config.beta)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"The training loss became {loss.item()}; a lower learning_rate may help."
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(
+            [p for group in optimizer.param_groups for p in group["params"]], config.clip
+        )
+        optimizer.step()
+        schedule.step()
+        total, count = total + loss.item() * len(targets), count + len(targets)
+        bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
+    return total / count
+
+
+def cosine_with_warmup(steps: int, warmup: float) -> Callable[[int], float]:
+    """Factor of the peak learning rate at a step: linear up, then half a cosine down to zero."""
+    rising = max(1, round(steps * warmup))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising))))
+
+    return factor
+
+
+def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of all parameters that train and of all buffers, on the CPU."""
+    found: dict[str, torch.Tensor] = dict(model.named_buffers())
+    found |= {n: p for n, p in model.named_parameters() if p.requires_grad}
+    return {name: tensor.detach().cpu().clone() for name, tensor in found.items()}
+
+
+def load_trainable(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Put back what trainable_state took; raises KeyError when the two do not fit."""
+    own: dict[str, torch.Tensor] = dict(model.named_buffers())
+    own |= dict(model.named_parameters())
+    expected = set(trainable_state(model))
+    if expected != set(state):
+        raise KeyError(f"state and model differ in {sorted(expected ^ set(state))[:3]}")
+    with torch.no_grad():
+        for name, tensor in state.items():
+            own[name].copy_(tensor)
+
+
+def _stale(history: list[EpochRecord]) -> int:
+    """Epochs since the best one."""
+    best = max((r.epoch for r in history if r.best), default=0)
+    return len(history) - best
+
+
+def progress_line(history: list[EpochRecord], epochs: int) -> str:
+    """The newest epoch in one line, with the best so far and the time left."""
+    record = history[-1]
+    best = min(history, key=lambda r: r.val_mae)
+    left = (epochs - record.epoch) * sum(r.seconds for r in history) / len(history)
+    return (
+        f"epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}  "
+        f"val MAE {record.val_mae:.3f} K  RMSE {record.val_rmse:.2f} K  R2 {record.val_r2:.3f}  "
+        f"best {best.val_mae:.3f} K (epoch {best.epoch})  "
+        f"{_clock(record.seconds)} an epoch, {_clock(left)} left"
+    )
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _save(model, optimizer, schedule, history, best_state, checkpoints: Checkpoints) -> None:  # type: ignore[no-untyped-def]
+    state = {
+        "fingerprint": checkpoints.fingerprint,
+        "history": [vars(record) for record in history],
+        "extra": checkpoints.extra,
+        "model": trainable_state(model),
+    }
+    if history[-1].best:
+        save_checkpoint(checkpoints.best, state)
+    training = {
+        "best_model": best_state,
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "rng": torch.get_rng_state(),
+    }
+    save_checkpoint(checkpoints.last, state | training)
+
+
+def _restore(  # type: ignore[no-untyped-def]
+    model, optimizer, schedule, checkpoints: Checkpoints
+) -> tuple[list[EpochRecord], dict[str, torch.Tensor]]:
+    state = load_checkpoint(checkpoints.last, fingerprint=checkpoints.fingerprint)
+    load_trainable(model, state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    torch.set_rng_state(state["rng"])
+    return [EpochRecord(**record) for record in state["history"]], state["best_model"]
+
+
+def iterate(count: int, batch_size: int, *, seed: int, epoch: int) -> Iterator[list[int]]:
+    """Indices of one epoch's batches in an order that depends on seed and epoch alone."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(count, generator=generator).tolist()
+    for start in range(0, count, batch_size):
+        yield order[start : start + batch_size]

@@ -1,0 +1,112 @@
+"""Scenes -> the batches of views a vision model reads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from supervision.crystals import Crystal, Material
+from supervision.training import Batch, iterate
+from supervision.vision.prepare import scene_of
+from supervision.vision.render import VIEWS, contact_sheet, draw
+from supervision.vision.scene import Scene
+
+
+def select_views(count: int) -> tuple[int, ...]:
+    """``count`` of the 18 views, spread evenly over supercells and directions, always the same."""
+    if not 1 <= count <= len(VIEWS):
+        raise ValueError(f"views must be 1 to {len(VIEWS)}, got {count}.")
+    return tuple(i * len(VIEWS) // count for i in range(count))
+
+
+def to_tensor(images: Sequence[np.ndarray]) -> torch.Tensor:
+    """RGB images ``[h, w, 3]`` -> uint8 ``[b, 3, h, w]``."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+
+
+@dataclass(frozen=True)
+class TrainingViews:
+    """One random view of one of its structures a material an epoch.
+
+    Which, depends on seed, epoch and material alone: any epoch can be drawn again.
+    """
+
+    materials: Sequence[Material]
+    targets: np.ndarray
+    scenes: Mapping[str, Scene]
+    views: tuple[int, ...]
+    batch_size: int
+    seed: int
+
+    def __len__(self) -> int:
+        return -(-len(self.materials) // self.batch_size)
+
+    def choose(self, epoch: int) -> list[tuple[Crystal, int]]:
+        """A structure (by weight) and a view for each material."""
+        rng = np.random.default_rng([self.seed, epoch])
+        structure, view = rng.random(len(self.materials)), rng.random(len(self.materials))
+        chosen = []
+        for material, s, v in zip(self.materials, structure, view, strict=True):
+            weights = np.cumsum([c.weight for c in material.crystals])
+            index = int(np.searchsorted(weights, s * weights[-1], side="right"))
+            chosen.append((material.crystals[index], self.views[int(v * len(self.views))]))
+        return chosen
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        cv2.setNumThreads(1)
+        chosen = self.choose(epoch)
+        for rows in iterate(len(self.materials), self.batch_size, seed=self.seed, epoch=epoch):
+            images = [draw(self.scenes[chosen[i][0].id], chosen[i][1]) for i in rows]
+            targets = torch.tensor(self.targets[rows], dtype=torch.float32)
+            yield to_tensor(images), targets, [self.materials[i].id for i in rows]
+
+
+def fixed_views(
+    materials: Sequence[Material], views: tuple[int, ...]
+) -> tuple[list[tuple[str, int]], list[int]]:
+    """One picture a material and view, its structures taken in turn.
+
+    Returns ``(crystal id, view)`` of each picture and the index of the material it is of.
+    """
+    pictures, owners = [], []
+    for index, material in enumerate(materials):
+        for turn, view in enumerate(views):
+            pictures.append((material.crystals[turn % len(material.crystals)].id, view))
+            owners.append(index)
+    return pictures, owners
+
+
+def picture_batches(
+    pictures: Sequence[tuple[str, int]],
+    scenes: Mapping[str, Scene],
+    batch_size: int,
+    *,
+    desc: str = "",
+    quiet: bool = True,
+) -> Iterator[torch.Tensor]:
+    """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
+    cv2.setNumThreads(1)
+    starts = range(0, len(pictures), batch_size)
+    for start in tqdm(starts, desc=desc, leave=False, disable=quiet or None, unit="batch"):
+        rows = pictures[start : start + batch_size]
+        yield to_tensor([draw(scenes[id], view) for id, view in rows])
+
+
+def contact_sheet_of(
+    materials: Sequence[Material], *, bonding: str = "fast", seed: int = 42, count: int = 6
+) -> np.ndarray:
+    """A captioned grid of a few materials, chosen evenly over Tc: six views of each, as RGB."""
+    ranked = sorted(materials, key=lambda m: (m.tc, m.id))
+    picks = [ranked[round(i)] for i in np.linspace(0, len(ranked) - 1, min(count, len(ranked)))]
+    views = select_views(6)
+    images, labels = [], []
+    for material in reversed(picks):
+        crystal = material.crystals[seed % len(material.crystals)]
+        scene = scene_of(crystal, bonding=bonding)
+        images += [draw(scene, view) for view in views]
+        labels += [VIEWS[view].name for view in views]
+        labels[-len(views)] = f"{material.formula[:24]}  {material.tc:.1f} K"
+    return contact_sheet(images, labels, columns=len(views))

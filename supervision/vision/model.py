@@ -1,0 +1,134 @@
+"""Images -> one number: a DINO vision transformer with LoRA on every qkv, and a head."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import timm
+import torch
+from timm.layers import resample_abs_pos_embed
+from torch import nn
+
+from supervision.weights import Fetched, StateDict, Weights
+
+IMAGE_SIZE = 224
+ADAPTATIONS = ("lora", "linear", "full")
+
+
+class VisionRegressor(nn.Module):
+    """uint8 RGB images ``[b, 3, 224, 224]`` -> model-space targets ``[b]``.
+
+    The tokens are pooled into the class token beside the mean patch token, standardised with the
+    training set's mean and deviation (raw pooled DINO tokens differ in scale by orders of
+    magnitude between dimensions, and a head on them hardly learns), and regressed by a small
+    perceptron.
+    """
+
+    pixel_mean: torch.Tensor
+    pixel_std: torch.Tensor
+    feature_mean: torch.Tensor
+    feature_std: torch.Tensor
+
+    def __init__(self, row: Weights, *, hidden: int = 256, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.backbone = create_backbone(row)
+        self.prefix_tokens = self.backbone.num_prefix_tokens
+        width = 2 * self.backbone.num_features
+        self.register_buffer("pixel_mean", 255 * torch.tensor(row.mean).view(3, 1, 1))
+        self.register_buffer("pixel_std", 255 * torch.tensor(row.std).view(3, 1, 1))
+        self.register_buffer("feature_mean", torch.zeros(width))
+        self.register_buffer("feature_std", torch.ones(width))
+        self.head = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(width, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, 1),
+        )
+
+    def train(self, mode: bool = True) -> "VisionRegressor":
+        """As usual; and on a CPU leave torch's fused attention while training.
+
+        Its backward pass is not blocked for bfloat16 there: plain matrix products train 1.37 times
+        as fast (measured: 12.6 against 9.2 images/s), while fused inference is 1.25 times as fast.
+        """
+        super().train(mode)
+        fused = not (mode and self.pixel_mean.device.type == "cpu")
+        for module in self.backbone.modules():
+            if hasattr(module, "fused_attn"):
+                module.fused_attn = fused
+        return self
+
+    def pooled(self, images: torch.Tensor) -> torch.Tensor:
+        """Class token and mean patch token, ``[b, 2 * width]``, in float32."""
+        pixels = (images.float() - self.pixel_mean) / self.pixel_std  # [b, 3, 224, 224]
+        tokens = self.backbone.forward_features(pixels)  # [b, prefix + patches, width]
+        patches = tokens[:, self.prefix_tokens :].mean(dim=1)
+        return torch.cat([tokens[:, 0], patches], dim=1).float()
+
+    def regress(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Pooled features ``[b, 2 * width]`` -> ``[b]``."""
+        return self.head((pooled - self.feature_mean) / self.feature_std).squeeze(-1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.regress(self.pooled(images))
+
+    def standardise(self, pooled: torch.Tensor) -> None:
+        """Take mean and deviation from the training set's pooled features ``[n, 2 * width]``."""
+        self.feature_mean.copy_(pooled.mean(dim=0))
+        self.feature_std.copy_(pooled.std(dim=0).clamp_min(1e-6))
+
+
+def create_backbone(row: Weights) -> Any:
+    """The architecture at 224 px without its classifier, weights not yet loaded (timm's class)."""
+    return timm.create_model(row.architecture, pretrained=False, img_size=IMAGE_SIZE, num_classes=0)
+
+
+def load_pretrained(model: VisionRegressor, fetched: Fetched) -> None:
+    """Load a backbone strictly, its position grid resampled from the size it was trained at."""
+    state = fetched.state_dict()
+    model.backbone.load_state_dict(resample_positions(state, model.backbone), strict=True)
+
+
+def resample_positions(state: StateDict, backbone: Any) -> StateDict:
+    """The same state with an absolute position grid, if it has one, of the backbone's size."""
+    if "pos_embed" not in state or state["pos_embed"].shape == backbone.pos_embed.shape:
+        return state
+    grid = resample_abs_pos_embed(
+        state["pos_embed"],
+        new_size=list(backbone.patch_embed.grid_size),
+        num_prefix_tokens=backbone.num_prefix_tokens,
+    )
+    return state | {"pos_embed": grid}
+
+
+def adapt_backbone(
+    model: VisionRegressor, adapt: str, *, rank: int, alpha: int, dropout: float
+) -> None:
+    """Choose what trains beside the head: LoRA on every qkv, nothing, or the whole backbone."""
+    if adapt not in ADAPTATIONS:
+        raise ValueError(f"adapt '{adapt}' is not one of {', '.join(ADAPTATIONS)}.")
+    model.backbone.requires_grad_(adapt == "full")
+    if adapt == "lora":
+        from peft import LoraConfig, inject_adapter_in_model  # training alone needs peft
+
+        lora = LoraConfig(
+            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=["qkv"], bias="none"
+        )
+        inject_adapter_in_model(lora, model.backbone)
+
+
+def merge_lora(model: VisionRegressor) -> None:
+    """Fold the adapters into the matrices they adapt: a plain timm backbone remains."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(model.backbone.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            parent = model.backbone.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], module.get_base_layer())
+
+
+def count_parameters(parameters: Iterable[nn.Parameter]) -> tuple[int, int]:
+    """All parameters and those that train."""
+    found = list(parameters)
+    return sum(p.numel() for p in found), sum(p.numel() for p in found if p.requires_grad)

@@ -1,0 +1,115 @@
+"""Plots of a run, drawn with one hand: same colours, same bands, kelvin on every axis."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from supervision.metrics import mae, r2
+from supervision.training import EpochRecord
+
+INK, ACCENT, QUIET, WARM = "#1b2a3a", "#2a6f97", "#9fb3c8", "#d1495b"
+STYLE: dict[Any, Any] = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "font.size": 10,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.dpi": 140,
+}
+
+
+def _figure(width: float = 6.0, height: float = 4.6) -> Figure:
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.subplots()
+    return figure
+
+
+def parity(predictions: pd.DataFrame, title: str) -> Figure:
+    """Predicted against measured Tc on sqrt axes, so that 2 K and 90 K can both be read."""
+    with matplotlib.rc_context(STYLE):
+        figure = _figure(5.4, 5.2)
+        ax = figure.axes[0]
+        tc, tc_pred = predictions["tc"].to_numpy(), predictions["tc_pred"].to_numpy()
+        top = 1.05 * max(tc.max(), tc_pred.max(), 1.0)
+        ax.plot([0, top], [0, top], color=QUIET, lw=1.2, zorder=1)
+        ax.scatter(tc, tc_pred, s=14, color=ACCENT, alpha=0.55, linewidths=0, zorder=2)
+        for axis in (ax.set_xscale, ax.set_yscale):
+            axis("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+        ticks = [t for t in (0, 1, 5, 10, 20, 40, 60, 90, 130) if t <= top]
+        ax.set(xlim=(0, top), ylim=(0, top), xticks=ticks, yticks=ticks, aspect="equal")
+        ax.set(xlabel="measured Tc (K)", ylabel="predicted Tc (K)", title=title)
+        text = f"{len(tc)} materials\nMAE {mae(tc, tc_pred):.2f} K\nR² {r2(tc, tc_pred):.3f}"
+        ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top")
+    return figure
+
+
+def residuals(predictions: pd.DataFrame, title: str) -> Figure:
+    """Prediction minus measurement: against measured Tc, and how often."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8, 4), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=[2, 1], sharey=True)
+        tc = predictions["tc"].to_numpy()
+        error = predictions["tc_pred"].to_numpy() - tc
+        left.axhline(0, color=QUIET, lw=1.2)
+        left.scatter(tc, error, s=14, color=ACCENT, alpha=0.55, linewidths=0)
+        left.set(xlabel="measured Tc (K)", ylabel="predicted - measured (K)", title=title)
+        right.hist(error, bins=40, orientation="horizontal", color=ACCENT)
+        right.axhline(float(np.mean(error)), color=WARM, lw=1.5)
+        right.set(xlabel="materials", xscale="symlog", title=f"bias {np.mean(error):+.2f} K")
+    return figure
+
+
+def training_curve(history: Sequence[EpochRecord], nulls: dict[str, float], title: str) -> Figure:
+    """Validation MAE by epoch against the nulls, above the training loss."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 5.4), layout="constrained")
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+        epochs = [r.epoch for r in history]
+        top.plot(epochs, [r.val_mae for r in history], color=ACCENT, marker="o", ms=3.5)
+        best = min(history, key=lambda r: r.val_mae)
+        top.scatter([best.epoch], [best.val_mae], s=70, facecolors="none", edgecolors=WARM, lw=2)
+        top.annotate(
+            f"best {best.val_mae:.2f} K",
+            (best.epoch, best.val_mae),
+            xytext=(0, -16),
+            textcoords="offset points",
+            ha="center",
+            color=WARM,
+        )
+        for name, value in nulls.items():
+            top.axhline(value, color=QUIET, lw=1.2, ls="--")
+            top.text(epochs[0], value, f"{name} {value:.2f} K", va="bottom", fontsize=8.5)
+        top.margins(y=0.15)
+        top.set(ylabel="validation MAE (K)", title=title)
+        bottom.plot(epochs, [r.train_loss for r in history], color=INK, marker="o", ms=3.5)
+        bottom.set(xlabel="epoch", ylabel="training loss")
+        bottom.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def error_by_band(bands: pd.DataFrame, title: str) -> Figure:
+    """MAE of each Tc band, with its bias and its number of materials."""
+    with matplotlib.rc_context(STYLE):
+        figure = _figure(6.4, 4.2)
+        ax = figure.axes[0]
+        shown = bands[bands["n"] > 0]
+        place = np.arange(len(shown))
+        ax.bar(place - 0.2, shown["mae"], width=0.38, color=ACCENT, label="MAE")
+        ax.bar(place + 0.2, shown["bias"], width=0.38, color=WARM, label="bias")
+        ax.axhline(0, color=INK, lw=0.8)
+        labels = [f"{band}\nn = {n}" for band, n in zip(shown["band"], shown["n"], strict=True)]
+        ax.set_xticks(place, labels)
+        ax.set(ylabel="kelvin", xlabel="measured Tc (K)", title=title)
+        ax.legend(frameon=False)
+    return figure

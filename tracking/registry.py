@@ -1,0 +1,164 @@
+"""The model registry: how a predictor is logged, registered, and becomes a champion."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVING_NEEDS = {
+    "vision": (
+        "mlflow", "numpy", "opencv-python-headless", "pandas", "pymatgen", "safetensors",
+        "scipy", "timm", "torch", "tqdm",
+    )
+}  # fmt: skip
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(DataType.string, "cif")]),
+    outputs=Schema([ColSpec(DataType.double, "tc_kelvin")]),
+)
+CHAMPION = "champion"
+REFERENCE = "champion-3dsc-random"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the champion rule needs to know of a model version."""
+
+    dataset: str
+    split: str
+    split_hash: str
+    val_mae: float
+    null_mae: float
+    limit: int
+
+    @property
+    def full(self) -> bool:
+        return self.limit == 0
+
+    @property
+    def alias(self) -> str:
+        slug = re.sub(r"[^a-z0-9]+", "-", self.dataset.lower()).strip("-")
+        return f"champion-{slug}-{self.split}"
+
+    @property
+    def skill(self) -> float:
+        """Validation MAE as a share of the constant's: comparable between data sets."""
+        return self.val_mae / self.null_mae
+
+    def tags(self) -> dict[str, str]:
+        return {name: str(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def of(cls, found: ModelVersion) -> "Candidate":
+        t = found.tags
+        return cls(
+            t["dataset"], t["split"], t["split_hash"],
+            float(t["val_mae"]), float(t["null_mae"]), int(t["limit"]),
+        )  # fmt: skip
+
+
+def log_predictor(folder: Path, pipeline: str, example_cif: str, license: str) -> str:
+    """Log a saved predictor as a pyfunc with its own code and weights; returns the model's URI."""
+    needs = [f"{name}=={version(name)}" for name in SERVING_NEEDS[pipeline]]
+    info = mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(ROOT / "tracking" / "serving.py"),
+        artifacts={"predictor": str(folder)},
+        code_paths=[str(ROOT / "supervision")],
+        signature=SIGNATURE,
+        input_example=pd.DataFrame({"cif": [example_cif]}),
+        pip_requirements=needs,
+        metadata={"weights_license": license, "pipeline": pipeline},
+    )
+    return info.model_uri
+
+
+def register(
+    model_uri: str, name: str, candidate: Candidate, tags: Mapping[str, str], description: str
+) -> list[str]:
+    """Register a version, move the aliases it has earned, and say in sentences what moved."""
+    client = MlflowClient()
+    created = mlflow.register_model(model_uri, name, tags=candidate.tags() | dict(tags))
+    client.update_model_version(name, created.version, description=description)
+    client.update_registered_model(name, description=MODEL_DESCRIPTIONS[name])
+    said = [f"Registered {name} version {created.version}."]
+    return said + move_aliases(client, name, str(created.version), candidate)
+
+
+def move_aliases(client: MlflowClient, name: str, number: str, candidate: Candidate) -> list[str]:
+    """The champion rule.
+
+    ``champion-<dataset>-<split>`` moves to a version with a lower validation MAE on the same
+    split; a full run takes it from a limited one and never the other way. ``champion`` is the
+    champion of 3dsc-random once there is a full one; before that, of all champions, the one
+    with the best validation MAE against its constant null, full runs before limited ones.
+    """
+    holder = holder_of(client, name, candidate.alias)
+    earned, why = True, "there was none"
+    if holder is not None:
+        earned, why = beats(candidate, Candidate.of(holder))
+    if not earned:
+        assert holder is not None
+        return [f"{candidate.alias} stays with version {holder.version}: {why}."]
+    client.set_registered_model_alias(name, candidate.alias, number)
+    said = [f"{candidate.alias} is now version {number}: {why}."]
+    return said + _crown(client, name)
+
+
+def beats(new: Candidate, old: Candidate) -> tuple[bool, str]:
+    """Whether ``new`` takes the alias of ``old``, and why or why not."""
+    if new.full and not old.full:
+        return True, f"a full run replaces one limited to {old.limit} materials"
+    if old.full and not new.full:
+        return False, "a run with limit never replaces a full one"
+    if new.split_hash != old.split_hash:
+        return False, "its split is another one, so the two cannot be compared"
+    text = f"validation MAE {new.val_mae:.3f} K against {old.val_mae:.3f} K on the same split"
+    return new.val_mae < old.val_mae, text
+
+
+def _crown(client: MlflowClient, name: str) -> list[str]:
+    """Point ``champion`` at the version that people should be served."""
+    aliases = client.get_registered_model(name).aliases
+    rivals = {a: str(v) for a, v in aliases.items() if a.startswith("champion-")}
+    known = {a: Candidate.of(client.get_model_version(name, v)) for a, v in rivals.items()}
+    reference = known.get(REFERENCE)
+    if reference is not None and reference.full:
+        best = REFERENCE
+    else:
+        best = min(known, key=lambda a: (not known[a].full, known[a].skill, a))
+    if str(aliases.get(CHAMPION)) == rivals[best]:
+        return [f"{CHAMPION} stays with version {rivals[best]} ({best})."]
+    client.set_registered_model_alias(name, CHAMPION, rivals[best])
+    return [f"{CHAMPION} is now version {rivals[best]} ({best})."]
+
+
+def holder_of(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    """The version that holds an alias, or None where nobody does."""
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+MODEL_DESCRIPTIONS = {
+    "supervision-vision": (
+        "Critical temperature (K) of a superconductor from its crystal structure, by pictures of "
+        "the crystal and a DINO vision transformer. Input: a table with a `cif` column (CIF text, "
+        "partial occupancies welcome). Output: `tc_kelvin`. Serve it with "
+        "`mlflow models serve -m models:/supervision-vision@champion --env-manager local`. "
+        "It ranks candidates; it does not know whether a material superconducts at all better "
+        "than its training labels do."
+    )
+}

@@ -1,0 +1,141 @@
+"""A training as an MLflow run: what is logged, under which names, and how it ends."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mlflow
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from mlflow.entities import Run, RunStatus
+
+from supervision.crystals import Reject
+from supervision.training import EpochRecord
+
+
+@contextmanager
+def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
+    """Start a run, or join the one that ``mlflow run`` made, and end it as what it was.
+
+    Ctrl-C and SIGTERM end it as KILLED, an error as FAILED; what was logged stays logged.
+    """
+    with _terminate_as_interrupt():
+        run = mlflow.start_run(run_name=None if os.environ.get("MLFLOW_RUN_ID") else name)
+        try:
+            mlflow.set_tags({"mlflow.runName": name} | dict(tags))
+            log_params(params)
+            yield run
+        except KeyboardInterrupt:
+            mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
+            raise
+        except BaseException:
+            mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
+            raise
+        mlflow.end_run()
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, where signals can be handled at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_signal: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """Log parameters, leaving alone those that ``mlflow run`` has logged already.
+
+    Where a value was worked out (``epochs=auto``), it goes under ``<name>_used``.
+    """
+    active = mlflow.active_run()
+    assert active is not None, "log_params belongs inside a run"
+    known = mlflow.MlflowClient().get_run(active.info.run_id).data.params
+    fresh = {}
+    for name, value in params.items():
+        if name not in known:
+            fresh[name] = value
+        elif not _same(known[name], value) and f"{name}_used" not in known:
+            fresh[f"{name}_used"] = value
+    mlflow.log_params(fresh)
+
+
+def _same(logged: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return logged.lower() == str(value).lower()
+    if isinstance(value, int | float):
+        try:
+            return float(logged) == float(value)
+        except ValueError:
+            return False
+    return logged == str(value)
+
+
+def log_epoch(record: EpochRecord) -> None:
+    """One epoch's losses and errors, with the epoch as the step."""
+    mlflow.log_metrics(record.metrics(), step=record.epoch)
+
+
+def log_table(table: pd.DataFrame, name: str) -> None:
+    """A table as a CSV artifact."""
+    mlflow.log_text(table.to_csv(index=False), name)
+
+
+def log_rejects(rejects: Sequence[Reject]) -> None:
+    """rejects.csv (file, reason): also when empty, so that nobody has to wonder."""
+    log_table(
+        pd.DataFrame([(r.name, r.reason) for r in rejects], columns=["file", "reason"]),
+        "rejects.csv",
+    )
+
+
+def log_figures(figures: Mapping[str, Figure]) -> None:
+    """Figures as ``plots/<name>.png``."""
+    for name, figure in figures.items():
+        mlflow.log_figure(figure, f"plots/{name}.png")
+
+
+def log_picture(rgb: np.ndarray, name: str) -> None:
+    """An RGB picture ``[h, w, 3]`` as a PNG artifact."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(name).name
+        cv2.imwrite(str(path), rgb[..., ::-1])
+        mlflow.log_artifact(str(path), str(Path(name).parent))
+
+
+def log_json(content: Mapping[str, Any], name: str) -> None:
+    mlflow.log_text(json.dumps(content, indent=1), name)
+
+
+def code_version() -> str:
+    """The git commit (``-dirty`` where files were changed), or a hash of the source without git."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=root, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        digest = hashlib.sha256()
+        for path in sorted(root.glob("supervision/**/*.py")):
+            digest.update(path.read_bytes())
+        return f"source-{digest.hexdigest()[:12]}"
