@@ -25,12 +25,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from supervision.vision.scene import FACE, Scene
+from supervision.vision.scene import FACE, GRID, Scene
 
 SIZE = 224  # pixels
+SMALLEST_SIZE = 32
 DISK_SCALE = 0.45  # radius of a disk over the atomic radius
 MARGIN = 4  # pixels kept free at the frame: the smallest disk, its rim and rounding fit in
 SMALLEST_RADIUS = 1.5  # pixels
+LARGEST_DISK = 0.25  # radius over the frame's side, where a lone atom or column would fill it
 BOND_WIDTH = 0.1  # angstrom
 WIDEST_BOND = 2  # of OpenCV, which paints 3 pixels for it
 BOND_GREY = 112  # of 255
@@ -103,8 +105,12 @@ def draw(scene: Scene, view: View | int, *, size: int = SIZE, seed: int = 0) -> 
         view: a view, or its place in VIEWS.
         size: pixels of a side.
         seed: of the random rotations; the same for all structures of a project.
+
+    Raises ValueError for a size below 32 pixels, which leaves no room for atoms.
     """
-    view = VIEWS[view] if isinstance(view, int) else view
+    if size < SMALLEST_SIZE:
+        raise ValueError(f"A picture of {size} pixels is too small: {SMALLEST_SIZE} at least.")
+    view = view if isinstance(view, View) else VIEWS[view]
     return paint(lay_out(scene, view, size=size, seed=seed), size=size)
 
 
@@ -117,7 +123,8 @@ def lay_out(scene: Scene, view: View, *, size: int = SIZE, seed: int = 0) -> Lay
 
     low = (position[:, :2] - sphere[:, None]).min(axis=0)
     high = (position[:, :2] + sphere[:, None]).max(axis=0)
-    scale = (size - 2 * MARGIN) / (high - low).max()  # pixels per angstrom
+    fit = (size - 2 * MARGIN) / (high - low).max()
+    scale = min(fit, LARGEST_DISK * size / sphere.max())  # pixels per angstrom
     middle = np.append((low + high) / 2, 0.0)
     flip = np.array([scale, -scale])
 
@@ -144,7 +151,7 @@ def tile(scene: Scene, repeats: tuple[int, int, int]) -> tuple[np.ndarray, np.nd
     """
     steps = np.array(repeats) + 1
     cells = np.array(list(product(*map(range, steps))))  # [k, 3]
-    on_face = scene.frac <= FACE  # [n, 3]
+    on_face = scene.frac <= FACE + GRID / 2  # [n, 3]
     inside = (cells < np.array(repeats)) | on_face[:, None]  # [n, k, 3]
     present = inside.all(axis=2)
     site, place = np.nonzero(present)
@@ -240,7 +247,7 @@ def stamp(layout: Layout, *, size: int = SIZE) -> np.ndarray:
 
 
 def _far_to_near(layout: Layout) -> list[int]:
-    """Order of painting: atoms 0 to n - 1, then bonds; ties settled by place, then by colour."""
+    """Order of painting. Atoms are 0 to n - 1, bonds follow; at one depth bonds come first."""
     visible = (layout.ends[:, 0] != layout.ends[:, 1]).any(axis=1)
     bonds = np.flatnonzero(visible)
     atoms = np.arange(len(layout.site))
@@ -262,13 +269,16 @@ def _disk(radius2: int) -> tuple[int, np.ndarray, np.ndarray]:
 
 def _colour(page: np.ndarray, layout: Layout) -> np.ndarray:
     """Colours of the things on a page, fractional levels dithered."""
-    levels = np.zeros((len(layout.site) + 2, 3), dtype=np.uint16)
-    levels[1] = BOND_GREY * 256
-    levels[2:] = _round(layout.channels * 256)
-    start = np.zeros(len(levels), dtype=np.uint16)
+    levels = np.zeros((3, len(layout.site) + 2), dtype=np.uint16)  # in 256ths
+    levels[:, 1] = BOND_GREY * 256
+    levels[:, 2:] = _round(layout.channels.T * 256)
+    start = np.zeros(len(layout.site) + 2, dtype=np.uint16)
     start[2:] = layout.centre @ DITHER_STEP
-    threshold = (_dither(page.shape[0]) - start[page]) >> 8
-    return ((levels[page] + threshold[..., None]) >> 8).astype(np.uint8)
+    threshold = (_dither(page.shape[0]) - start.take(page)) >> 8
+    rgb = np.empty((*page.shape, 3), dtype=np.uint8)
+    for channel, level in enumerate(levels):
+        rgb[..., channel] = (level.take(page) + threshold) >> 8
+    return rgb
 
 
 # 2^16 / g and 2^16 / g^2 with g^3 = g + 1: the plane's analogue of the golden ratio (M. Roberts,

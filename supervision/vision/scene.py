@@ -15,12 +15,14 @@ the origin of each (x or x + 1), the way the axes stood in space, or the machine
 import hashlib
 import warnings
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.analysis.local_env import CrystalNN
-from pymatgen.core import PeriodicSite, Structure
 
 from supervision.elements import channels, element
+
+if TYPE_CHECKING:  # a cached scene is read and drawn where pymatgen is not installed
+    from pymatgen.core import PeriodicSite, Structure
 
 SCENE_VERSION = 1
 
@@ -64,11 +66,11 @@ class Scene:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Scene":
         """The scene that ``to_arrays`` came from. Raises KeyError where an array is missing."""
-        values = {field.name: arrays[field.name] for field in fields(cls)}
-        return cls(**(values | {"key": str(values["key"])}))
+        key = str(arrays["key"])
+        return cls(key=key, **{f.name: arrays[f.name] for f in fields(cls) if f.name != "key"})
 
 
-def build_scene(structure: Structure, *, bonding: str = "fast") -> Scene:
+def build_scene(structure: "Structure", *, bonding: str = "fast") -> Scene:
     """The scene of a structure, ordered or not.
 
     Args:
@@ -116,21 +118,21 @@ def _upright(matrix: np.ndarray) -> np.ndarray:
     return lower
 
 
-def _symbols(site: PeriodicSite) -> list[tuple[str, float]]:
+def _symbols(site: "PeriodicSite") -> list[tuple[str, float]]:
     """Element names (``D`` stays ``D``) and occupancies of a site."""
     return [(getattr(sp, "element", sp).name, float(x)) for sp, x in site.species.items()]
 
 
-def _species_text(site: PeriodicSite) -> str:
+def _species_text(site: "PeriodicSite") -> str:
     parts = sorted((name, int(_to_grid(np.array(x)))) for name, x in _symbols(site))
     return " ".join(f"{name}:{occupancy}" for name, occupancy in parts)
 
 
-def _site_channels(site: PeriodicSite) -> np.ndarray:
+def _site_channels(site: "PeriodicSite") -> np.ndarray:
     return np.sum([x * np.array(channels(name)) for name, x in _symbols(site)], axis=0)
 
 
-def _site_radius(site: PeriodicSite) -> float:
+def _site_radius(site: "PeriodicSite") -> float:
     weights = [x for _, x in _symbols(site)]
     return float(np.average([element(name).radius for name, _ in _symbols(site)], weights=weights))
 
@@ -143,9 +145,9 @@ def _digest(lattice: np.ndarray, grid: np.ndarray, species: str) -> str:
 
 
 def _find_bonds(
-    structure: Structure, radii: np.ndarray, bonding: str
+    structure: "Structure", radii: np.ndarray, bonding: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Bonds [m, 2] and images [m, 3], in the structure's own order and cells, in both directions."""
+    """Bonds [m, 2] and images [m, 3], in the structure's own order and cells, both ways round."""
     if bonding == "fast":
         return _fast_bonds(structure, radii)
     if bonding == "crystalnn":
@@ -153,7 +155,7 @@ def _find_bonds(
     return np.empty((0, 2), dtype=np.int64), np.empty((0, 3), dtype=np.int64)
 
 
-def _fast_bonds(structure: Structure, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fast_bonds(structure: "Structure", radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs no longer than BOND_REACH times the shortest pair of either end.
 
     Taking either end keeps the bonds of a large cation whose small neighbours are bonded more
@@ -174,8 +176,11 @@ def _fast_bonds(structure: Structure, radii: np.ndarray) -> tuple[np.ndarray, np
     return bonds, images[bonded].astype(np.int64)
 
 
-def _crystalnn_bonds(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+def _crystalnn_bonds(structure: "Structure") -> tuple[np.ndarray, np.ndarray]:
     """CrystalNN on the most abundant species of each site; a bond counts if either end sees it."""
+    from pymatgen.analysis.local_env import CrystalNN
+    from pymatgen.core import Structure
+
     ordered = Structure(
         structure.lattice,
         [max(_symbols(site), key=lambda part: part[1])[0] for site in structure],
