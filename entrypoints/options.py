@@ -27,6 +27,13 @@ def speak(main: Callable[[], None]) -> None:
         sys.exit(2)
 
 
+def truth(text: str, name: str) -> bool:
+    """``true`` or ``false`` from a command line: MLproject parameters always carry a value."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{name} must be true or false, got '{text}'.")
+    return text.lower() == "true"
+
+
 def given(text: str, preset: Value, name: str) -> Value:
     """A number from the command line, or the preset where it says ``auto``."""
     if text == "auto":

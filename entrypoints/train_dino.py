@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from entrypoints.options import given, speak
+from entrypoints.options import given, speak, truth
 from supervision.crystals import Crystal, Material, Reject
 from supervision.training import FitConfig
 from supervision.vision.data import contact_sheet_of
@@ -55,31 +55,43 @@ def main(
     limit: Annotated[int, typer.Option(help="first N materials after a shuffle; 0: all")] = 0,
     seed: Annotated[int, typer.Option(help="of split, views, order and weights")] = 42,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    register: Annotated[bool, typer.Option(help="register the model")] = True,
-    allow_loss: Annotated[bool, typer.Option(help="go on when over 5% is rejected")] = False,
+    register: Annotated[str, typer.Option(help="register the model: true or false")] = "true",
+    allow_loss: Annotated[str, typer.Option(help="go on when over 5% is rejected")] = "false",
     checkpoint_dir: Annotated[str, typer.Option(help="folder of last.pt and best.pt")] = "",
     resume: Annotated[str, typer.Option(help="checkpoint folder of a run to carry on")] = "",
 ) -> None:
     """Train on pictures of crystals and log, judge and register the result."""
     preset = PRESETS.get(dataset, Preset())
-    experiment = Experiment(
-        dataset, data, split, limit, seed, register, allow_loss, checkpoint_dir, resume
-    )
-    config = VisionConfig(
-        adapt=adapt,
-        lora_rank=lora_rank,
-        lora_alpha=2 * lora_rank,
-        batch_size=batch_size,
-        views=given(views, preset.views, "views"),
-        target=target,
-        seed=seed,
-    )
-    fit_config = FitConfig(
-        epochs=given(epochs, preset.epochs, "epochs"),
-        learning_rate=given(learning_rate, preset.learning_rate, "learning_rate"),
-        patience=given(patience, preset.patience, "patience"),
-    )
-    speak(lambda: print(f"Run {train(_pipeline(config, fit_config, weights, device), experiment)}"))
+
+    def run() -> None:
+        experiment = Experiment(
+            dataset=dataset,
+            data=data,
+            split=split,
+            limit=limit,
+            seed=seed,
+            register=truth(register, "register"),
+            allow_loss=truth(allow_loss, "allow_loss"),
+            checkpoint_dir=checkpoint_dir,
+            resume=resume,
+        )
+        config = VisionConfig(
+            adapt=adapt,
+            lora_rank=lora_rank,
+            lora_alpha=2 * lora_rank,
+            batch_size=batch_size,
+            views=given(views, preset.views, "views"),
+            target=target,
+            seed=seed,
+        )
+        fit_config = FitConfig(
+            epochs=given(epochs, preset.epochs, "epochs"),
+            learning_rate=given(learning_rate, preset.learning_rate, "learning_rate"),
+            patience=given(patience, preset.patience, "patience"),
+        )
+        print(f"Run {train(_pipeline(config, fit_config, weights, device), experiment)}")
+
+    speak(run)
 
 
 def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device: str) -> Pipeline:

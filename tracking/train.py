@@ -1,6 +1,5 @@
 """The road every training takes, whatever the paradigm: data, split, fit, judge, log, register."""
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +93,7 @@ def train(pipeline: Pipeline, experiment: Experiment) -> str:
     }
     params = asdict(experiment) | dict(pipeline.settings)
     with runs.tracked_run(name, params, tags) as run:
-        prepared = prepare(pipeline, experiment)
+        prepared = split_materials(pipeline, experiment)
         log_inputs(prepared, pipeline)
         checkpoints = _checkpoints(pipeline, experiment, prepared, run.info.run_id)
         start = time.monotonic()
@@ -116,15 +115,22 @@ def train(pipeline: Pipeline, experiment: Experiment) -> str:
         return run.info.run_id
 
 
-def prepare(pipeline: Pipeline, experiment: Experiment) -> Prepared:
-    """Load, limit, prepare and split; raises DatasetError where too much is lost."""
+def load_materials(
+    experiment: Experiment, prepare: Callable[[Sequence[Crystal]], Sequence[Reject]]
+) -> tuple[Dataset, list[Material]]:
+    """Load, limit and prepare; raises DatasetError where too much is lost."""
     dataset = load_dataset(experiment.dataset, experiment.data)
     materials = take(group_materials(dataset.crystals), experiment.limit, experiment.seed)
     chosen = tuple(c for m in materials for c in m.crystals)
     dataset = Dataset(dataset.name, chosen, dataset.rejects)
-    dataset = dataset.without(pipeline.prepare(dataset.crystals))
+    dataset = dataset.without(prepare(dataset.crystals))
     dataset.check_loss(allow_loss=experiment.allow_loss)
-    materials = group_materials(dataset.crystals)
+    return dataset, group_materials(dataset.crystals)
+
+
+def split_materials(pipeline: Pipeline, experiment: Experiment) -> Prepared:
+    """The data set's usable materials, split as the experiment says."""
+    dataset, materials = load_materials(experiment, pipeline.prepare)
     split = make_split(materials, experiment.split, seed=experiment.seed)
     print(
         f"{dataset.name}: {len(materials)} materials, {len(dataset.crystals)} structures, "
@@ -313,8 +319,3 @@ def _log_model(
     said = registry.register(uri, pipeline.model_name, candidate, tags, description)
     mlflow.log_text("\n".join(said), "registry.txt")
     print("\n".join(said), flush=True)
-
-
-def in_mlflow_run() -> bool:
-    """Whether ``mlflow run`` started this process."""
-    return "MLFLOW_RUN_ID" in os.environ

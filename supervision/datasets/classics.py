@@ -154,7 +154,9 @@ def _lattice(entry: Entry, crystal_system: str) -> Lattice:
             f"classics row '{entry.id}': a {crystal_system} cell takes {', '.join(free)}, "
             f"not {', '.join(entry.cell)}."
         )
-    a = entry.cell["a"]
-    gamma = 120.0 if crystal_system in ("hexagonal", "trigonal") else 90.0
-    fixed = {"b": a, "c": a, "alpha": 90.0, "beta": 90.0, "gamma": gamma}
-    return Lattice.from_parameters(**fixed | entry.cell)
+    angle = 120.0 if crystal_system in ("hexagonal", "trigonal") else 90.0
+    length = entry.cell["a"]
+    fixed = {"b": length, "c": length, "alpha": 90.0, "beta": 90.0, "gamma": angle}
+    cell = fixed | entry.cell
+    a, b, c, alpha, beta, gamma = (cell[name] for name in FREE_PARAMETERS["triclinic"])
+    return Lattice.from_parameters(a, b, c, alpha, beta, gamma)

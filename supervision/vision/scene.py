@@ -34,6 +34,7 @@ FACE = 1e-3  # a fractional coordinate this close to 0 or 1 lies on the cell's f
 BOND_REACH = 1.14  # a bond is at most this many times an end's shortest bond
 SPLIT_SITE = 0.6  # sites closer than this share of their radii's sum exclude one another
 FIRST_CUTOFF = 5.0  # angstrom
+THINNEST_CELL = 0.5  # angstrom; below it a neighbour search has no end
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +79,13 @@ def build_scene(structure: "Structure", *, bonding: str = "fast") -> Scene:
         bonding: ``fast`` (a distance rule), ``crystalnn`` (pymatgen's CrystalNN, slow; each
             disordered site judged by its most abundant species) or ``none``.
 
-    Raises ValueError for an unknown ``bonding`` or an element beyond Pu.
+    Raises ValueError for an unknown ``bonding``, an element beyond Pu, or a cell without volume.
     """
     if bonding not in BONDINGS:
         raise ValueError(f"bonding '{bonding}' is not one of {', '.join(BONDINGS)}.")
+    thickness = 1.0 / max(structure.lattice.reciprocal_lattice_crystallographic.abc)
+    if not thickness > THINNEST_CELL:
+        raise ValueError(f"The cell is {thickness:.2g} angstrom thick, which no crystal's is.")
     lattice = _to_grid(_upright(structure.lattice.matrix))
     grid = _to_grid(structure.frac_coords)
     cell = np.floor_divide(grid + round(FACE / GRID), round(1 / GRID))  # [n, 3] which cell
@@ -119,8 +123,9 @@ def _upright(matrix: np.ndarray) -> np.ndarray:
 
 
 def _symbols(site: "PeriodicSite") -> list[tuple[str, float]]:
-    """Element names (``D`` stays ``D``) and occupancies of a site."""
-    return [(getattr(sp, "element", sp).name, float(x)) for sp, x in site.species.items()]
+    """Element names and occupancies of a site; pymatgen's symbol of deuterium is H, its name D."""
+    atoms = [(getattr(species, "element", species), x) for species, x in site.species.items()]
+    return [(getattr(atom, "name", atom.symbol), float(x)) for atom, x in atoms]
 
 
 def _species_text(site: "PeriodicSite") -> str:

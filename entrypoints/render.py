@@ -1,0 +1,69 @@
+"""Draw a data set: PNG files with a manifest, or nothing but a contact sheet.
+
+mlflow run . -e render --env-manager local -P dataset=classics -P out=renders
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import mlflow
+import typer
+
+from entrypoints.options import speak, truth
+from supervision.vision.data import contact_sheet_of, select_views
+from supervision.vision.export import export_views
+from supervision.vision.prepare import prepare_scenes
+from supervision.vision.scene import BONDINGS
+from tracking import runs
+from tracking.train import Experiment, load_materials
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    dataset: Annotated[str, typer.Option(help="classics, 3dsc, or a folder or CSV table")] = (
+        "classics"
+    ),
+    data: Annotated[str, typer.Option(help="3dsc: local archive or folder; empty: download")] = "",
+    views: Annotated[int, typer.Option(help="views a structure, 1 to 18")] = 18,
+    limit: Annotated[int, typer.Option(help="first N materials after a shuffle; 0: all")] = 0,
+    seed: Annotated[int, typer.Option(help="of the shuffle")] = 42,
+    bonding: Annotated[str, typer.Option(help="fast, crystalnn or none")] = "fast",
+    allow_loss: Annotated[str, typer.Option(help="go on when over 5% is rejected")] = "false",
+    out: Annotated[str, typer.Option(help="folder for the PNG files; empty: none")] = "",
+) -> None:
+    """Draw the crystals of a data set and log a contact sheet."""
+
+    def run() -> None:
+        allowed = truth(allow_loss, "allow_loss")
+        experiment = Experiment(dataset, data, limit=limit, seed=seed, allow_loss=allowed)
+        _render(experiment, views, bonding, out)
+
+    speak(run)
+
+
+def _render(experiment: Experiment, views: int, bonding: str, out: str) -> None:
+    chosen = select_views(views)
+    if bonding not in BONDINGS:
+        raise ValueError(f"bonding '{bonding}' is not one of {', '.join(BONDINGS)}.")
+    params = asdict(experiment) | {"views": views, "bonding": bonding, "out": out}
+    tags = {"dataset": experiment.dataset, "pipeline": "render"}
+    with runs.tracked_run(f"render · {experiment.dataset}", params, tags):
+        dataset, materials = load_materials(
+            experiment, lambda crystals: prepare_scenes(crystals, bonding=bonding)[1]
+        )
+        runs.log_rejects(dataset.rejects)
+        sheet = contact_sheet_of(materials, bonding=bonding, seed=experiment.seed)
+        runs.log_picture(sheet, "plots/contact_sheet.png")
+        crystals = [c for m in materials for c in m.crystals]
+        print(f"{len(crystals)} structures of {len(materials)} materials can be drawn.")
+        if out:
+            manifest = export_views(crystals, chosen, Path(out).expanduser(), bonding=bonding)
+            mlflow.log_artifact(str(manifest))
+            print(f"{len(crystals) * len(chosen)} pictures in {out}, listed in {manifest.name}.")
+
+
+if __name__ == "__main__":
+    app()
