@@ -83,9 +83,6 @@ def build_scene(structure: "Structure", *, bonding: str = "fast") -> Scene:
     """
     if bonding not in BONDINGS:
         raise ValueError(f"bonding '{bonding}' is not one of {', '.join(BONDINGS)}.")
-    thickness = 1.0 / max(structure.lattice.reciprocal_lattice_crystallographic.abc)
-    if not thickness > THINNEST_CELL:
-        raise ValueError(f"The cell is {thickness:.2g} angstrom thick, which no crystal's is.")
     lattice = _to_grid(_upright(structure.lattice.matrix))
     grid = _to_grid(structure.frac_coords)
     cell = np.floor_divide(grid + round(FACE / GRID), round(1 / GRID))  # [n, 3] which cell
@@ -117,6 +114,10 @@ def _to_grid(values: np.ndarray) -> np.ndarray:
 
 def _upright(matrix: np.ndarray) -> np.ndarray:
     """The lattice turned so that a lies along x and b in the xy plane; handedness is kept."""
+    areas = np.linalg.norm(np.cross(matrix[[1, 2, 0]], matrix[[2, 0, 1]]), axis=1)
+    thickness = abs(np.linalg.det(matrix)) / areas.max()
+    if not thickness > THINNEST_CELL:
+        raise ValueError(f"The cell is {thickness:.2g} angstrom thick, which no crystal's is.")
     lower = np.linalg.cholesky(matrix @ matrix.T)
     lower[2, 2] *= np.sign(np.linalg.det(matrix))
     return lower
