@@ -17,11 +17,14 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write to a temporary name, flush to disk, rename: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.part")
-    with partial.open("wb") as file:
-        torch.save({"format": FORMAT} | state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            torch.save({"format": FORMAT} | state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any]:
         raise CheckpointError(f"The checkpoint {path} is damaged and cannot be read.") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of this version of the project.")
-    if state["fingerprint"] != fingerprint:
+    if state.get("fingerprint") != fingerprint:
         raise CheckpointError(
             f"The checkpoint {path} belongs to another configuration, data set, split or weights."
         )

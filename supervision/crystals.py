@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Composition, Element, Structure
 from pymatgen.io.cif import CifParser
+
+MAX_CIF_BYTES = 5_000_000
 
 
 class CrystalError(ValueError):
@@ -53,7 +55,7 @@ class Crystal:
     @property
     def content_hash(self) -> str:
         """sha256 of the CIF text: the name of everything cached from it."""
-        return hashlib.sha256(self.cif.encode()).hexdigest()
+        return hashlib.sha256(self.cif.encode(errors="surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -117,32 +119,48 @@ def material_key(formula: str) -> str:
 
     Raises CrystalError when the text is not a chemical formula.
     """
+    refusal = f"'{str(formula)[:60]}' is not a chemical formula."
     try:
         composition = Composition(formula).fractional_composition
     except Exception as error:  # pymatgen raises many types for one fault
-        raise CrystalError(f"'{formula}' is not a chemical formula.") from error
+        raise CrystalError(refusal) from error
     parts = sorted((el.symbol, round(x, 4)) for el, x in composition.items())
-    if not parts:
-        raise CrystalError(f"'{formula}' is not a chemical formula.")
+    if not parts or not all(isinstance(el, Element) for el in composition):
+        raise CrystalError(refusal)
     return "-".join(f"{symbol}{fraction:.4f}" for symbol, fraction in parts)
 
 
 def parse_cif(text: str) -> Structure:
     """The first structure of a CIF text, in the cell the file gives, occupancies kept.
 
-    Raises CrystalError with one sentence where there is none.
+    Raises CrystalError with one sentence where there is none, or none that is a crystal.
     """
     if not isinstance(text, str) or not text.strip():
         raise CrystalError("The CIF text is empty; give the content of a .cif file.")
+    if len(text) > MAX_CIF_BYTES:
+        raise CrystalError(f"The CIF text is longer than {MAX_CIF_BYTES // 10**6} MB.")
     if "\x00" in text or "data_" not in text.lower():
         raise CrystalError("The text is not a CIF file: it has no data_ block.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            structures = CifParser.from_str(text, occupancy_tolerance=1.05).parse_structures(
-                primitive=False, check_occu=True
-            )
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CrystalError(f"The CIF could not be read: {reason.rstrip('.')}.") from error
-    return structures[0]
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        try:
+            structure = CifParser.from_str(
+                text.removeprefix("\ufeff"), occupancy_tolerance=1.05
+            ).parse_structures(primitive=False, check_occu=True)[0]
+        except Exception as error:  # pymatgen raises many types for one fault
+            reason = _reason(error, [str(note.message) for note in notes])
+            raise CrystalError(f"The CIF could not be read: {reason}.") from error
+    if not np.isfinite(structure.lattice.matrix).all():
+        raise CrystalError("The CIF could not be read: its cell is not made of finite numbers.")
+    return structure
+
+
+def _reason(error: Exception, notes: Sequence[str]) -> str:
+    """Why pymatgen found no structure: it warns of the cause, then raises that there is none."""
+    causes = [n.partition("\n")[2] for n in notes if n.startswith("No structure parsed")]
+    cause = " ".join((causes[0] if causes else str(error)).split()).rstrip(".!")
+    if cause.startswith("'_"):
+        return f"it has no {cause.strip(chr(39))}"
+    if not causes:
+        return f"it is broken off, or holds no atoms in a cell ({cause or type(error).__name__})"
+    return cause[:200]

@@ -4,6 +4,7 @@ Pure functions of arrays in kelvin. Every array is one value a material (``[n]``
 view or a structure. Protocol: see docs in README, "How the numbers are made".
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -40,9 +41,9 @@ def rmse(tc: np.ndarray, tc_pred: np.ndarray) -> float:
 def r2(tc: np.ndarray, tc_pred: np.ndarray) -> float:
     """Coefficient of determination, 1 - SS_res / SS_tot; NaN where all ``tc`` are equal."""
     tc, tc_pred = _checked(tc, tc_pred)
-    total = ((tc - tc.mean()) ** 2).sum()
-    if total == 0:
+    if np.ptp(tc) == 0:  # the mean of equal numbers is not always that number
         return float("nan")
+    total = ((tc - tc.mean()) ** 2).sum()
     return float(1 - ((tc - tc_pred) ** 2).sum() / total)
 
 
@@ -80,7 +81,7 @@ def bootstrap_intervals(
         draws = {
             "mae": np.abs(error).mean(1),
             "rmse": np.sqrt(squared / tc.size),
-            "r2": np.where(total > 0, 1 - squared / total, np.nan),
+            "r2": np.where(np.ptp(truth, axis=1) > 0, 1 - squared / total, np.nan),
         }
     tails = [50 * (1 - level), 50 * (1 + level)]
     intervals = {}
@@ -120,8 +121,14 @@ def paired_bootstrap(
 
 
 def band_labels(tc: np.ndarray) -> np.ndarray:
-    """The Tc band of each material as text: ``0-5``, ``5-15``, ``15-40``, ``40+``."""
+    """The Tc band of each material as text: ``0-5``, ``5-15``, ``15-40``, ``40+``.
+
+    A band holds its lower edge. Raises ValueError on a Tc that is negative or not finite.
+    """
     tc = np.asarray(tc, dtype=float)
+    stray = tc[~(np.isfinite(tc) & (tc >= 0))]
+    if stray.size:
+        raise ValueError(f"A critical temperature is 0 K or more, got {stray[0]} K.")
     labels = np.empty(tc.shape, dtype=object)
     for low, high in TC_BANDS:
         labels[(tc >= low) & (tc < high)] = f"{low:g}+" if np.isinf(high) else f"{low:g}-{high:g}"
@@ -157,19 +164,27 @@ def spread(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
     return {
         "pred_min": float(tc_pred.min()),
         "pred_max": float(tc_pred.max()),
-        "variance_ratio": float(tc_pred.var() / tc.var()) if tc.var() else float("nan"),
+        "variance_ratio": float(tc_pred.var() / tc.var()) if np.ptp(tc) else float("nan"),
     }
 
 
 def constant_median(train_tc: np.ndarray, n: int) -> np.ndarray:
     """The null that minimises MAE without looking at the crystal: the training median, ``[n]``."""
-    return np.full(n, float(np.median(np.asarray(train_tc, dtype=float))))
+    train_tc = np.asarray(train_tc, dtype=float)
+    if train_tc.size == 0 or not np.isfinite(train_tc).all():
+        raise ValueError(f"Need finite training Tc to take a median of, got {train_tc.tolist()}.")
+    return np.full(n, float(np.median(train_tc)))
 
 
 def family_mean(
     train_tc: np.ndarray, train_family: Sequence[str], families: Sequence[str]
 ) -> np.ndarray:
     """Mean training Tc of each material's family; the training median where it has none there."""
-    means = pd.Series(np.asarray(train_tc, dtype=float)).groupby(list(train_family)).mean()
-    median = float(np.median(np.asarray(train_tc, dtype=float)))
-    return np.array([means.get(family, median) for family in families], dtype=float)
+    predicted = constant_median(train_tc, len(families))
+    members: dict[str, list[float]] = defaultdict(list)
+    for tc, family in zip(np.asarray(train_tc, dtype=float), train_family, strict=True):
+        members[family].append(tc)
+    for i, family in enumerate(families):
+        if family in members:
+            predicted[i] = np.mean(members[family])
+    return predicted

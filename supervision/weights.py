@@ -5,19 +5,20 @@ are asked. A source yields a safetensors file in the cache; the first that answe
 none does the error says what each of them said. Nothing ever falls back to random weights.
 """
 
-import concurrent.futures
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from supervision.paths import cache_dir
@@ -248,10 +249,13 @@ class Fetched:
         return self.path is not None
 
     def state_dict(self) -> StateDict:
-        """The tensors under timm's names."""
+        """The tensors under timm's names. Raises WeightsError where the file holds none."""
         if self.path is None:
             raise WeightsError("weights=none has no tensors to load.")
-        return load_file(self.path)
+        try:
+            return load_file(self.path)
+        except SafetensorError as error:
+            raise WeightsError(f"{self.path} is not a safetensors file ({error}).") from error
 
 
 def get_weights(name: str = "auto") -> Fetched:
@@ -294,29 +298,37 @@ def _ask(row: Weights) -> tuple[Fetched | None, list[str]]:
     folder.mkdir(exist_ok=True)
     path, record = folder / f"{row.name}.safetensors", folder / f"{row.name}.json"
     failures = []
-    if path.is_file() and record.is_file():
-        known = json.loads(record.read_text())
-        if sha256_of(path) == known["sha256"]:
-            source = f"cache, first had from {known['source']}"
+    if path.is_file():
+        known = _recorded(record)
+        if sha256_of(path) == known.get("sha256"):
+            source = f"cache, first had from {known.get('source')}"
             return Fetched(row, path, known["sha256"], source, f"{row.name} from the {source}."), []
         failures.append(f"cache: {path} is damaged (its sha256 is not the recorded one)")
     for origin in row.sources:
-        partial = folder / f"{row.name}.{os.getpid()}.part"
         try:
-            details = origin.fetch(partial)
+            with tempfile.TemporaryDirectory(dir=folder) as room:
+                arrived = Path(room) / "arrived"
+                details = origin.fetch(arrived) | {"name": row.name, "source": origin.describe()}
+                digest = sha256_of(arrived)
+                written = Path(room) / "record"
+                written.write_text(json.dumps(details | {"sha256": digest}, indent=1))
+                os.replace(arrived, path)
+                os.replace(written, record)
         except Exception as error:  # whatever a network, an index or a file throws is reported
-            partial.unlink(missing_ok=True)
             failures.append(f"{origin.describe()}: {_one_line(error)}")
             continue
-        digest = sha256_of(partial)
-        details |= {"name": row.name, "source": origin.describe(), "sha256": digest}
-        written = record.with_suffix(f".json.{os.getpid()}.part")
-        written.write_text(json.dumps(details, indent=1))
-        os.replace(partial, path)
-        os.replace(written, record)
         message = f"{row.name} from the {origin.describe()}."
         return Fetched(row, path, digest, origin.describe(), message), failures
     return None, failures
+
+
+def _recorded(path: Path) -> dict[str, str]:
+    """What was written down of a cached file when it came; empty where that cannot be read."""
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def _from_file(row: Weights, path: Path) -> Fetched:
@@ -339,14 +351,25 @@ def _expect(path: Path, sha256: str) -> None:
 
 
 def _within(seconds: float, call: Callable[[], tuple[str, str]]) -> tuple[str, str]:
-    """Run ``call`` in a thread and give up on it after ``seconds``: DNS and TLS have no timeout."""
-    pool = concurrent.futures.ThreadPoolExecutor(max_workers=1)
-    try:
-        return pool.submit(call).result(timeout=seconds)
-    except concurrent.futures.TimeoutError as error:
-        raise WeightsError(f"no answer within {seconds:g} s") from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    """Run ``call`` in a thread and give up on it after ``seconds``: DNS and TLS have no timeout.
+
+    The thread is a daemon, so that a call that never returns does not hold up the exit either.
+    """
+    answers: list[tuple[str, str]] = []
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            answers.append(call())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if answers:
+        return answers[0]
+    raise errors[0] if errors else WeightsError(f"no answer within {seconds:g} s")
 
 
 def _one_line(error: Exception) -> str:

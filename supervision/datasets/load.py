@@ -2,18 +2,22 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from supervision.crystals import Crystal, CrystalError, DatasetError, Reject, material_key
 from supervision.datasets.classics import load_classics
-from supervision.datasets.table import parse_table
+from supervision.datasets.table import parse_table, read_cif
 from supervision.datasets.threedsc import open_threedsc
 
 MAX_LOST = 0.05
+NAMED = ("classics", "3dsc")
 
 
 @dataclass(frozen=True)
@@ -67,29 +71,38 @@ def load_dataset(name: str, data: str = "") -> Dataset:
     if name == "3dsc":
         table, read = open_threedsc(data)
         return _from_table("3dsc", table, read)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError):  # a name too long, a home that is not there
+        is_folder = is_file = False
+    if name and is_folder:
         return _from_folder(path)
-    if path.is_file():
+    if is_file:
         table = parse_table(path.read_bytes(), str(path), {"formula", "tc", "cif"})
-        return _from_table(path.stem, table, _reader(path.parent))
+        return _from_table(_own_name(path.stem), table, _reader(path.parent))
     raise DatasetError(
-        f"dataset '{name}' is neither 'classics' nor '3dsc' nor a file or folder that exists."
+        f"dataset '{name[:200]}' is neither 'classics' nor '3dsc' nor a file or folder that exists."
     )
+
+
+def _own_name(name: str) -> str:
+    """The name of a data set of one's own, never one that reads like a named data set."""
+    return f"own-{name}" if re.sub(r"[^a-z0-9]", "", name.lower()) in NAMED else name
 
 
 def _reader(folder: Path) -> Callable[[str], str]:
     """Read a CIF by its path relative to the table, or take the CIF text that stands there."""
 
     def read(cif: str) -> str:
-        if cif.lstrip().startswith(("data_", "#")):
-            return cif
-        path = folder / cif
-        if not cif or not path.is_file():
-            raise CrystalError(f"There is no file '{cif}' beside the table.")
-        return path.read_text(errors="replace")
+        return cif if _is_text(cif) else read_cif(folder, cif)
 
     return read
+
+
+def _is_text(cif: str) -> bool:
+    """CIF text has many lines, a path has one (and may be called data_1.cif)."""
+    return "\n" in cif or "\r" in cif
 
 
 def _from_folder(folder: Path) -> Dataset:
@@ -102,45 +115,67 @@ def _from_folder(folder: Path) -> Dataset:
     table = parse_table(listing.read_bytes(), str(listing), {"cif", "tc"})
     if "formula" not in table.columns:
         table["formula"] = ""
-    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*.cif")}
-    unlisted = sorted(found - set(table["cif"]))
-    dataset = _from_table(folder.name, table, _reader(folder))
+    found = {_shown(p.relative_to(folder)) for p in folder.rglob("*.cif") if p.is_file()}
+    unlisted = sorted(found - {Path(cif.strip()).as_posix() for cif in table["cif"]})
+    name = _own_name(folder.resolve().name)
+    dataset = _from_table(name, table, partial(read_cif, folder))
     extra = tuple(Reject(name, "The file has no row in tc.csv.") for name in unlisted)
     return Dataset(dataset.name, dataset.crystals, dataset.rejects + extra)
 
 
+def _shown(path: Path) -> str:
+    """A path as text that can be written, whatever bytes its name is made of."""
+    return path.as_posix().encode(errors="backslashreplace").decode()
+
+
 def _from_table(name: str, table: pd.DataFrame, read: Callable[[str], str]) -> Dataset:
-    """Rows of a table as crystals; ids are the CIF names, made unique by row where they repeat."""
+    """Rows of a table as crystals; rows that cannot be used are rejects."""
     crystals: list[Crystal] = []
     rejects: list[Reject] = []
-    seen: set[str] = set()
-    for number, row in enumerate(table.to_dict("records"), start=1):
-        id = _row_id(row, number, seen)
+    cells = [cif.strip() for cif in table["cif"]]
+    for id, cif, row in zip(_row_ids(cells), cells, table.to_dict("records"), strict=True):
         try:
-            crystals.append(_crystal(id, row, read))
+            crystals.append(_crystal(id, cif, row, read))
         except CrystalError as error:
             rejects.append(Reject(id, str(error)))
     return Dataset(name, tuple(crystals), tuple(rejects))
 
 
-def _row_id(row: Mapping[Hashable, str], number: int, seen: set[str]) -> str:
-    cif = row["cif"].strip()
-    id = Path(cif).name if cif and "\n" not in cif and len(cif) < 250 else f"row {number}"
-    if id in seen:
-        id = f"{id} (row {number})"
-    seen.add(id)
-    return id
+def _row_ids(cifs: Sequence[str]) -> list[str]:
+    """A unique id a row: the file's name; its path where names repeat; else the row's number."""
+    paths = [Path("" if _is_text(cif) or len(cif) > 250 else cif) for cif in cifs]
+    names, full = Counter(path.name for path in paths), Counter(paths)
+    ids = []
+    for number, path in enumerate(paths, start=1):
+        if not path.name:
+            ids.append(f"row {number}")
+        elif names[path.name] == 1:
+            ids.append(path.name)
+        elif full[path] == 1:
+            ids.append(path.as_posix())
+        else:
+            ids.append(f"{path.as_posix()} (row {number})")
+    return ids
 
 
-def _crystal(id: str, row: Mapping[Hashable, str], read: Callable[[str], str]) -> Crystal:
+def _crystal(id: str, cif: str, row: Mapping[Hashable, str], read: Callable[[str], str]) -> Crystal:
     tc = _kelvin(row["tc"])
-    cif = read(row["cif"])
-    crystal = Crystal(id, row["formula"].strip(), cif, tc)
+    crystal = Crystal(id, row["formula"].strip(), read(cif), tc)
     formula = crystal.formula or crystal.structure.composition.formula.replace(" ", "")
     material_key(formula)
-    weight = float(row.get("weight") or 1.0)
-    parent = row.get("material_id_2") or row.get("parent_id") or None
-    return Crystal(id, formula, cif, tc, parent, weight)
+    parent = (row.get("material_id_2") or row.get("parent_id") or "").strip() or None
+    return Crystal(id, formula, crystal.cif, tc, parent, _weight(row.get("weight", "").strip()))
+
+
+def _weight(text: str) -> float:
+    """The share of its material that a structure stands for; 1 where none is given."""
+    try:
+        weight = float(text or 1)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise CrystalError(f"Its weight '{text[:60]}' is not a positive number.")
+    return weight
 
 
 def _kelvin(text: str) -> float:
@@ -149,5 +184,5 @@ def _kelvin(text: str) -> float:
     except ValueError:
         tc = math.nan
     if not (math.isfinite(tc) and tc >= 0):
-        raise CrystalError(f"Its Tc '{text}' is not a temperature in kelvin (0 or more).")
+        raise CrystalError(f"Its Tc '{text[:60]}' is not a temperature in kelvin (0 or more).")
     return tc

@@ -3,17 +3,22 @@
 Source: Sommer et al., Scientific Data 10, 816 (2023), aimat-lab/3DSC, CC BY 4.0.
 """
 
+import gzip
+import http.client
+import lzma
 import os
+import shutil
 import tarfile
-import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from supervision.crystals import CrystalError, DatasetError
-from supervision.datasets.table import parse_table
+from supervision.crystals import MAX_CIF_BYTES, CrystalError, DatasetError
+from supervision.datasets.table import decode_cif, parse_table, read_cif
 from supervision.paths import cache_dir
 
 TABLE = "data/final/MP/3DSC_MP.csv"
@@ -21,7 +26,9 @@ COLUMNS = {"formula_sc", "tc", "cif"}
 REVISION = "cd71d3a46cbab204198c0f923112a1295cca0fdd"
 URL = f"https://github.com/aimat-lab/3DSC/archive/{REVISION}.tar.gz"
 MAX_TABLE_BYTES = 500_000_000
-MAX_CIF_BYTES = 5_000_000
+MAX_RELEASE_BYTES = 2_000_000_000
+BLOCK = 1 << 20
+UNREADABLE = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError)
 HELP = "Give a local copy with data=PATH (a .tar.gz, a .tar.xz or the unpacked folder)."
 
 
@@ -51,15 +58,7 @@ def _open_folder(folder: Path) -> tuple[pd.DataFrame, Callable[[str], str]]:
         raise DatasetError(f"{folder} holds no {TABLE}. {HELP}")
     base = found.parents[3]
 
-    def read(cif: str) -> str:
-        path = base / cif
-        if not path.is_file():
-            raise CrystalError(f"The release has no file {cif}.")
-        if path.stat().st_size > MAX_CIF_BYTES:
-            raise CrystalError(f"{cif} is larger than {MAX_CIF_BYTES // 10**6} MB.")
-        return path.read_text(errors="replace")
-
-    return parse_table(found.read_bytes(), str(found), COLUMNS), read
+    return parse_table(found.read_bytes(), str(found), COLUMNS), partial(read_cif, base)
 
 
 def _open_archive(archive: Path) -> tuple[pd.DataFrame, Callable[[str], str]]:
@@ -70,6 +69,7 @@ def _open_archive(archive: Path) -> tuple[pd.DataFrame, Callable[[str], str]]:
     raw_table, base = b"", ""
     cifs: dict[str, str] = {}
     too_large: set[str] = set()
+    taken = 0
     try:
         with tarfile.open(archive, mode="r:*") as tar:
             for member in tar:
@@ -82,16 +82,22 @@ def _open_archive(archive: Path) -> tuple[pd.DataFrame, Callable[[str], str]]:
                     too_large.add(name)
                 elif is_table or is_cif:
                     content = tar.extractfile(member).read()  # type: ignore[union-attr]
+                    taken += len(content)
                     if is_table:
                         raw_table, base = content, name.removesuffix(TABLE)
                     else:
-                        cifs[name] = content.decode(errors="replace")
-    except (tarfile.TarError, EOFError, OSError) as error:
+                        cifs[name] = decode_cif(content)
+                if taken > MAX_RELEASE_BYTES:
+                    raise DatasetError(
+                        f"{archive} holds more than {MAX_RELEASE_BYTES // 10**9} GB. {HELP}"
+                    )
+    except UNREADABLE as error:
         raise DatasetError(
             f"{archive} is not an archive that can be read ({error}). {HELP}"
         ) from error
     if not raw_table:
-        raise DatasetError(f"{archive} holds no {TABLE}. {HELP}")
+        fault = "too large a" if any(n.endswith(TABLE) for n in too_large) else "no"
+        raise DatasetError(f"{archive} holds {fault} {TABLE}. {HELP}")
 
     def read(cif: str) -> str:
         name = base + cif
@@ -109,13 +115,19 @@ def _download() -> Path:
     target = cache_dir() / f"3dsc-{REVISION[:12]}.tar.gz"
     if target.is_file():
         return target
-    partial = target.with_suffix(f".{os.getpid()}.part")
+    incoming = target.with_suffix(f".{os.getpid()}.part")
     try:
-        with urllib.request.urlopen(URL, timeout=10) as answer, partial.open("wb") as file:
-            while block := answer.read(1 << 20):
-                file.write(block)
-    except (urllib.error.URLError, TimeoutError, OSError) as error:
-        partial.unlink(missing_ok=True)
+        with urllib.request.urlopen(URL, timeout=10) as answer, incoming.open("wb") as file:
+            promised = answer.length
+            shutil.copyfileobj(answer, file, BLOCK)
+            if promised is not None and file.tell() != promised:
+                raise OSError(f"broken off after {file.tell()} of {promised} bytes")
+        with gzip.open(incoming) as file:  # to its end, where the checksum is
+            while file.read(BLOCK):
+                pass
+        incoming.replace(target)
+    except (*UNREADABLE, http.client.HTTPException) as error:
         raise DatasetError(f"The 3DSC release at {URL} cannot be had ({error}). {HELP}") from error
-    partial.replace(target)
+    finally:
+        incoming.unlink(missing_ok=True)
     return target

@@ -1,6 +1,6 @@
 """Scenes -> the batches of views a vision model reads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -22,9 +22,9 @@ def select_views(count: int) -> tuple[int, ...]:
     return tuple(i * len(VIEWS) // count for i in range(count))
 
 
-def to_tensor(images: Sequence[np.ndarray]) -> torch.Tensor:
+def to_tensor(images: Iterable[np.ndarray]) -> torch.Tensor:
     """RGB images ``[h, w, 3]`` -> uint8 ``[b, 3, h, w]``."""
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2).contiguous()
 
 
 @dataclass(frozen=True)

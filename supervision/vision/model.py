@@ -28,7 +28,7 @@ class VisionRegressor(nn.Module):
     feature_mean: torch.Tensor
     feature_std: torch.Tensor
 
-    def __init__(self, row: Weights, *, hidden: int = 256, dropout: float = 0.1) -> None:
+    def __init__(self, row: Weights, *, hidden: int = 512, dropout: float = 0.1) -> None:
         super().__init__()
         self.backbone = create_backbone(row)
         self.prefix_tokens = self.backbone.num_prefix_tokens
@@ -40,6 +40,9 @@ class VisionRegressor(nn.Module):
         self.head = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(width, hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, 1),

@@ -259,7 +259,8 @@ class VisionPredictor:
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc in kelvin, ``[n]``: the mean over ``views`` views, in float32.
 
-        Each crystal is a batch of its own, so its number does not depend on its company.
+        Each crystal is a batch of its own, so its number does not depend on its company;
+        pictures that symmetry makes equal to the pixel are read once.
         Raises CrystalError, naming the crystal, for one that cannot be drawn.
         """
         self.model.to(self.device).eval()
@@ -270,10 +271,11 @@ class VisionPredictor:
                 scene = scene_of(crystal, bonding=self.config.bonding)
             except CrystalError as error:
                 raise CrystalError(f"{crystal.id}: {error}") from error
-            images = to_tensor([draw(scene, view) for view in views])
+            pictures = np.stack([draw(scene, view) for view in views])
+            distinct, which = np.unique(pictures, axis=0, return_inverse=True)
             with torch.inference_mode():
-                outputs = self.model(images.to(self.device))
-            predicted.append(self.target.decode(outputs.cpu().numpy()).mean())
+                outputs = self.model(to_tensor(distinct).to(self.device))
+            predicted.append(self.target.decode(outputs.cpu().numpy())[which].mean())
         return np.array(predicted)
 
     def save(self, folder: Path) -> None:
