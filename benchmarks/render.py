@@ -1,0 +1,152 @@
+"""How fast the pictures are drawn, and how true they are, on real crystals.
+
+    python -m benchmarks.render                        # speed, fidelity, collisions: some minutes
+    python -m benchmarks.render --full --processes 2   # and all 18 views of all of 3DSC
+
+It reads ../shared/data/3dsc/3DSC_MP.tar.xz, or what --data names. Times are processor seconds of
+one thread (other work on the machine does not count), from a parsed structure to pixels in memory.
+
+The two references are the ways one would first think of. Both draw a pymatgen supercell with
+OpenCV, far atoms first; (1) runs CrystalNN on every supercell it draws, (2) runs it once on the
+unit cell and copies the bonds. CrystalNN has no notion of disorder, so both take the most abundant
+species of each site.
+"""
+
+import argparse
+import itertools
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import cv2
+import numpy as np
+from pymatgen.core import Structure
+from tqdm import tqdm
+
+from benchmarks.render_fidelity import SUPERCELLS, report_collisions, report_fidelity
+from benchmarks.render_reference import Pairs, Search, copied, crystalnn, majority, picture
+from supervision.crystals import Crystal, CrystalError, parse_cif
+from supervision.datasets.load import load_dataset
+from supervision.vision.render import VIEWS, draw
+from supervision.vision.scene import build_scene
+
+ARCHIVE = "../shared/data/3dsc/3DSC_MP.tar.xz"
+
+
+def main() -> None:
+    """Parse the options, run the parts, print their tables."""
+    options = _options()
+    warnings.simplefilter("ignore")  # CrystalNN warns of missing oxidation states on every site
+    cv2.setNumThreads(1)
+    crystals = load_dataset("3dsc", options.data).crystals
+    rng = np.random.default_rng(options.seed)
+    shuffled = [crystals[i] for i in rng.permutation(len(crystals))]
+    report_speed(shuffled[: options.structures], len(crystals))
+    report_fidelity(shuffled, options.fidelity)
+    report_collisions(crystals)
+    if options.full:
+        report_full(crystals, options.processes)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", default=ARCHIVE, help="the 3DSC archive or folder")
+    parser.add_argument("--structures", type=int, default=100, help="for speed")
+    parser.add_argument("--fidelity", type=int, default=240, help="ordered structures")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--full", action="store_true", help="draw all of 3DSC")
+    parser.add_argument("--processes", type=int, default=2, help="for --full")
+    return parser.parse_args()
+
+
+# Speed
+
+
+def report_speed(sample: Sequence[Crystal], total: int) -> None:
+    """Time this renderer and both references on the same structures and print the ratios."""
+    parsing, structures = _timed(lambda: [parse_cif(c.cif) for c in sample])
+    n = len(structures)
+    ours, bare = (_ours(structures, bonding) for bonding in ("fast", "none"))
+    every, on_cell, once, none = _references(structures)
+    print(f"\n## Speed\n\n{n} structures, {sum(map(len, structures)) / n:.1f} sites on average.\n")
+    print("| | ms a view | images/s a core | times ours |\n|---|---:|---:|---:|")
+    for name, seconds, against in (
+        ("this renderer, bonds", sum(ours), ours),
+        ("this renderer, no bonds", sum(bare), bare),
+        ("(1) CrystalNN on every view, in its supercell", every, ours),
+        ("(1') CrystalNN on every view, in the unit cell alone", on_cell, ours),
+        ("(2) CrystalNN once a structure", once, ours),
+        ("(1) and (2) without bonds", none, bare),
+    ):
+        ratio = seconds / sum(against)
+        print(f"| {name} | {1e3 * seconds:.2f} | {1 / seconds:,.1f} | {ratio:,.1f} |")
+    print(
+        f"\nOurs with bonds: {1e3 * ours[1]:.2f} ms to draw a view and {1e3 * ours[0]:.2f} ms for"
+    )
+    print("its share of the scene, found once for 18 views. Ours was timed on all 18 views of each")
+    print("structure, the references on one view along a in each of the three supercells, as a")
+    print("direction does not change what they cost.")
+    minutes = total * (parsing / n + len(VIEWS) * sum(ours)) / 60
+    print(f"\nExtrapolated to 18 views of all {total:,} structures, CIF parsing included:")
+    print(f"{minutes:.1f} minutes on one core, {minutes / 2:.1f} on two.")
+
+
+def _references(structures: Sequence[Structure]) -> tuple[float, float, float, float]:
+    """Seconds a view of the straightforward ways, in the order of the table."""
+    ordered = [majority(structure) for structure in structures]
+    search, pairs = _timed(lambda: [crystalnn(s) for s in tqdm(ordered, desc="unit cells")])
+    search /= len(ordered)
+    jobs = list(itertools.product(zip(ordered, pairs, strict=True), SUPERCELLS))
+
+    def per_view(name: str, bonds: Callable[[Structure, Pairs], Search | None]) -> float:
+        bar = tqdm(jobs, desc=name)
+        return _timed(lambda: [picture(s, r, bonds(s, p)) for (s, p), r in bar])[0] / len(jobs)
+
+    every = per_view("CrystalNN", lambda _structure, _pairs: crystalnn)
+    copying = per_view("copied", lambda structure, pairs: partial(copied, pairs, structure))
+    none = per_view("no bonds", lambda _structure, _pairs: None)
+    return every, copying + search, copying + search / len(VIEWS), none
+
+
+def _timed(function: Callable) -> tuple[float, list]:
+    """Processor seconds of a call, and what it returned."""
+    start = time.process_time()
+    result = function()
+    return time.process_time() - start, result
+
+
+def _ours(structures: Sequence[Structure], bonding: str) -> tuple[float, float]:
+    """Seconds a view for the scene (shared by 18 views) and for drawing."""
+    views = len(structures) * len(VIEWS)
+    build, scenes = _timed(lambda: [build_scene(s, bonding=bonding) for s in structures])
+    drawing, _ = _timed(lambda: [draw(scene, view) for scene in scenes for view in VIEWS])
+    return build / views, drawing / views
+
+
+# All of 3DSC
+
+
+def report_full(crystals: Sequence[Crystal], processes: int) -> None:
+    """Draw every view of every structure, from CIF text; print how long it took by the clock."""
+    start, texts = time.perf_counter(), [crystal.cif for crystal in crystals]
+    with ProcessPoolExecutor(processes, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        drawn = list(tqdm(pool.map(_draw_all, texts, chunksize=50), total=len(texts), desc="3DSC"))
+    minutes = (time.perf_counter() - start) / 60
+    print(f"\n## All of 3DSC\n\n{sum(drawn):,} pictures of {sum(map(bool, drawn)):,} structures")
+    print(f"({drawn.count(0)} refused) by {processes} processes in {minutes:.1f} minutes,")
+    print(f"{sum(drawn) / minutes / 60:,.0f} pictures a second.")
+
+
+def _draw_all(cif: str) -> int:
+    """Draw all views of a CIF; how many they were, 0 where it cannot be drawn."""
+    try:
+        scene = build_scene(parse_cif(cif))
+    except (CrystalError, ValueError):
+        return 0
+    return len([draw(scene, view) for view in VIEWS])
+
+
+if __name__ == "__main__":
+    main()
