@@ -1,0 +1,43 @@
+"""What all tests share: quiet threads, no one's MLflow run, no hub, and the real data's door."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before torch or MLflow is imported, by a test or by a process that a test starts.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+os.environ["HF_HUB_OFFLINE"] = "1"  # `weights=auto` means the same on every machine
+for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+    del os.environ[name]  # `mlflow run -e test` hands its own run down
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the checkout; for tests marked ``shared``."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"the real data are not at {SHARED / 'data'}")
+    return SHARED / "data"
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache of the test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("SUPERVISION_CACHE", str(folder))
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Where the real data are there, a test that needs them may not be skipped."""
+    report = yield
+    skipped = report.skipped and not hasattr(report, "wasxfail")
+    if skipped and item.get_closest_marker("shared") and SHARED.is_dir():
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} needs {SHARED}, which is there, but: {reason}"
+    return report

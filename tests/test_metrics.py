@@ -1,0 +1,260 @@
+"""Errors, intervals and nulls, against scikit-learn, slow loops and numbers worked by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as oracle
+
+from supervision import metrics
+
+RNG = np.random.default_rng(7)
+TC = np.round(RNG.exponential(10, 200), 2) * (RNG.random(200) > 0.3)
+PRED = np.abs(TC + RNG.normal(0, 4, 200))
+
+
+def test_against_scikit_learn():
+    assert metrics.mae(TC, PRED) == pytest.approx(oracle.mean_absolute_error(TC, PRED))
+    assert metrics.rmse(TC, PRED) == pytest.approx(oracle.root_mean_squared_error(TC, PRED))
+    assert metrics.r2(TC, PRED) == pytest.approx(oracle.r2_score(TC, PRED))
+
+
+def test_by_hand():
+    found = metrics.all_metrics([0, 2, 4], [1, 2, 7])
+    assert found == pytest.approx({"mae": 4 / 3, "rmse": math.sqrt(10 / 3), "r2": 1 - 10 / 8})
+
+
+def test_perfect_and_constant_predictions():
+    assert metrics.all_metrics(TC, TC) == {"mae": 0, "rmse": 0, "r2": 1}
+    assert metrics.r2(TC, np.full(TC.size, TC.mean())) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("tc", [[0.0], [5.0, 5.0], [0.1, 0.1, 0.1], [0.7] * 7], ids=str)
+def test_r2_of_equal_truths_is_unknown(tc):
+    assert math.isnan(metrics.r2(tc, np.add(tc, 1.0)))
+    assert math.isnan(metrics.spread(tc, np.add(tc, 1.0))["variance_ratio"])
+    low, high = metrics.bootstrap_intervals(tc, np.add(tc, 1.0), samples=50)["r2"]
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+MEASURES = [
+    metrics.mae,
+    metrics.rmse,
+    metrics.r2,
+    metrics.all_metrics,
+    metrics.bootstrap_intervals,
+    metrics.band_table,
+    metrics.spread,
+    lambda tc, pred: metrics.paired_bootstrap(tc, pred, pred),
+]
+NAMES = ["mae", "rmse", "r2", "all", "bootstrap", "bands", "spread", "paired"]
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=NAMES)
+@pytest.mark.parametrize(
+    ("tc", "pred", "said"),
+    [
+        ([], [], "at least one"),
+        ([1.0, 2.0], [1.0], r"\(2,\) and \(1,\)"),
+        ([[1.0, 2.0]], [[1.0, 2.0]], r"\(1, 2\)"),
+        ([1.0, np.nan, np.inf], [1.0, 2.0, 3.0], "tc has 2 values not finite"),
+        ([1.0, 2.0], [np.nan, 3.0], "tc_pred has 1 values not finite"),
+    ],
+    ids=["empty", "lengths", "table", "truth not finite", "prediction not finite"],
+)
+def test_what_cannot_be_measured_is_refused(measure, tc, pred, said):
+    with pytest.raises(ValueError, match=said):
+        measure(tc, pred)
+
+
+# --- intervals
+
+
+def test_intervals_contain_the_estimate():
+    intervals = metrics.bootstrap_intervals(TC, PRED)
+    for name, value in metrics.all_metrics(TC, PRED).items():
+        low, high = intervals[name]
+        assert low < value < high
+
+
+def test_intervals_agree_with_a_loop_over_resamples():
+    samples, level, seed = 300, 0.9, 3
+    fast = metrics.bootstrap_intervals(TC, PRED, samples=samples, level=level, seed=seed)
+    draws = np.random.default_rng(seed).integers(0, TC.size, size=(samples, TC.size))
+    slow = [
+        (
+            oracle.mean_absolute_error(TC[rows], PRED[rows]),
+            oracle.root_mean_squared_error(TC[rows], PRED[rows]),
+            oracle.r2_score(TC[rows], PRED[rows]),
+        )
+        for rows in draws
+    ]
+    expected = np.percentile(slow, [5, 95], axis=0).T
+    np.testing.assert_allclose([fast["mae"], fast["rmse"], fast["r2"]], expected)
+
+
+def test_intervals_are_those_of_the_standard_error():
+    """For a mean of many, the percentile interval is close to 1.96 standard errors either side."""
+    rng = np.random.default_rng(0)
+    error = rng.exponential(1.0, 4000)
+    low, high = metrics.bootstrap_intervals(np.zeros(4000), error)["mae"]
+    half = 1.96 * error.std() / math.sqrt(4000)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.08)
+
+
+def test_intervals_repeat_and_depend_on_the_seed():
+    assert metrics.bootstrap_intervals(TC, PRED) == metrics.bootstrap_intervals(TC, PRED)
+    assert metrics.bootstrap_intervals(TC, PRED) != metrics.bootstrap_intervals(TC, PRED, seed=1)
+
+
+def test_higher_level_is_wider():
+    narrow = metrics.bootstrap_intervals(TC, PRED, level=0.5)["mae"]
+    wide = metrics.bootstrap_intervals(TC, PRED, level=0.99)["mae"]
+    assert wide[0] < narrow[0] < narrow[1] < wide[1]
+
+
+def test_interval_of_one_material_is_a_point():
+    assert metrics.bootstrap_intervals([3.0], [5.0])["mae"] == (2.0, 2.0)
+
+
+# --- comparisons
+
+
+def test_equal_predictors_differ_by_nothing():
+    found = metrics.paired_bootstrap(TC, PRED, PRED)
+    assert found == {"difference": 0, "low": 0, "high": 0, "p": 1}
+
+
+def test_clearly_better_predictor_is_seen():
+    found = metrics.paired_bootstrap(TC, PRED, PRED + 5)
+    assert found["high"] < 0
+    assert found["p"] == pytest.approx(1 / metrics.BOOTSTRAP_SAMPLES)
+
+
+def test_predictors_of_equal_worth_are_not_told_apart():
+    rng = np.random.default_rng(1)
+    found = metrics.paired_bootstrap(TC, TC + rng.normal(0, 3, 200), TC + rng.normal(0, 3, 200))
+    assert found["low"] < 0 < found["high"]
+    assert found["p"] > 0.05
+
+
+def test_comparison_is_symmetric():
+    other = np.abs(TC + np.random.default_rng(2).normal(0.4, 4, TC.size))
+    one = metrics.paired_bootstrap(TC, PRED, other)
+    two = metrics.paired_bootstrap(TC, other, PRED)
+    assert two["p"] == one["p"]
+    assert two["difference"] == pytest.approx(-one["difference"])
+    assert (two["low"], two["high"]) == pytest.approx((-one["high"], -one["low"]))
+
+
+def test_difference_is_of_maes():
+    other = PRED + 1.5
+    found = metrics.paired_bootstrap(TC, PRED, other)
+    assert found["difference"] == pytest.approx(metrics.mae(TC, PRED) - metrics.mae(TC, other))
+
+
+def test_pairing_sees_what_two_overlapping_intervals_hide():
+    better = PRED + 0.3 * np.sign(TC - PRED)
+    low, high = metrics.bootstrap_intervals(TC, PRED)["mae"]
+    assert low < metrics.mae(TC, better) < high
+    assert metrics.paired_bootstrap(TC, better, PRED)["high"] < 0
+
+
+def test_p_agrees_with_a_loop():
+    other = np.abs(TC + np.random.default_rng(5).normal(0.2, 4, TC.size))
+    draws = np.random.default_rng(4).integers(0, TC.size, size=(400, TC.size))
+    gaps = np.array([metrics.mae(TC[r], PRED[r]) - metrics.mae(TC[r], other[r]) for r in draws])
+    found = metrics.paired_bootstrap(TC, PRED, other, samples=400, seed=4)
+    assert found["p"] == pytest.approx(2 * min((gaps > 0).mean(), (gaps < 0).mean()))
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.percentile(gaps, [2.5, 97.5])))
+
+
+# --- bands
+
+
+@pytest.mark.parametrize(
+    ("tc", "band"),
+    [
+        *[(0, "0-5"), (4.999, "0-5"), (5, "5-15"), (14.999, "5-15"), (15, "15-40")],
+        *[(39.99, "15-40"), (40, "40+"), (250, "40+")],
+    ],
+)
+def test_a_band_holds_its_lower_edge(tc, band):
+    assert metrics.band_labels([tc]).tolist() == [band]
+
+
+@pytest.mark.parametrize("tc", [-0.1, np.nan, np.inf], ids=str)
+def test_what_has_no_band_is_refused(tc):
+    with pytest.raises(ValueError, match="0 K or more"):
+        metrics.band_labels([1.0, tc])
+
+
+def test_band_table_by_hand():
+    table = metrics.band_table([0, 4, 5, 50], [1, 2, 5, 40]).set_index("band")
+    assert table["n"].to_dict() == {
+        "all": 4,
+        "Tc > 0": 3,
+        "0-5": 2,
+        "5-15": 1,
+        "15-40": 0,
+        "40+": 1,
+    }
+    assert table["mae"]["all"] == pytest.approx(13 / 4)
+    assert table["mae"]["Tc > 0"] == pytest.approx(4)
+    assert table["mae"]["0-5"] == pytest.approx(1.5)
+    assert table["bias"]["0-5"] == pytest.approx(-0.5)
+    assert table["bias"]["40+"] == pytest.approx(-10)
+    assert table["share_of_error"]["40+"] == pytest.approx(10 / 13)
+    assert table.loc["15-40", ["mae", "rmse", "r2", "bias", "share_of_error"]].isna().all()
+
+
+def test_bands_share_out_all_materials_and_all_error():
+    table = metrics.band_table(TC, PRED).set_index("band").drop(index="Tc > 0")
+    bands = table.drop(index="all")
+    assert bands["n"].sum() == table["n"]["all"] == TC.size
+    assert bands["share_of_error"].sum() == pytest.approx(1)
+    mean = (bands["n"] * bands["mae"]).sum() / TC.size
+    assert mean == pytest.approx(metrics.mae(TC, PRED))
+
+
+def test_band_table_of_a_perfect_prediction():
+    assert (metrics.band_table(TC, TC)["share_of_error"].dropna() == 0).all()
+
+
+def test_spread_shows_shrinking():
+    found = metrics.spread(TC, TC.mean() + 0.5 * (TC - TC.mean()))
+    assert found["variance_ratio"] == pytest.approx(0.25)
+    assert found["pred_min"] >= TC.min()
+    assert found["pred_max"] <= TC.max()
+
+
+# --- nulls
+
+
+def test_constant_median():
+    assert metrics.constant_median([0, 1, 10], 2).tolist() == [1, 1]
+    assert metrics.constant_median([0, 1, 2, 10], 1).tolist() == [1.5]
+
+
+def test_no_constant_beats_the_median_on_its_own_training_set():
+    best = metrics.mae(TC, metrics.constant_median(TC, TC.size))
+    assert all(best <= metrics.mae(TC, np.full(TC.size, c)) for c in np.linspace(0, 60, 121))
+
+
+def test_family_mean_and_its_fallback():
+    found = metrics.family_mean([1, 3, 100], ["a", "a", "b"], ["b", "a", "new", "a"])
+    assert found.tolist() == [100, 2, 3, 2]
+
+
+@pytest.mark.parametrize("train", [[], [1.0, np.nan]], ids=["empty", "nan"])
+def test_nulls_need_training_temperatures(train):
+    with pytest.raises(ValueError, match="training Tc"):
+        metrics.constant_median(train, 3)
+    with pytest.raises(ValueError, match="training Tc"):
+        metrics.family_mean(train, ["a"] * len(train), ["a"])
+
+
+def test_family_mean_wants_a_family_for_every_training_material():
+    with pytest.raises(ValueError, match="shorter"):
+        metrics.family_mean([1, 2, 3], ["a", "b"], ["a"])
