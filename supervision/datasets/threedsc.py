@@ -91,9 +91,11 @@ def _open_archive(archive: Path) -> tuple[pd.DataFrame, Callable[[str], str]]:
                     raise DatasetError(
                         f"{archive} holds more than {MAX_RELEASE_BYTES // 10**9} GB. {HELP}"
                     )
+            while tar.fileobj.read(BLOCK):
+                pass  # to its end, where the checksum is
     except UNREADABLE as error:
         raise DatasetError(
-            f"{archive} is not an archive that can be read ({error}). {HELP}"
+            f"{archive} is not an archive that can be read ({_one_line(error)}). {HELP}"
         ) from error
     if not raw_table:
         fault = "too large a" if any(n.endswith(TABLE) for n in too_large) else "no"
@@ -127,7 +129,13 @@ def _download() -> Path:
                 pass
         incoming.replace(target)
     except (*UNREADABLE, http.client.HTTPException) as error:
-        raise DatasetError(f"The 3DSC release at {URL} cannot be had ({error}). {HELP}") from error
+        raise DatasetError(
+            f"The 3DSC release at {URL} cannot be had ({_one_line(error)}). {HELP}"
+        ) from error
     finally:
         incoming.unlink(missing_ok=True)
     return target
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
