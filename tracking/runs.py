@@ -29,7 +29,7 @@ def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -
 
     Ctrl-C and SIGTERM end it as KILLED, an error as FAILED; what was logged stays logged.
     """
-    with _terminate_as_interrupt():
+    with _interrupted_once():
         run = mlflow.start_run(run_name=None if os.environ.get("MLFLOW_RUN_ID") else name)
         try:
             mlflow.set_tags({"mlflow.runName": name} | dict(tags))
@@ -45,20 +45,30 @@ def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, where signals can be handled at all."""
+def _interrupted_once() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, and let only the first of them count.
+
+    On Ctrl-C ``mlflow run`` sends its child a SIGTERM on top; a second interrupt must not break
+    off the writing down of the first.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
 
     def interrupt(*_signal: object) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    for number in signals:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def log_params(params: Mapping[str, Any]) -> None:

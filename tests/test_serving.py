@@ -1,0 +1,279 @@
+"""End to end, as a user would: train by ``mlflow run``, serve, ask, break it, predict offline."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from supervision.crystals import Crystal
+from supervision.datasets import load_dataset
+from supervision.predictor import load_predictor
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = "models:/supervision-vision@champion"
+TRAIN = {"dataset": "classics", "limit": 24, "epochs": 1, "views": 2, "weights": "none"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A tracking store of our own, and the environment to reach it."""
+    folder = tmp_path_factory.mktemp("store")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    environment |= {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
+    mlflow.create_experiment("Default", f"file://{folder}/artifacts") if not (
+        mlflow.get_experiment("0")
+    ) else None
+    yield folder, environment
+    mlflow.set_tracking_uri(before)
+
+
+def command_of(name, **parameters):
+    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", name]
+    command += ["--env-manager", "local"]
+    for key, value in parameters.items():
+        command += ["-P", f"{key}={value}"]
+    return command
+
+
+@pytest.fixture(scope="module")
+def trained(store):
+    """The run of a small training by ``mlflow run``."""
+    folder, environment = store
+    done = subprocess.run(
+        command_of("train_dino", **TRAIN), cwd=folder, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = mlflow.search_runs(output_format="list")
+    assert len(runs) == 1, "mlflow run and the training must share one run"
+    return runs[0]
+
+
+@pytest.fixture(scope="module")
+def server(store, trained, tmp_path_factory):
+    """A real ``mlflow models serve`` process, started from another folder."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (tmp_path_factory.mktemp("server") / "log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local",
+         "-p", str(port)],
+        cwd="/", env=store[1], stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(f"{url}/ping", timeout=2)
+            break
+        except OSError:
+            time.sleep(0.5)
+    else:
+        pytest.fail("the server did not come up: " + Path(log.name).read_text()[-2000:])
+    yield url
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(30)
+
+
+def ask(url, body, content_type="application/json"):
+    """Status and answer of one request."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"{url}/invocations", data=data, headers={"Content-Type": content_type}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def rows(*cifs):
+    return {"dataframe_split": {"columns": ["cif"], "data": [[c] for c in cifs]}}
+
+
+@pytest.fixture(scope="module")
+def crystals():
+    """An ordered and a disordered one."""
+    found = {c.id: c for c in load_dataset("classics").crystals}
+    disordered = next(c for c in found.values() if not c.structure.is_ordered)
+    ordered = next(c for c in found.values() if c.structure.is_ordered)
+    return [ordered, disordered]
+
+
+def test_the_run_is_finished_and_says_what_it_is(trained):
+    assert trained.info.status == "FINISHED"
+    tags = trained.data.tags
+    assert tags["mlflow.runName"] == "vision · classics · random · none"
+    promised = {"dataset": "classics", "split": "random", "weights": "none",
+                "pretrained": "false", "pipeline": "vision"}  # fmt: skip
+    assert promised.items() <= tags.items()
+    assert "Test MAE" in tags["mlflow.note.content"]
+    assert tags["code_version"]
+    assert {"split_hash", "dataset_hash"} <= set(trained.data.params)
+    assert trained.data.params["epochs"] == "1"
+
+
+def test_the_metrics_others_rely_on_are_there(trained):
+    metrics = trained.data.metrics
+    test = {f"test_{m}{end}" for m in ("mae", "rmse", "r2") for end in ("", "_low", "_high")}
+    assert test | {"train_loss", "val_mae", "val_rmse", "val_r2"} <= set(metrics)
+    assert metrics["test_mae_low"] <= metrics["test_mae"] <= metrics["test_mae_high"]
+    assert "null_constant_median_test_mae" in metrics
+    assert "null_family_mean_test_mae" in metrics
+
+
+def test_every_file_a_reader_looks_for_is_logged(trained):
+    def files(folder=""):
+        for item in mlflow.MlflowClient().list_artifacts(trained.info.run_id, folder):
+            yield from files(item.path) if item.is_dir else [item.path]
+
+    found = set(files())
+    plots = {"parity", "residuals", "training_curve", "error_by_band", "contact_sheet"}
+    tables = {"predictions.csv", "rejects.csv", "split.csv", "bands.csv", "comparison.csv"}
+    assert {f"plots/{name}.png" for name in plots} | tables <= found
+
+
+def test_predictions_give_the_logged_metrics(trained):
+    path = mlflow.artifacts.download_artifacts(
+        run_id=trained.info.run_id, artifact_path="predictions.csv"
+    )
+    table = pd.read_csv(path)
+    assert list(table.columns) == ["material_id", "formula", "split", "tc", "tc_pred"]
+    assert not table["material_id"].duplicated().any()
+    test = table[table["split"] == "test"]
+    error = (test["tc"] - test["tc_pred"]).abs().mean()
+    assert error == pytest.approx(trained.data.metrics["test_mae"])
+
+
+def test_the_champion_is_registered_and_described(store, trained):
+    client = mlflow.MlflowClient()
+    version = client.get_model_version_by_alias("supervision-vision", "champion")
+    assert "Test MAE" in version.description
+    assert version.tags["weights_license"] == "none"
+    assert "cif" in client.get_registered_model("supervision-vision").description
+    model = mlflow.models.get_model_info(MODEL)
+    assert model.signature.inputs.input_names() == ["cif"]
+    assert model.signature.outputs.input_names() == ["tc_kelvin"]
+
+
+def test_no_pickle_is_in_the_model(trained):
+    folder = Path(mlflow.artifacts.download_artifacts(MODEL))
+    pickled = [p for p in folder.rglob("*") if p.suffix in {".pkl", ".pt", ".pth", ".bin"}]
+    assert not pickled
+    assert list(folder.rglob("model.safetensors"))
+
+
+def test_rest_answers_the_number_of_the_training_code(server, crystals):
+    status, answer = ask(server, rows(*[c.cif for c in crystals]))
+    assert status == 200
+    served = [row["tc_kelvin"] for row in answer["predictions"]]
+    folder = Path(mlflow.artifacts.download_artifacts(MODEL))
+    predictor = load_predictor(next(folder.rglob("model.safetensors")).parent)
+    fresh = [Crystal("x", "", c.cif) for c in crystals]
+    np.testing.assert_allclose(served, predictor.predict(fresh), atol=1e-4)
+
+
+def test_rest_answers_the_number_in_predictions_csv(server, trained):
+    path = mlflow.artifacts.download_artifacts(
+        run_id=trained.info.run_id, artifact_path="predictions.csv"
+    )
+    table = pd.read_csv(path).set_index("material_id")["tc_pred"]
+    crystal = next(c for c in load_dataset("classics").crystals if c.material_id in table.index)
+    _, answer = ask(server, rows(crystal.cif))
+    served = answer["predictions"][0]["tc_kelvin"]
+    assert served == pytest.approx(table[crystal.material_id], abs=1e-4)
+
+
+GOOD = "good"
+BAD = {
+    "missing column": ({"dataframe_split": {"columns": ["cfi"], "data": [["x"]]}}, "cif"),
+    "empty": (rows(GOOD, ""), "Row 1: The CIF text is empty"),
+    "malformed": (rows(GOOD, "data_x\n_cell_length_a oops\n"), "Row 1: The CIF could not be read"),
+    "prose": (rows("the crystal of my dreams"), "Row 0: The text is not a CIF file"),
+    "binary blob": (rows("\x00\x01\x7fELF\x00"), "Row 0: The text is not a CIF file"),
+    "null": (rows(GOOD, None), "Row 1: The CIF text is empty"),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD))
+def test_a_bad_input_is_a_400_with_one_clear_sentence(server, crystals, name):
+    body, message = BAD[name]
+    body = json.loads(json.dumps(body).replace(f'"{GOOD}"', json.dumps(crystals[0].cif)))
+    status, answer = ask(server, body)
+    assert status == 400
+    assert message in answer["message"]
+    assert answer["message"].rstrip().endswith(".")
+    assert "Traceback" not in json.dumps(answer)
+    assert not answer.get("stack_trace")
+    assert ask(server, rows(crystals[0].cif))[0] == 200, "the server must go on"
+
+
+@pytest.mark.parametrize("body", [b"\x00\xff\x00binary", b"{broken"], ids=["blob", "broken json"])
+def test_a_body_that_is_no_json_is_a_400(server, crystals, body):
+    status, answer = ask(server, body)
+    assert status == 400
+    assert "Traceback" not in json.dumps(answer)
+    assert ask(server, rows(crystals[0].cif))[0] == 200
+
+
+def test_predict_prints_a_table_and_goes_on_after_a_bad_file(store, trained, crystals, tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "a.cif").write_text(crystals[0].cif)
+    (tmp_path / "more" / "b.cif").write_text(crystals[1].cif)
+    (tmp_path / "more" / "bad.cif").write_bytes(b"\x00\xff\x00")
+    command = [sys.executable, "-m", "entrypoints.predict", str(tmp_path / "a.cif")]
+    command += [str(tmp_path / "more"), "--out", str(tmp_path / "out.csv")]
+    done = subprocess.run(
+        command, cwd=ROOT, env=store[1], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert [Path(f).name for f in table["file"]] == ["a.cif", "b.cif", "bad.cif"]
+    assert table["tc_kelvin"].notna().tolist() == [True, True, False]
+    assert "not a CIF file" in table["problem"][2]
+    assert "a.cif" in done.stdout
+
+
+def test_ctrl_c_ends_the_run_as_killed_with_what_it_had(store, trained):
+    folder, environment = store
+    process = subprocess.Popen(
+        command_of("train_dino", **(TRAIN | {"epochs": 500, "patience": 500})), cwd=folder,
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        run = None
+        for _ in range(600):
+            newest = mlflow.search_runs(output_format="list", max_results=1)[0]
+            if newest.info.run_id != trained.info.run_id and "val_mae" in newest.data.metrics:
+                run = newest
+                break
+            time.sleep(0.5)
+        assert run is not None, "no epoch was logged"
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    ended = mlflow.get_run(run.info.run_id)
+    assert ended.info.status == "KILLED"
+    assert "val_mae" in ended.data.metrics

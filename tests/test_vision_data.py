@@ -1,0 +1,125 @@
+"""From crystals to the batches a vision model reads."""
+
+import numpy as np
+import pytest
+import torch
+
+from supervision.crystals import Crystal, group_materials
+from supervision.datasets import load_dataset
+from supervision.vision.data import TrainingViews, fixed_views, picture_batches, select_views
+from supervision.vision.export import export_views
+from supervision.vision.prepare import prepare_scenes
+from supervision.vision.render import VIEWS, draw
+
+
+@pytest.fixture(scope="module")
+def materials():
+    return group_materials(load_dataset("classics").crystals[:12])
+
+
+@pytest.fixture(scope="module")
+def scenes(materials):
+    found, rejects = prepare_scenes([c for m in materials for c in m.crystals], quiet=True)
+    assert not rejects
+    return found
+
+
+def training_views(materials, scenes, **changes):
+    settings = {"views": tuple(range(18)), "batch_size": 5, "seed": 1} | changes
+    return TrainingViews(materials, np.arange(len(materials)), scenes, **settings)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 18])
+def test_chosen_views_are_distinct_and_as_many_as_asked(count):
+    assert len(set(select_views(count))) == count
+
+
+@pytest.mark.parametrize("count", [0, 19])
+def test_impossible_view_counts_are_refused(count):
+    with pytest.raises(ValueError, match=f"got {count}"):
+        select_views(count)
+
+
+def test_two_views_show_an_axis_and_a_rotation():
+    assert [VIEWS[v].name for v in select_views(2)] == ["1x1x1-a", "2x2x1-r1"]
+
+
+def test_every_material_comes_once_an_epoch_with_its_own_target(materials, scenes):
+    seen = {}
+    for images, targets, ids in training_views(materials, scenes)(1):
+        assert images.dtype == torch.uint8
+        assert images.shape[1:] == (3, 224, 224)
+        assert len(images) == len(targets) == len(ids)
+        seen |= dict(zip(ids, targets.tolist(), strict=True))
+    assert seen == {m.id: i for i, m in enumerate(materials)}
+
+
+def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials, scenes):
+    batches = training_views(materials, scenes)
+    first = [images for images, _, _ in batches(1)]
+    again = [images for images, _, _ in training_views(materials, scenes)(1)]
+    other = [images for images, _, _ in batches(2)]
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_structures_are_drawn_by_weight():
+    crystals = [Crystal("a", "Nb", "", 1.0, weight=0.0), Crystal("b", "Nb", "", 1.0, weight=1.0)]
+    views = training_views(group_materials(crystals), {})
+    assert {views.choose(epoch)[0][0].id for epoch in range(50)} == {"b"}
+
+
+def test_all_views_and_structures_are_drawn_in_time():
+    crystals = [Crystal(name, "Nb", "", 1.0, weight=1 / 3) for name in "abc"]
+    views = training_views(group_materials(crystals), {})
+    chosen = [views.choose(epoch)[0] for epoch in range(600)]
+    assert {c.id for c, _ in chosen} == set("abc")
+    assert {v for _, v in chosen} == set(range(18))
+
+
+def test_fixed_views_take_structures_in_turn():
+    crystals = [Crystal(name, "Nb", "", 1.0) for name in "ab"]
+    pictures, owners = fixed_views(group_materials(crystals), (0, 9, 17))
+    assert pictures == [("a", 0), ("b", 9), ("a", 17)]
+    assert owners == [0, 0, 0]
+
+
+def test_batches_hold_the_pictures_that_were_drawn(materials, scenes):
+    pictures, _ = fixed_views(materials, (0, 9))
+    batches = torch.cat(list(picture_batches(pictures, scenes, 7)))
+    assert len(batches) == len(pictures)
+    for image, (id, view) in zip(batches, pictures, strict=True):
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), draw(scenes[id], view))
+
+
+def test_what_cannot_be_drawn_is_a_reject_with_a_reason(materials):
+    good = materials[0].crystals[0]
+    bad = [Crystal("prose.cif", "Nb", "not a crystal", 1.0), Crystal("empty.cif", "Nb", "", 1.0)]
+    found, rejects = prepare_scenes([bad[0], good, bad[1]], quiet=True)
+    assert set(found) == {good.id}
+    assert [r.name for r in rejects] == ["prose.cif", "empty.cif"]
+    assert all(r.reason.endswith(".") and "\n" not in r.reason for r in rejects)
+
+
+def test_scenes_from_the_cache_equal_scenes_built(materials, tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERVISION_CACHE", str(tmp_path))
+    crystals = [m.crystals[0] for m in materials[:3]]
+    built, _ = prepare_scenes(crystals, quiet=True)
+    cached, _ = prepare_scenes(crystals, quiet=True)
+    assert len(list(tmp_path.rglob("*.npz"))) == 3
+    for id, scene in built.items():
+        for name, array in scene.to_arrays().items():
+            assert np.array_equal(array, cached[id].to_arrays()[name])
+
+
+def test_exported_files_are_the_pictures_and_are_listed(materials, tmp_path):
+    import cv2
+    import pandas as pd
+
+    crystals = [materials[0].crystals[0]]
+    manifest = pd.read_csv(export_views(crystals, (0, 9), tmp_path, quiet=True))
+    scene = prepare_scenes(crystals, quiet=True)[0][crystals[0].id]
+    assert list(manifest["view"]) == ["1x1x1-a", "2x2x1-r1"]
+    for file, view in zip(manifest["file"], (0, 9), strict=True):
+        rgb = cv2.imread(str(tmp_path / file))[..., ::-1]
+        assert np.array_equal(rgb, draw(scene, view))

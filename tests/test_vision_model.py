@@ -1,0 +1,148 @@
+"""The backbone, its adapters and the head: what trains, what must not, and what is merged."""
+
+import pytest
+import timm
+import torch
+
+from supervision.training import trainable_state
+from supervision.vision.model import (
+    VisionRegressor,
+    adapt_backbone,
+    count_parameters,
+    load_pretrained,
+    merge_lora,
+    resample_positions,
+)
+from supervision.weights import WEIGHTS, Fetched, Weights, get_weights
+
+TINY = {
+    "dinov2": Weights("tiny2", "vit_small_patch14_dinov2", 518, "none", ()),
+    "dinov3": Weights("tiny3", "vit_small_patch16_dinov3", 256, "none", ()),
+}
+
+
+@pytest.fixture(params=list(TINY))
+def model(request):
+    torch.manual_seed(0)
+    return VisionRegressor(TINY[request.param])
+
+
+@pytest.fixture
+def images():
+    return torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+
+
+def step(model, images):
+    model.train()
+    model(images).square().sum().backward()
+
+
+def lora_layers(model):
+    return [n for n, _ in model.named_parameters() if "lora_A" in n]
+
+
+def test_one_image_gives_one_number(model, images):
+    model.eval()
+    assert model(images[:1]).shape == (1,)
+    assert model(images).shape == (2,)
+
+
+def test_lora_sits_on_every_qkv_and_every_adapter_learns(model, images):
+    adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.0)
+    assert len(lora_layers(model)) == len(model.backbone.blocks) == 12
+    step(model, images)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:  # lora_A has no gradient while lora_B is zero
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_only_adapters_and_head_move(model, images):
+    adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.0)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        step(model, images)
+        optimizer.step()
+    for name, parameter in model.named_parameters():
+        moved = not torch.equal(before[name], parameter)
+        assert moved == ("lora_" in name or name.startswith("head.")), name
+
+
+@pytest.mark.parametrize(("adapt", "share"), [("linear", 0.0), ("full", 1.0)])
+def test_adapt_decides_what_of_the_backbone_trains(model, adapt, share):
+    adapt_backbone(model, adapt, rank=1, alpha=1, dropout=0.0)
+    total, trains = count_parameters(model.backbone.parameters())
+    assert trains == share * total
+    assert all(p.requires_grad for p in model.head.parameters())
+
+
+def test_unknown_adaptation_is_named(model):
+    with pytest.raises(ValueError, match="'lorra'"):
+        adapt_backbone(model, "lorra", rank=1, alpha=1, dropout=0.0)
+
+
+def test_merged_adapters_give_the_same_numbers_and_a_plain_backbone(model, images):
+    plain = set(model.state_dict())
+    adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.02)
+    model.eval()
+    with torch.no_grad():
+        adapted = model(images)
+        merge_lora(model)
+        merged = model(images)
+    assert set(model.state_dict()) == plain
+    torch.testing.assert_close(merged, adapted, rtol=1e-4, atol=1e-5)
+
+
+def test_state_of_a_lora_model_is_small(model):
+    adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.0)
+    assert not any("qkv.base_layer" in name for name in trainable_state(model))
+
+
+def test_positions_are_resampled_to_the_image_size():
+    big = timm.create_model("vit_small_patch14_dinov2", img_size=518, num_classes=0)
+    small = timm.create_model("vit_small_patch14_dinov2", img_size=224, num_classes=0)
+    state = resample_positions(big.state_dict(), small)
+    assert state["pos_embed"].shape == (1, 257, 384)
+    torch.testing.assert_close(state["pos_embed"][:, 0], big.pos_embed[:, 0])
+    small.load_state_dict(state, strict=True)
+
+
+def test_loading_is_strict(model, tmp_path):
+    from safetensors.torch import save_file
+
+    state = {k: v.contiguous() for k, v in model.backbone.state_dict().items()}
+    state.pop("norm.weight")
+    save_file(state, tmp_path / "part.safetensors")
+    fetched = Fetched(WEIGHTS["dinov2_vits14"], tmp_path / "part.safetensors", "", "", "")
+    with pytest.raises(RuntimeError, match=r"norm\.weight"):
+        load_pretrained(model, fetched)
+
+
+def test_pretrained_features_tell_pictures_apart_where_random_ones_hardly_do(images):
+    """A sign that the weights arrive where they should: DINO separates unlike pictures."""
+    fetched = get_weights("dinov2_vits14_imgfocus")
+    model = VisionRegressor(fetched.row)
+    pictures = torch.zeros(2, 3, 224, 224, dtype=torch.uint8)
+    pictures[1, 0, 60:160, 60:160] = 255
+
+    def similarity():
+        with torch.no_grad():
+            a, b = model.eval().pooled(pictures)
+        return torch.cosine_similarity(a, b, dim=0)
+
+    random = similarity()
+    load_pretrained(model, fetched)
+    assert similarity() < 0.9 < random
+
+
+def test_training_leaves_fused_attention_only_on_a_cpu(model):
+    def fused():
+        return {m.fused_attn for m in model.backbone.modules() if hasattr(m, "fused_attn")}
+
+    assert fused() and (model.train(), fused())[1] == {False}
+    assert (model.eval(), fused())[1] == {True}

@@ -1,0 +1,115 @@
+"""The vision predictor as a whole, on a backbone with random weights (no download)."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from supervision.crystals import Crystal, CrystalError, group_materials
+from supervision.datasets import load_dataset
+from supervision.prediction import predict_materials
+from supervision.predictor import load_predictor
+from supervision.training import Checkpoints, FitConfig
+from supervision.vision.predictor import VisionConfig, VisionPredictor
+from supervision.weights import get_weights
+
+CONFIG = VisionConfig(views=2, head_epochs=2, batch_size=4)
+
+
+def new_predictor(config=CONFIG, epochs=1):
+    fit_config = FitConfig(epochs=epochs, learning_rate=1e-3)
+    return VisionPredictor(config, get_weights("none"), fit_config, device="cpu", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def materials():
+    return group_materials(load_dataset("classics").crystals[:14])
+
+
+@pytest.fixture(scope="module")
+def fitted(materials):
+    predictor = new_predictor()
+    predictor.fit(materials[:8], materials[8:])
+    return predictor
+
+
+@pytest.fixture(scope="module")
+def crystals(materials):
+    return [m.crystals[0] for m in materials[8:12]]
+
+
+def test_saved_and_loaded_gives_the_same_number(fitted, crystals, tmp_path):
+    fitted.save(tmp_path / "saved")
+    loaded = load_predictor(tmp_path / "saved")
+    np.testing.assert_allclose(loaded.predict(crystals), fitted.predict(crystals), atol=1e-5)
+    assert sorted(p.name for p in (tmp_path / "saved").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+
+
+def test_a_number_does_not_depend_on_its_company(fitted, crystals):
+    together = fitted.predict(crystals)
+    alone = [fitted.predict([c])[0] for c in reversed(crystals)]
+    assert np.array_equal(together, alone[::-1])
+
+
+def test_a_crystal_that_cannot_be_read_is_named(fitted, crystals):
+    with pytest.raises(CrystalError, match=r"^broken\.cif: .*\.$"):
+        fitted.predict([crystals[0], Crystal("broken.cif", "Nb", "data_x")])
+
+
+def test_pictures_of_another_recipe_are_refused(fitted, tmp_path, monkeypatch):
+    fitted.save(tmp_path)
+    monkeypatch.setattr("supervision.vision.predictor.SCENE_VERSION", 999)
+    with pytest.raises(ValueError, match="recipe 999"):
+        load_predictor(tmp_path)
+
+
+def test_a_folder_without_a_model_is_said_to_be_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no saved predictor"):
+        load_predictor(tmp_path)
+
+
+def test_one_row_a_material_the_mean_over_its_structures(fitted, crystals):
+    same = [dataclasses.replace(c, formula="Nb3Sn", tc=18.0) for c in crystals[:2]]
+    table = predict_materials(fitted, {"test": group_materials(same)})
+    assert len(table) == 1
+    assert table["tc_pred"][0] == pytest.approx(fitted.predict(same).mean())
+
+
+def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals, tmp_path):
+    def run(folder, epochs, resume=False):
+        predictor = new_predictor(epochs=2)
+        checkpoints = Checkpoints(tmp_path / folder, "same", resume=resume)
+
+        def stop(record):
+            if record.epoch == epochs and not resume:
+                raise KeyboardInterrupt
+
+        try:
+            predictor.fit(materials[:8], materials[8:], on_epoch=stop, checkpoints=checkpoints)
+        except KeyboardInterrupt:
+            return None
+        return predictor.predict(crystals)
+
+    whole = run("whole", epochs=99)
+    assert run("stopped", epochs=1) is None
+    resumed = run("stopped", epochs=1, resume=True)
+    assert np.array_equal(whole, resumed)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"adapt": "none"}, "adapt 'none'"),
+        ({"views": 19}, "got 19"),
+        ({"lora_rank": 0}, "lora_rank"),
+        ({"target": "cube"}, "'cube'"),
+        ({"lora_dropout": 1.0}, "lora_dropout"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_bad_setting_is_named_with_its_value(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CONFIG, **change)
