@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from example_structures import ALL, la2cuo4, mgb2, nb3sn, triclinic
 from PIL import Image
 from pymatgen.core import Structure
 
+from supervision.crystals import parse_cif
 from supervision.elements import D_ELECTRONS, ELEMENTS, VALENCE_ELECTRONS, channels
 from supervision.vision.render import (
     BOND_GREY,
@@ -32,7 +34,6 @@ from supervision.vision.render import (
 from supervision.vision.scene import BOND_REACH, FACE, Scene, build_scene
 
 cases = pytest.mark.parametrize("structure", [f() for f in ALL.values()], ids=ALL)
-ARCHIVE = Path(__file__).parents[1] / "../shared/data/3dsc/3DSC_MP.tar.xz"
 
 
 def scene_by_hand(frac, radius, colours, bonds=(), images=(), edge: float = 10.0) -> Scene:
@@ -375,13 +376,8 @@ def test_a_contact_sheet_needs_a_caption_a_picture(count: int, labels: list[str]
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(not ARCHIVE.is_file(), reason="the 3DSC archive in ../shared is not here")
-def test_real_crystals_are_whole_inside_the_frame_and_readable():
-    import tarfile
-
-    from supervision.crystals import parse_cif
-
-    with tarfile.open(ARCHIVE) as tar:
+def test_real_crystals_are_whole_inside_the_frame_and_readable(shared_data: Path):
+    with tarfile.open(shared_data / "3dsc/3DSC_MP.tar.xz") as tar:
         members = [m for m in tar if m.name.endswith(".cif")][::600]
         texts = [tar.extractfile(m).read().decode() for m in members]
     assert len(texts) >= 18

@@ -274,6 +274,7 @@ def _colour(page: np.ndarray, layout: Layout) -> np.ndarray:
     levels[:, 2:] = _round(layout.channels.T * 256)
     start = np.zeros(len(layout.site) + 2, dtype=np.uint16)
     start[2:] = layout.centre @ DITHER_STEP
+    page = page.astype(np.intp)  # once, not in each take
     threshold = (_dither(page.shape[0]) - start.take(page)) >> 8
     rgb = np.empty((*page.shape, 3), dtype=np.uint8)
     for channel, level in enumerate(levels):
