@@ -1,6 +1,7 @@
 """Training state on disk: written whole or not at all."""
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,11 @@ def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}.")
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile("a checksum is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types on a damaged file
+    except Exception as error:  # both raise many types on a damaged file
         raise CheckpointError(f"The checkpoint {path} is damaged and cannot be read.") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of this version of the project.")
