@@ -60,10 +60,10 @@ class VisionConfig:
     views: int = 18
     target: str = "sqrt"
     bonding: str = "fast"
-    head_epochs: int = 40
+    head_epochs: int = 20
     head_learning_rate: float = 1e-3
     head_batch_size: int = 64
-    head_views: int = 2
+    head_views: int = 6
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -181,12 +181,12 @@ class VisionPredictor:
         on_epoch: Callable[[EpochRecord], None] | None,
         checkpoints: Checkpoints | None,
     ) -> list[EpochRecord]:
-        """Fit the head alone on features of ``head_views`` fixed views of the frozen backbone.
+        """Fit the head alone on features of up to ``head_views`` fixed views, backbone frozen.
 
         With ``on_epoch`` this is the whole training (adapt=linear), else a start for it.
         """
         config, model = self.config, self.model
-        pictures, owners = fixed_views(train, select_views(config.head_views))
+        pictures, owners = fixed_views(train, select_views(min(config.head_views, config.views)))
         features = self._outputs(_Pooled(model), pictures, scenes, desc="frozen features")
         model.standardise(features)
         targets = torch.tensor(
