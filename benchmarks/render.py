@@ -136,8 +136,8 @@ def report_full(crystals: Sequence[Crystal], processes: int) -> None:
         drawn = list(tqdm(pool.map(_draw_all, texts, chunksize=50), total=len(texts), desc="3DSC"))
     minutes = (time.perf_counter() - start) / 60
     print(f"\n## All of 3DSC\n\n{sum(drawn):,} pictures of {sum(map(bool, drawn)):,} structures")
-    print(f"({drawn.count(0)} refused) by {processes} processes in {minutes:.1f} minutes,")
-    print(f"{sum(drawn) / minutes / 60:,.0f} pictures a second.")
+    print(f"({drawn.count(0)} refused), from CIF text, with {processes} at work in {minutes:.1f}")
+    print(f"minutes by the clock: {sum(drawn) / minutes / 60:,.0f} pictures a second.")
 
 
 def _draw_all(cif: str) -> int:

@@ -114,10 +114,10 @@ def _periodic_right(scene: Scene, structure: Structure, repeats: tuple[int, int,
     slack = FACE + GRID / 2
     expected = images[((images > -slack) & (images < np.array(repeats) + slack)).all(axis=1)]
     near, _ = cKDTree(expected).query(scene.frac[site] + cell)
-    atoms_right = len(expected) == len(site) and near.max() < 2 * GRID
-
     drawn = [(s, *c) for s, c in zip(site.tolist(), cell.tolist(), strict=True)]
     number = {atom: n for n, atom in enumerate(drawn)}
+    atoms_right = len(number) == len(drawn) == len(expected) and near.max() < 2 * GRID
+
     wanted = set()
     for (i, j), image in zip(scene.bonds.tolist(), scene.images.tolist(), strict=True):
         for first, *at in drawn:
@@ -162,10 +162,6 @@ def _area(radius2: int) -> int:
     return int((reach[:, None] ** 2 + reach**2 <= radius2).sum())
 
 
-def _share(good: Sequence[bool]) -> str:
-    return f"{sum(good) / len(good):.2%} of {len(good):,}"
-
-
 # Doping
 
 
@@ -173,17 +169,15 @@ def report_collisions(crystals: Sequence[Crystal]) -> None:
     """How many neighbours in doping series give the same pixels: plainly rounded, and as drawn."""
     pairs = doping_neighbours(crystals)
     scenes = {}
+    print("\n## Doping\n")
     for crystal in tqdm({c.id: c for pair in pairs for c in pair}.values(), desc="series"):
         try:
             scenes[crystal.id] = build_scene(parse_cif(crystal.cif))
         except (CrystalError, ValueError) as error:
-            print(f"- Left out: {crystal.id}: {error}")
+            print(f"{crystal.id} is left out: {error}\n")
     kept = [(a.id, b.id) for a, b in pairs if a.id in scenes and b.id in scenes]
-    print("\n## Doping\n")
-    print(
-        f"{len(kept):,} pairs of structures of one parent, each the nearest in composition of the"
-    )
-    print("other or the other's, whose decoded pixels are the same:\n")
+    print(f"{len(kept):,} pairs of structures of one parent, one the nearest in composition to the")
+    print("other; those whose decoded pixels are the same:\n")
     print("| | view along a | all 9 axis views | all 18 views |\n|---|---:|---:|---:|")
     axes = [view for view in VIEWS if view.direction in "abc"]
     for name, painter in (("whole levels, whole radii", _plain), ("this renderer", draw)):
@@ -192,6 +186,8 @@ def report_collisions(crystals: Sequence[Crystal]) -> None:
         everywhere = [pair for pair in on_axes if _equal(painter, scenes, pair, VIEWS)]
         cells = [f"{len(x) / len(kept):.2%} ({len(x)})" for x in (same, on_axes, everywhere)]
         print(f"| {name} | {' | '.join(cells)} |")
+    print("\nThe random rotations are seeded from composition too, so a series is seen from other")
+    print("sides there: the axis views are the fair comparison.")
 
 
 def doping_neighbours(crystals: Sequence[Crystal]) -> list[tuple[Crystal, Crystal]]:
