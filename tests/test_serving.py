@@ -274,6 +274,10 @@ def test_ctrl_c_ends_the_run_as_killed_with_what_it_had(store, trained):
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    ended = mlflow.get_run(run.info.run_id)
+    for _ in range(60):  # mlflow run leaves before the training has written its last word
+        ended = mlflow.get_run(run.info.run_id)
+        if ended.info.status == "KILLED":
+            break
+        time.sleep(0.5)
     assert ended.info.status == "KILLED"
     assert "val_mae" in ended.data.metrics

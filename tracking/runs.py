@@ -21,6 +21,7 @@ from mlflow.entities import Run, RunStatus
 
 from supervision.crystals import Reject
 from supervision.training import EpochRecord
+from tracking import killed
 
 
 @contextmanager
@@ -30,13 +31,16 @@ def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -
     Ctrl-C and SIGTERM end it as KILLED, an error as FAILED; what was logged stays logged.
     """
     with _interrupted_once():
-        run = mlflow.start_run(run_name=None if os.environ.get("MLFLOW_RUN_ID") else name)
+        joined = "MLFLOW_RUN_ID" in os.environ
+        run = mlflow.start_run(run_name=None if joined else name)
         try:
             mlflow.set_tags({"mlflow.runName": name} | dict(tags))
             log_params(params)
             yield run
         except KeyboardInterrupt:
             mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
+            if joined:
+                killed.start(run.info.run_id, os.getppid())
             raise
         except BaseException:
             mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
