@@ -234,8 +234,9 @@ def test_an_unknown_bonding_is_named():
         (Structure(Lattice.cubic(3), ["X"], [[0, 0, 0]]), "'X' is not an element"),
         (Structure(Lattice.orthorhombic(3, 3, 0.1), ["Fe"], [[0, 0, 0]]), "0.1 angstrom thick"),
         (Structure(Lattice([[1, 0, 0], [0, 1, 0], [1, 1, 0]]), ["Fe"], [[0, 0, 0]]), "0 angstrom"),
+        (Structure(Lattice.cubic(3), ["Fe"], [[0, np.nan, 0]]), "A site has a coordinate"),
     ],
-    ids=["beyond Pu", "dummy", "thin cell", "flat cell"],
+    ids=["beyond Pu", "dummy", "thin cell", "flat cell", "no number"],
 )
 def test_what_cannot_be_drawn_is_refused_in_a_sentence(structure, message):
     with pytest.raises(ValueError, match=message):

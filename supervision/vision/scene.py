@@ -79,10 +79,13 @@ def build_scene(structure: "Structure", *, bonding: str = "fast") -> Scene:
         bonding: ``fast`` (a distance rule), ``crystalnn`` (pymatgen's CrystalNN, slow; each
             disordered site judged by its most abundant species) or ``none``.
 
-    Raises ValueError for an unknown ``bonding``, an element beyond Pu, or a cell without volume.
+    Raises ValueError for an unknown ``bonding``, an element beyond Pu, a cell without volume, or
+    a coordinate that is no number.
     """
     if bonding not in BONDINGS:
         raise ValueError(f"bonding '{bonding}' is not one of {', '.join(BONDINGS)}.")
+    if not np.isfinite(structure.frac_coords).all():
+        raise ValueError("A site has a coordinate that is not a finite number.")
     lattice = _to_grid(_upright(structure.lattice.matrix))
     grid = _to_grid(structure.frac_coords)
     cell = np.floor_divide(grid + round(FACE / GRID), round(1 / GRID))  # [n, 3] which cell
