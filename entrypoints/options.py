@@ -11,7 +11,10 @@ from supervision.crystals import CrystalError, DatasetError
 from supervision.splits import LeakError
 from supervision.weights import WeightsError
 
-EXPECTED = (DatasetError, CrystalError, WeightsError, CheckpointError, LeakError, ValueError)
+EXPECTED = (
+    CheckpointError, CrystalError, DatasetError, FileNotFoundError, FloatingPointError, LeakError,
+    ValueError, WeightsError,
+)  # fmt: skip
 Value = TypeVar("Value", int, float)
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from supervision.crystals import Material
+from supervision.crystals import Material, material_key
 from supervision.metrics import band_labels
 
 KINDS = ("random", "chemsys", "family")
 PARTS = ("train", "val", "test")
-DEALS = 100
+DEALS = 500
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 
 
@@ -67,19 +67,22 @@ def make_split(materials: Sequence[Material], kind: str, *, seed: int = 42) -> S
     if kind not in KINDS:
         raise ValueError(f"split '{kind}' is not one of {', '.join(KINDS)}.")
     if kind == "random":
+        groups = {m.id: m.id for m in materials}
         parts, grouped_by = _stratified(materials, seed), "material"
     elif kind == "chemsys":
-        parts = _grouped(materials, {m.id: m.chemsys for m in materials}, seed)
-        grouped_by = "element set"
+        groups, grouped_by = {m.id: m.chemsys for m in materials}, "element set"
+        parts = _grouped(materials, groups, seed)
     else:
-        parts = _grouped(materials, families(materials), seed)
+        groups = families(materials)
+        parts = _grouped(materials, groups, seed)
         parented = any(m.parents for m in materials)
         grouped_by = "element set or parent structure" if parented else "element set (no parents)"
     split = Split(kind, seed, parts, grouped_by)
     for part in PARTS:
         if part not in split.parts.values():
             raise ValueError(
-                f"{len(materials)} materials are too few for a {kind} split: {part} is empty."
+                f"{len(materials)} materials in {len(set(groups.values()))} groups are too few "
+                f"for a {kind} split: {part} is empty."
             )
     check_disjoint(split, materials)
     return split
@@ -112,7 +115,7 @@ def check_disjoint(split: Split, materials: Sequence[Material]) -> None:
     sides: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for material in materials:
         part = split.parts[material.id]
-        marks = [("material", material.id)]
+        marks = [("material", material_key(material.formula))]
         if "chemsys" in promises[split.kind]:
             marks.append(("element set", material.chemsys))
         if "parents" in promises[split.kind]:

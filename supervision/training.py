@@ -132,6 +132,7 @@ def fit(
         loss = _train_epoch(model, bar, optimizer, schedule, config, device)
         model.eval()
         errors = validate()
+        _require_finite("validation MAE", errors["mae"])
         record = EpochRecord(
             epoch=epoch,
             train_loss=loss,
@@ -170,11 +171,12 @@ def _train_epoch(
         targets = targets.to(device)
         with autocast(device):
             predicted = model(inputs.to(device))  # [batch]
-        loss = nn.functional.smooth_l1_loss(predicted.float(), targets, beta=config.beta)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"The training loss became {loss.item()}; a lower learning_rate may help."
+        if predicted.shape != targets.shape:
+            raise ValueError(
+                f"The model gave {tuple(predicted.shape)} for targets {tuple(targets.shape)}."
             )
+        loss = nn.functional.smooth_l1_loss(predicted.float(), targets, beta=config.beta)
+        _require_finite("training loss", loss.item())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(
@@ -184,7 +186,14 @@ def _train_epoch(
         schedule.step()
         total, count = total + loss.item() * len(targets), count + len(targets)
         bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
+    if not count:
+        raise ValueError("An epoch has no batches: there is nothing to train on.")
     return total / count
+
+
+def _require_finite(what: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise FloatingPointError(f"The {what} became {value}; a lower learning_rate may help.")
 
 
 def cosine_with_warmup(steps: int, warmup: float) -> Callable[[int], float]:
@@ -254,7 +263,7 @@ def _save(model, optimizer, schedule, history, best_state, checkpoints: Checkpoi
         "best_model": best_state,
         "optimizer": optimizer.state_dict(),
         "schedule": schedule.state_dict(),
-        "rng": torch.get_rng_state(),
+        "rng": _rng_state(),
     }
     save_checkpoint(checkpoints.last, state | training)
 
@@ -266,8 +275,19 @@ def _restore(  # type: ignore[no-untyped-def]
     load_trainable(model, state["model"])
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
-    torch.set_rng_state(state["rng"])
+    _set_rng_state(state["rng"])
     return [EpochRecord(**record) for record in state["history"]], state["best_model"]
+
+
+def _rng_state() -> list[torch.Tensor]:
+    """States of the CPU's generator and of every CUDA device's: dropout draws from them."""
+    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+
+
+def _set_rng_state(states: list[torch.Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if len(states) - 1 == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states[1:])
 
 
 def iterate(count: int, batch_size: int, *, seed: int, epoch: int) -> Iterator[list[int]]:

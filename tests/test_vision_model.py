@@ -13,7 +13,7 @@ from supervision.vision.model import (
     merge_lora,
     resample_positions,
 )
-from supervision.weights import WEIGHTS, Fetched, Weights, get_weights
+from supervision.weights import WEIGHTS, Fetched, Weights, WeightsError, get_weights
 
 TINY = {
     "dinov2": Weights("tiny2", "vit_small_patch14_dinov2", 518, "none", ()),
@@ -119,7 +119,7 @@ def test_loading_is_strict(model, tmp_path):
     state.pop("norm.weight")
     save_file(state, tmp_path / "part.safetensors")
     fetched = Fetched(WEIGHTS["dinov2_vits14"], tmp_path / "part.safetensors", "", "", "")
-    with pytest.raises(RuntimeError, match=r"norm\.weight"):
+    with pytest.raises(WeightsError, match=r"norm\.weight"):
         load_pretrained(model, fetched)
 
 

@@ -119,12 +119,13 @@ def load_materials(
     experiment: Experiment, prepare: Callable[[Sequence[Crystal]], Sequence[Reject]]
 ) -> tuple[Dataset, list[Material]]:
     """Load, limit and prepare; raises DatasetError where too much is lost."""
-    dataset = load_dataset(experiment.dataset, experiment.data)
-    materials = take(group_materials(dataset.crystals), experiment.limit, experiment.seed)
-    chosen = tuple(c for m in materials for c in m.crystals)
-    dataset = Dataset(dataset.name, chosen, dataset.rejects)
-    dataset = dataset.without(prepare(dataset.crystals))
-    dataset.check_loss(allow_loss=experiment.allow_loss)
+    whole = load_dataset(experiment.dataset, experiment.data)
+    whole.check_loss(allow_loss=experiment.allow_loss)
+    materials = take(group_materials(whole.crystals), experiment.limit, experiment.seed)
+    chosen = Dataset(whole.name, tuple(c for m in materials for c in m.crystals))
+    usable = chosen.without(prepare(chosen.crystals))
+    usable.check_loss(allow_loss=experiment.allow_loss)
+    dataset = Dataset(usable.name, usable.crystals, whole.rejects + usable.rejects)
     return dataset, group_materials(dataset.crystals)
 
 

@@ -8,7 +8,7 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from torch import nn
 
-from supervision.weights import Fetched, StateDict, Weights
+from supervision.weights import Fetched, StateDict, Weights, WeightsError
 
 IMAGE_SIZE = 224
 ADAPTATIONS = ("lora", "linear", "full")
@@ -88,8 +88,12 @@ def create_backbone(row: Weights) -> Any:
 
 def load_pretrained(model: VisionRegressor, fetched: Fetched) -> None:
     """Load a backbone strictly, its position grid resampled from the size it was trained at."""
-    state = fetched.state_dict()
-    model.backbone.load_state_dict(resample_positions(state, model.backbone), strict=True)
+    state = resample_positions(fetched.state_dict(), model.backbone)
+    try:
+        model.backbone.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{fetched.source} does not fit {fetched.row.name}: {reason}") from error
 
 
 def resample_positions(state: StateDict, backbone: Any) -> StateDict:
