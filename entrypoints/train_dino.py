@@ -111,6 +111,7 @@ def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device:
         settings=asdict(config) | asdict(fit_config) | {"device": str(predictor.device)},
         prepare=prepare,
         pictures=pictures,
+        variant=config.adapt,
         weights=fetched.row.name if fetched.pretrained else "none",
         weights_source=fetched.source,
         weights_hash=fetched.sha256,

@@ -122,7 +122,7 @@ def crystals():
 def test_the_run_is_finished_and_says_what_it_is(trained):
     assert trained.info.status == "FINISHED"
     tags = trained.data.tags
-    assert tags["mlflow.runName"] == "vision · classics · random · none"
+    assert tags["mlflow.runName"] == "vision · classics · random · none · lora"
     promised = {"dataset": "classics", "split": "random", "weights": "none",
                 "pretrained": "false", "pipeline": "vision"}  # fmt: skip
     assert promised.items() <= tags.items()

@@ -43,7 +43,7 @@ def parity(predictions: pd.DataFrame, title: str) -> Figure:
         tc, tc_pred = predictions["tc"].to_numpy(), predictions["tc_pred"].to_numpy()
         top = 1.05 * max(tc.max(), tc_pred.max(), 1.0)
         ax.plot([0, top], [0, top], color=QUIET, lw=1.2, zorder=1)
-        ax.scatter(tc, tc_pred, s=14, color=ACCENT, alpha=0.55, linewidths=0, zorder=2)
+        ax.scatter(tc, tc_pred, s=14, color=ACCENT, alpha=0.55, lw=0, zorder=2, clip_on=False)
         for axis in (ax.set_xscale, ax.set_yscale):
             axis("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
         ticks = [t for t in (0, 1, 5, 10, 20, 40, 60, 90, 130) if t <= top]
@@ -66,7 +66,7 @@ def residuals(predictions: pd.DataFrame, title: str) -> Figure:
         left.set(xlabel="measured Tc (K)", ylabel="predicted - measured (K)", title=title)
         right.hist(error, bins=40, orientation="horizontal", color=ACCENT)
         right.axhline(float(np.mean(error)), color=WARM, lw=1.5)
-        right.set(xlabel="materials", xscale="symlog", title=f"bias {np.mean(error):+.2f} K")
+        right.set(xlabel="materials", title=f"bias {np.mean(error):+.2f} K")
     return figure
 
 
@@ -87,10 +87,10 @@ def training_curve(history: Sequence[EpochRecord], nulls: dict[str, float], titl
             ha="center",
             color=WARM,
         )
-        for name, value in nulls.items():
-            top.axhline(value, color=QUIET, lw=1.2, ls="--")
-            top.text(epochs[0], value, f"{name} {value:.2f} K", va="bottom", fontsize=8.5)
-        top.margins(y=0.15)
+        for (name, value), dashes in zip(nulls.items(), ("--", ":"), strict=True):
+            top.axhline(value, color=QUIET, lw=1.5, ls=dashes, label=f"{name} {value:.2f} K")
+        top.legend(frameon=False, fontsize=8.5)
+        top.margins(x=0.06, y=0.15)
         top.set(ylabel="validation MAE (K)", title=title)
         bottom.plot(epochs, [r.train_loss for r in history], color=INK, marker="o", ms=3.5)
         bottom.set(xlabel="epoch", ylabel="training loss")

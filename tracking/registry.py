@@ -158,7 +158,7 @@ MODEL_DESCRIPTIONS = {
         "the crystal and a DINO vision transformer. Input: a table with a `cif` column (CIF text, "
         "partial occupancies welcome). Output: `tc_kelvin`. Serve it with "
         "`mlflow models serve -m models:/supervision-vision@champion --env-manager local`. "
-        "It ranks candidates; it does not know whether a material superconducts at all better "
-        "than its training labels do."
+        "Use it to rank candidates: in its training data a Tc of 0 means that none was reported, "
+        "not that none is there."
     )
 }

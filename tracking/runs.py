@@ -17,9 +17,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Run, RunStatus
 
-from supervision.crystals import Reject
+from supervision.crystals import Material, Reject
 from supervision.training import EpochRecord
 from tracking import killed
 
@@ -119,6 +120,13 @@ def log_rejects(rejects: Sequence[Reject]) -> None:
         pd.DataFrame([(r.name, r.reason) for r in rejects], columns=["file", "reason"]),
         "rejects.csv",
     )
+
+
+def log_dataset(materials: Sequence[Material], name: str) -> None:
+    """The materials as the run's MLflow dataset: the runs table then says what each was made on."""
+    rows = [(m.id, m.formula, m.tc) for m in materials]
+    table = pd.DataFrame(rows, columns=["material_id", "formula", "tc"])
+    mlflow.log_input(from_pandas(table, name=name, targets="tc"), context="training")
 
 
 def log_figures(figures: Mapping[str, Figure]) -> None:

@@ -55,6 +55,7 @@ class Pipeline:
     settings: Mapping[str, Any]
     prepare: Callable[[Sequence[Crystal]], Sequence[Reject]]
     pictures: Callable[[Sequence[Material]], Mapping[str, np.ndarray]]
+    variant: str
     weights: str
     weights_source: str
     weights_hash: str
@@ -80,7 +81,9 @@ class Prepared:
 
 def train(pipeline: Pipeline, experiment: Experiment) -> str:
     """Train, judge once on test, log everything, register; returns the run's id."""
-    name = f"{pipeline.name} · {experiment.dataset} · {experiment.split} · {pipeline.weights}"
+    name = " · ".join(
+        (pipeline.name, experiment.dataset, experiment.split, pipeline.weights, pipeline.variant)
+    )
     tags = {
         "dataset": experiment.dataset,
         "split": experiment.split,
@@ -157,6 +160,7 @@ def log_inputs(prepared: Prepared, pipeline: Pipeline) -> None:
         }
     )
     runs.log_rejects(prepared.dataset.rejects)
+    runs.log_dataset(prepared.materials, prepared.dataset.name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "split.csv"
         prepared.split.save(path)
