@@ -34,11 +34,11 @@ def store(tmp_path_factory):
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    before = mlflow.get_tracking_uri()
+    before, here = mlflow.get_tracking_uri(), Path.cwd()
     mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
-    mlflow.create_experiment("Default", f"file://{folder}/artifacts") if not (
-        mlflow.get_experiment("0")
-    ) else None
+    os.chdir(folder)  # the store keeps artifacts beside where it is first opened
+    mlflow.get_experiment("0")
+    os.chdir(here)
     yield folder, environment
     mlflow.set_tracking_uri(before)
 

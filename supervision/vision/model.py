@@ -11,16 +11,18 @@ from torch import nn
 from supervision.weights import Fetched, StateDict, Weights, WeightsError
 
 IMAGE_SIZE = 224
+LEVELS = 5
 ADAPTATIONS = ("lora", "linear", "full")
 
 
 class VisionRegressor(nn.Module):
     """uint8 RGB images ``[b, 3, 224, 224]`` -> model-space targets ``[b]``.
 
-    The tokens are pooled into the class token beside the mean patch token, standardised with the
-    training set's mean and deviation (raw pooled DINO tokens differ in scale by orders of
-    magnitude between dimensions, and a head on them hardly learns), and regressed by a small
-    perceptron.
+    Patch tokens of five blocks, from the first to the last, are pooled into their mean and their
+    deviation over the patches that show something; early blocks still hold the colours, late ones
+    the arrangement, and the black around a crystal says nothing of it. The pooled numbers are
+    standardised with the training set's mean and deviation (raw, they differ in scale by orders of
+    magnitude, and a head on them hardly learns) and regressed by a small perceptron.
     """
 
     pixel_mean: torch.Tensor
@@ -31,8 +33,10 @@ class VisionRegressor(nn.Module):
     def __init__(self, row: Weights, *, hidden: int = 512, dropout: float = 0.1) -> None:
         super().__init__()
         self.backbone = create_backbone(row)
-        self.prefix_tokens = self.backbone.num_prefix_tokens
-        width = 2 * self.backbone.num_features
+        depth = len(self.backbone.blocks)
+        self.levels = [round(i * (depth - 1) / (LEVELS - 1)) for i in range(LEVELS)]
+        self.patch = self.backbone.patch_embed.patch_size[0]
+        width = 2 * LEVELS * self.backbone.num_features
         self.register_buffer("pixel_mean", 255 * torch.tensor(row.mean).view(3, 1, 1))
         self.register_buffer("pixel_std", 255 * torch.tensor(row.std).view(3, 1, 1))
         self.register_buffer("feature_mean", torch.zeros(width))
@@ -62,21 +66,33 @@ class VisionRegressor(nn.Module):
         return self
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
-        """Class token and mean patch token, ``[b, 2 * width]``, in float32."""
-        pixels = (images.float() - self.pixel_mean) / self.pixel_std  # [b, 3, 224, 224]
-        tokens = self.backbone.forward_features(pixels)  # [b, prefix + patches, width]
-        patches = tokens[:, self.prefix_tokens :].mean(dim=1)
-        return torch.cat([tokens[:, 0], patches], dim=1).float()
+        """Mean and deviation of the patch tokens at each level, ``[b, 2 * LEVELS * width]``."""
+        raw = images.float()
+        levels = self.backbone.forward_intermediates(
+            (raw - self.pixel_mean) / self.pixel_std,  # [b, 3, 224, 224]
+            indices=self.levels,
+            output_fmt="NLC",
+            intermediates_only=True,
+        )
+        brightest = nn.functional.max_pool2d(raw.amax(dim=1, keepdim=True), self.patch)
+        shown = (brightest.flatten(1) > 0).float()  # [b, patches]
+        share = (shown / shown.sum(dim=1, keepdim=True).clamp_min(1))[..., None]
+        pooled = []
+        for tokens in levels:  # [b, patches, width]
+            mean = (share * tokens.float()).sum(dim=1)
+            variance = (share * (tokens.float() - mean[:, None]).square()).sum(dim=1)
+            pooled += [mean, (variance + 1e-6).sqrt()]
+        return torch.cat(pooled, dim=1)
 
     def regress(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Pooled features ``[b, 2 * width]`` -> ``[b]``."""
+        """Pooled features ``[b, 2 * LEVELS * width]`` -> ``[b]``."""
         return self.head((pooled - self.feature_mean) / self.feature_std).squeeze(-1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.regress(self.pooled(images))
 
     def standardise(self, pooled: torch.Tensor) -> None:
-        """Take mean and deviation from the training set's pooled features ``[n, 2 * width]``."""
+        """Take mean and deviation from the training set's pooled features."""
         self.feature_mean.copy_(pooled.mean(dim=0))
         self.feature_std.copy_(pooled.std(dim=0).clamp_min(1e-6))
 
