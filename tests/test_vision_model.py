@@ -98,6 +98,32 @@ def test_merged_adapters_give_the_same_numbers_and_a_plain_backbone(model, image
     torch.testing.assert_close(merged, adapted, rtol=1e-4, atol=1e-5)
 
 
+def test_the_black_around_a_crystal_changes_no_pooled_number_by_itself(model):
+    """Mean and deviation are over the patches that show something: those alone are counted."""
+    picture = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
+    picture[..., 32:112, 32:112] = torch.randint(1, 256, (80, 80), dtype=torch.uint8)
+    levels = {}
+
+    def keep(images, **settings):
+        levels["tokens"] = original(images, **settings)
+        return levels["tokens"]
+
+    original = model.backbone.forward_intermediates
+    model.backbone.forward_intermediates = keep
+    with torch.no_grad():
+        pooled = model.eval().pooled(picture)[0]
+    side = 224 // model.patch
+    brightest = picture[0].amax(0)[: side * model.patch, : side * model.patch]
+    shown = brightest.reshape(side, model.patch, side, model.patch).amax((1, 3)).flatten() > 0
+    assert 0 < shown.sum() < len(shown)
+    width = model.backbone.num_features
+    for i, tokens in enumerate(levels["tokens"]):
+        seen = tokens[0, shown]
+        mean, deviation = pooled[2 * i * width :][: 2 * width].split(width)
+        torch.testing.assert_close(mean, seen.mean(0), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(deviation, seen.std(0, correction=0), rtol=1e-3, atol=1e-3)
+
+
 def test_state_of_a_lora_model_is_small(model):
     adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.0)
     assert not any("qkv.base_layer" in name for name in trainable_state(model))
@@ -127,12 +153,12 @@ def test_pretrained_features_tell_pictures_apart_where_random_ones_hardly_do(ima
     """A sign that the weights arrive where they should: DINO separates unlike pictures."""
     fetched = get_weights("dinov2_vits14_imgfocus")
     model = VisionRegressor(fetched.row)
-    pictures = torch.zeros(2, 3, 224, 224, dtype=torch.uint8)
-    pictures[1, 0, 60:160, 60:160] = 255
+    pictures = torch.zeros(2, 3, 224, 224)
+    pictures[1, 0, 60:160, 60:160] = 2.0
 
     def similarity():
         with torch.no_grad():
-            a, b = model.eval().pooled(pictures)
+            a, b = model.eval().backbone.forward_features(pictures)[:, 0]
         return torch.cosine_similarity(a, b, dim=0)
 
     random = similarity()
