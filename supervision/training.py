@@ -7,7 +7,7 @@ target space, and a function that validates in kelvin; it does not know what a c
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,6 @@ class Checkpoints:
     folder: Path
     fingerprint: str
     resume: bool = False
-    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def last(self) -> Path:
@@ -254,7 +253,6 @@ def _save(model, optimizer, schedule, history, best_state, checkpoints: Checkpoi
     state = {
         "fingerprint": checkpoints.fingerprint,
         "history": [vars(record) for record in history],
-        "extra": checkpoints.extra,
         "model": trainable_state(model),
     }
     if history[-1].best:

@@ -357,9 +357,8 @@ def test_resume_of_another_configuration_is_refused(tmp_path):
 
 
 def test_checkpoints_hold_what_trains_and_no_frozen_backbone(tmp_path):
-    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, "same", extra={"note": "x"}))
+    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, "same"))
     state = load_checkpoint(tmp_path / "last.pt", fingerprint="same")
-    assert state["extra"] == {"note": "x"}
     assert not any(name.startswith("frozen") for name in state["model"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt", "last.pt"]
 

@@ -187,14 +187,14 @@ class VisionPredictor:
         """
         config, model = self.config, self.model
         pictures, owners = fixed_views(train, select_views(min(config.head_views, config.views)))
-        features = self._outputs(_Pooled(model), pictures, scenes, desc="frozen features")
+        features = self._outputs(model.pooled, pictures, scenes, desc="frozen features")
         model.standardise(features)
         targets = torch.tensor(
             self.target.encode([train[i].tc for i in owners]), dtype=torch.float32
         )
         ids = [train[i].id for i in owners]
         val_pictures, val_owners = fixed_views(val, select_views(VALIDATION_VIEWS))
-        val_features = self._outputs(_Pooled(model), val_pictures, scenes, desc="frozen features")
+        val_features = self._outputs(model.pooled, val_pictures, scenes, desc="frozen features")
 
         def batches(epoch: int) -> Iterator[Batch]:
             for rows in iterate(len(ids), config.head_batch_size, seed=config.seed, epoch=epoch):
@@ -232,19 +232,19 @@ class VisionPredictor:
     @torch.inference_mode()
     def _outputs(
         self,
-        model: nn.Module,
+        read: Callable[[torch.Tensor], torch.Tensor],
         pictures: Sequence[tuple[str, int]],
         scenes: Mapping[str, Scene],
         *,
         desc: str,
     ) -> torch.Tensor:
         """Outputs of every picture in order, in bfloat16 where that is fast."""
-        model.eval()
+        self.model.eval()
         outputs = []
         batches = picture_batches(pictures, scenes, FEATURE_BATCH, desc=desc, quiet=self.quiet)
         for images in batches:
             with autocast(self.device):
-                output = model(images.to(self.device))
+                output = read(images.to(self.device))
             outputs.append(output.float().cpu())
         return torch.cat(outputs).clone()
 
@@ -311,19 +311,8 @@ class VisionPredictor:
         return predictor
 
 
-class _Pooled(nn.Module):
-    """The frozen half of a regressor: images to pooled features."""
-
-    def __init__(self, model: VisionRegressor) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.model.pooled(images)
-
-
 class _Head(nn.Module):
-    """The other half: pooled features to targets."""
+    """The half that is fitted first: pooled features to targets."""
 
     def __init__(self, model: VisionRegressor) -> None:
         super().__init__()
