@@ -112,10 +112,10 @@ def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device:
         prepare=prepare,
         pictures=pictures,
         variant=config.adapt,
-        weights=fetched.row.name if fetched.pretrained else "none",
+        weights=fetched.name,
         weights_source=fetched.source,
         weights_hash=fetched.sha256,
-        weights_license=fetched.row.license if fetched.pretrained else "none",
+        weights_license=fetched.license,
         pretrained=fetched.pretrained,
     )
 

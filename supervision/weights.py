@@ -248,6 +248,15 @@ class Fetched:
     def pretrained(self) -> bool:
         return self.path is not None
 
+    @property
+    def name(self) -> str:
+        """The row's name, or ``none`` for random weights."""
+        return self.row.name if self.pretrained else "none"
+
+    @property
+    def license(self) -> str:
+        return self.row.license if self.pretrained else "none"
+
     def state_dict(self) -> StateDict:
         """The tensors under timm's names. Raises WeightsError where the file holds none."""
         if self.path is None:
@@ -258,6 +267,11 @@ class Fetched:
             raise WeightsError(f"{self.path} is not a safetensors file ({error}).") from error
 
 
+def row_of(name: str) -> Weights:
+    """The row of a name; ``none`` takes the architecture of NONE_ARCHITECTURE."""
+    return WEIGHTS[NONE_ARCHITECTURE if name == "none" else name]
+
+
 def get_weights(name: str = "auto") -> Fetched:
     """Weights by name; ``auto`` takes the first of AUTO that can be had, ``none`` random ones.
 
@@ -265,7 +279,7 @@ def get_weights(name: str = "auto") -> Fetched:
     Raises WeightsError listing every source and what it said.
     """
     if name == "none":
-        row = WEIGHTS[NONE_ARCHITECTURE]
+        row = row_of(name)
         return Fetched(row, None, "", "none", f"weights=none: {row.architecture}, random weights.")
     if name == "auto":
         return _first_of(AUTO)

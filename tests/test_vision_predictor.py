@@ -48,6 +48,17 @@ def test_saved_and_loaded_gives_the_same_number(fitted, crystals, tmp_path):
     ]
 
 
+def test_what_is_saved_says_which_weights_it_began_from(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitted, "weights", {"name": "dinov2_vits14", "sha256": "ab" * 32})
+    fitted.save(tmp_path / "once")
+    load_predictor(tmp_path / "once").save(tmp_path / "again")
+    assert (tmp_path / "again" / "config.json").read_text() == (
+        tmp_path / "once" / "config.json"
+    ).read_text()
+    new_predictor().save(tmp_path / "random")
+    assert '"name": "none"' in (tmp_path / "random" / "config.json").read_text()
+
+
 def test_a_number_does_not_depend_on_its_company(fitted, crystals):
     together = fitted.predict(crystals)
     alone = [fitted.predict([c])[0] for c in reversed(crystals)]

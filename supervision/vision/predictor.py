@@ -36,7 +36,7 @@ from supervision.vision.model import (
 from supervision.vision.prepare import prepare_scenes, scene_of
 from supervision.vision.render import draw
 from supervision.vision.scene import SCENE_VERSION, Scene
-from supervision.weights import WEIGHTS, Fetched
+from supervision.weights import Fetched, row_of
 
 MODEL_FILE = "model.safetensors"
 VALIDATION_VIEWS = 2
@@ -95,7 +95,7 @@ class VisionPredictor:
         torch.manual_seed(config.seed)
         self.config, self.fit_config, self.quiet = config, fit_config, quiet
         self.device = pick_device(device)
-        self.weights = {"name": fetched.row.name, "sha256": fetched.sha256}
+        self.weights = {"name": fetched.name, "sha256": fetched.sha256}
         self.model = VisionRegressor(fetched.row)
         if fetched.pretrained:
             load_pretrained(self.model, fetched)
@@ -303,9 +303,10 @@ class VisionPredictor:
                 f"The model was trained on pictures of recipe {config['scene_version']}; "
                 f"this code draws recipe {SCENE_VERSION}."
             )
-        row = WEIGHTS[config["weights"]["name"]]
-        fetched = Fetched(row, None, config["weights"]["sha256"], "saved model", "")
-        predictor = cls(VisionConfig(**config["config"]), fetched, FitConfig(), quiet=True)
+        row = row_of(config["weights"]["name"])
+        empty = Fetched(row, None, "", "saved model", "")
+        predictor = cls(VisionConfig(**config["config"]), empty, FitConfig(), quiet=True)
+        predictor.weights = dict(config["weights"])
         predictor.model.load_state_dict(load_file(folder / MODEL_FILE), strict=True)
         predictor.target = TargetTransform(**config["target"])
         return predictor
