@@ -17,6 +17,7 @@ from supervision.training import FitConfig
 from supervision.vision.data import contact_sheet_of
 from supervision.vision.predictor import VisionConfig, VisionPredictor
 from supervision.vision.prepare import prepare_scenes
+from supervision.vision.scene import SCENE_VERSION
 from supervision.weights import get_weights
 from tracking.train import Experiment, Pipeline, train
 
@@ -108,7 +109,9 @@ def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device:
     return Pipeline(
         name="vision",
         predictor=predictor,
-        settings=asdict(config) | asdict(fit_config) | {"device": str(predictor.device)},
+        settings=asdict(config)
+        | asdict(fit_config)
+        | {"device": str(predictor.device), "scene_version": SCENE_VERSION},
         prepare=prepare,
         pictures=pictures,
         variant=config.adapt,

@@ -1,13 +1,15 @@
 """Training state on disk: written whole or not at all."""
 
-import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-FORMAT = 1
+from supervision.paths import written_whole
+
+FORMAT = 2
 
 
 class CheckpointError(RuntimeError):
@@ -15,24 +17,17 @@ class CheckpointError(RuntimeError):
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write to a temporary name, flush to disk, rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            torch.save({"format": FORMAT} | state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write the state as one file: a reader never sees half of it."""
+    with written_whole(path) as file:
+        torch.save({"format": FORMAT} | state, file)
 
 
-def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any]:
-    """Read a checkpoint without unpickling code, if it was made by the same configuration.
+def load_checkpoint(path: Path, *, identity: Mapping[str, str]) -> dict[str, Any]:
+    """Read a checkpoint without unpickling code, if it was made by the same training.
 
-    ``fingerprint`` is a hash of everything that must not change between start and resume.
-    Raises CheckpointError where the file is missing, damaged or of another configuration.
+    ``identity`` names everything that must not change between start and resume.
+    Raises CheckpointError where the file is missing, damaged or of another training; the message
+    names what differs.
     """
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}.")
@@ -45,8 +40,11 @@ def load_checkpoint(path: Path, *, fingerprint: str) -> dict[str, Any]:
         raise CheckpointError(f"The checkpoint {path} is damaged and cannot be read.") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint of this version of the project.")
-    if state.get("fingerprint") != fingerprint:
-        raise CheckpointError(
-            f"The checkpoint {path} belongs to another configuration, data set, split or weights."
-        )
+    theirs, ours = state.get("identity", {}), dict(identity)
+    for name in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(name) != ours.get(name):
+            raise CheckpointError(
+                f"The checkpoint {path} is of another training: its {name} is "
+                f"{theirs.get(name, 'not set')}, here it is {ours.get(name, 'not set')}."
+            )
     return state

@@ -5,6 +5,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -117,17 +118,20 @@ def take(materials: Sequence[Material], limit: int, seed: int) -> list[Material]
 def material_key(formula: str) -> str:
     """Canonical text of a composition: atomic fractions to 4 decimals, elements in order.
 
+    Amounts are taken as the exact decimals (or thirds, ...) they were written as, so that a
+    fraction half-way between two texts rounds the same way however the formula is scaled.
     Raises CrystalError when the text is not a chemical formula.
     """
     refusal = f"'{str(formula)[:60]}' is not a chemical formula."
     try:
-        composition = Composition(formula).fractional_composition
+        found = Composition(formula)
+        amounts = {el: Fraction(x).limit_denominator(10**6) for el, x in found.items()}
+        shares = {el: float(round(x / sum(amounts.values()), 4)) for el, x in amounts.items()}
     except Exception as error:  # pymatgen raises many types for one fault
         raise CrystalError(refusal) from error
-    parts = sorted((el.symbol, round(x, 4)) for el, x in composition.items())
-    if not parts or not all(isinstance(el, Element) for el in composition):
+    if not shares or not all(isinstance(el, Element) for el in shares):
         raise CrystalError(refusal)
-    return "-".join(f"{symbol}{fraction:.4f}" for symbol, fraction in parts)
+    return "-".join(sorted(f"{el.symbol}{share:.4f}" for el, share in shares.items()))
 
 
 def parse_cif(text: str) -> Structure:

@@ -1,7 +1,11 @@
-"""Where things that can be made again are kept."""
+"""Where things that can be made again are kept, and how a file comes to be there whole."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+from uuid import uuid4
 
 
 def cache_dir() -> Path:
@@ -9,3 +13,22 @@ def cache_dir() -> Path:
     path = Path(os.environ.get("SUPERVISION_CACHE") or Path.home() / ".cache" / "supervision")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes its name only once it is whole and on disk.
+
+    Until then it has a name of its own in the same folder, which no other process shares, on this
+    machine or another; where the writing fails, nothing is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

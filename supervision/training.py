@@ -6,8 +6,8 @@ target space, and a function that validates in kelvin; it does not know what a c
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from supervision.checkpoint import load_checkpoint, save_checkpoint
+from supervision.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from supervision.resources import autocast
 
 Batch = tuple[Any, torch.Tensor, list[str]]
@@ -46,7 +46,10 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of the history: losses in target space, errors in kelvin, seconds."""
+    """One line of the history: losses in target space, errors in kelvin, seconds.
+
+    Epoch 0, where there is one, is what the model was before: it competes for the best like any.
+    """
 
     epoch: int
     train_loss: float
@@ -64,11 +67,21 @@ class EpochRecord:
 
 @dataclass
 class Checkpoints:
-    """Where ``last.pt`` and ``best.pt`` go, and what must be equal for a resume to be allowed."""
+    """Where ``last.pt`` and ``best.pt`` go, and what must be equal for a resume to be allowed.
+
+    Raises CheckpointError for a new training in a folder that holds another one's.
+    """
 
     folder: Path
-    fingerprint: str
+    identity: Mapping[str, str] = field(default_factory=dict)
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        if self.last.is_file() and not self.resume:
+            raise CheckpointError(
+                f"{self.folder} holds the checkpoints of a training; carry it on with "
+                f"resume={self.folder}, or name another checkpoint_dir."
+            )
 
     @property
     def last(self) -> Path:
@@ -88,6 +101,7 @@ def fit(
     steps_per_epoch: int,
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    before: EpochRecord | None = None,
     checkpoints: Checkpoints | None = None,
     quiet: bool = False,
 ) -> list[EpochRecord]:
@@ -98,6 +112,7 @@ def fit(
             that a resumed run sees what an uninterrupted one would have seen.
         validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin.
         on_epoch: told of every epoch as it ends (of earlier ones too, when resuming).
+        before: epoch 0, the model as it comes, where it has been validated already.
 
     Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
     FloatingPointError when the loss is not finite.
@@ -109,13 +124,13 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, cosine_with_warmup(config.epochs * steps_per_epoch, config.warmup)
     )
-    history: list[EpochRecord] = []
+    history = [before] if before else []
     best_state = trainable_state(model)
     if checkpoints and checkpoints.resume:
         history, best_state = _restore(model, optimizer, schedule, checkpoints)
-        for record in history:
-            on_epoch(record)
-    for epoch in range(len(history) + 1, config.epochs + 1):
+    for record in history:
+        on_epoch(record)
+    for epoch in range(_last_epoch(history) + 1, config.epochs + 1):
         if _stale(history) >= config.patience:
             break
         start = time.monotonic()
@@ -229,14 +244,19 @@ def load_trainable(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
 def _stale(history: list[EpochRecord]) -> int:
     """Epochs since the best one."""
     best = max((r.epoch for r in history if r.best), default=0)
-    return len(history) - best
+    return _last_epoch(history) - best
+
+
+def _last_epoch(history: list[EpochRecord]) -> int:
+    return history[-1].epoch if history else 0
 
 
 def progress_line(history: list[EpochRecord], epochs: int) -> str:
     """The newest epoch in one line, with the best so far and the time left."""
     record = history[-1]
     best = min(history, key=lambda r: r.val_mae)
-    left = (epochs - record.epoch) * sum(r.seconds for r in history) / len(history)
+    trained = [r.seconds for r in history if r.epoch > 0]
+    left = (epochs - record.epoch) * sum(trained) / len(trained)
     return (
         f"epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}  "
         f"val MAE {record.val_mae:.3f} K  RMSE {record.val_rmse:.2f} K  R2 {record.val_r2:.3f}  "
@@ -251,7 +271,7 @@ def _clock(seconds: float) -> str:
 
 def _save(model, optimizer, schedule, history, best_state, checkpoints: Checkpoints) -> None:  # type: ignore[no-untyped-def]
     state = {
-        "fingerprint": checkpoints.fingerprint,
+        "identity": dict(checkpoints.identity),
         "history": [vars(record) for record in history],
         "model": trainable_state(model),
     }
@@ -269,7 +289,7 @@ def _save(model, optimizer, schedule, history, best_state, checkpoints: Checkpoi
 def _restore(  # type: ignore[no-untyped-def]
     model, optimizer, schedule, checkpoints: Checkpoints
 ) -> tuple[list[EpochRecord], dict[str, torch.Tensor]]:
-    state = load_checkpoint(checkpoints.last, fingerprint=checkpoints.fingerprint)
+    state = load_checkpoint(checkpoints.last, identity=checkpoints.identity)
     load_trainable(model, state["model"])
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])

@@ -263,3 +263,13 @@ def test_take_of_nothing_is_all_and_of_less_is_refused():
     assert take(materials, 99, seed=1) == materials
     with pytest.raises(ValueError, match="-1"):
         take(materials, -1, seed=1)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 7])
+def test_a_formula_has_one_key_however_it_is_scaled(scale):
+    """Every other hundredth of doping gives a fraction half-way between two 4-decimal texts."""
+    for x in range(1, 200):
+        amounts = {"La": 700 - x, "Sr": x, "Cu": 100}
+        one = "".join(f"{el}{n / 100:g}" for el, n in amounts.items())
+        other = "".join(f"{el}{scale * n / 100:g}" for el, n in amounts.items())
+        assert material_key(one) == material_key(other)

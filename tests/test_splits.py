@@ -304,9 +304,9 @@ def test_threedsc_families(threedsc):
 @pytest.mark.parametrize(
     ("kind", "expected", "slack"),
     [
-        ("random", "2f38f19e756def75f6ee476fdef130fa64ee820f76ee13d9cccfea79be4b0033", 0.001),
-        ("chemsys", "3d83d71de9be56afbba4d031e2eb391011f218d680dac0f2d3db0a77e245ac37", 0.01),
-        ("family", "036d33201577ea7baac45c7065c6e1c16a67db6c3eec07e0064058795f64cd0a", 0.01),
+        ("random", "9186f7641a1525017c7b698551beaa0c4d0763f6ad973a37dc73b5adbb13d18b", 0.001),
+        ("chemsys", "7477446ca6cdd79b28d46e7dfe05cbe00271d4a24757dfcb86aa42d595259ddd", 0.01),
+        ("family", "a4d43a1fdd395fa58725d72a543723d322050eaa5425c2e04e1927959a2e5396", 0.01),
     ],
     ids=KINDS,
 )

@@ -13,6 +13,7 @@ from torch import nn
 from supervision.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from supervision.training import (
     Checkpoints,
+    EpochRecord,
     FitConfig,
     cosine_with_warmup,
     fit,
@@ -277,7 +278,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tmp_path, epoch, where):
     if where == "within":
         stopped = {"batches": stop_within(epoch + 1)}
     with pytest.raises(KeyboardInterrupt):
-        run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, "same"), **stopped)
+        run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, {"run": "same"}), **stopped)
 
     resumed = Net(seed=99)  # other weights, another state of the random number generator
     resumed.frozen.load_state_dict(whole.frozen.state_dict())
@@ -285,7 +286,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tmp_path, epoch, where):
     again = run(
         resumed,
         QUICK,
-        checkpoints=Checkpoints(tmp_path, "same", resume=True),
+        checkpoints=Checkpoints(tmp_path, {"run": "same"}, resume=True),
         on_epoch=seen.append,
     )
     assert lines(again) == lines(history)
@@ -294,13 +295,18 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tmp_path, epoch, where):
 
 
 def test_last_checkpoints_are_those_of_an_uninterrupted_run(tmp_path):
-    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path / "whole", "same"))
+    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path / "whole", {"run": "same"}))
     with pytest.raises(KeyboardInterrupt):
-        run(Net(), QUICK, checkpoints=Checkpoints(tmp_path / "two", "same"), on_epoch=stop_after(2))
-    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path / "two", "same", resume=True))
+        run(
+            Net(),
+            QUICK,
+            checkpoints=Checkpoints(tmp_path / "two", {"run": "same"}),
+            on_epoch=stop_after(2),
+        )
+    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path / "two", {"run": "same"}, resume=True))
     for name in ("last.pt", "best.pt"):
-        one = load_checkpoint(tmp_path / "whole" / name, fingerprint="same")
-        two = load_checkpoint(tmp_path / "two" / name, fingerprint="same")
+        one = load_checkpoint(tmp_path / "whole" / name, identity={"run": "same"})
+        two = load_checkpoint(tmp_path / "two" / name, identity={"run": "same"})
         assert equal(one["model"], two["model"])
         assert len(one["history"]) == len(two["history"])
 
@@ -318,11 +324,11 @@ def test_a_best_epoch_before_the_stop_is_not_forgotten(tmp_path):
             model,
             QUICK,
             validate,
-            checkpoints=Checkpoints(tmp_path, "same"),
+            checkpoints=Checkpoints(tmp_path, {"run": "same"}),
             on_epoch=stop_after(2),
         )
     resumed = Net()
-    checkpoints = Checkpoints(tmp_path, "same", resume=True)
+    checkpoints = Checkpoints(tmp_path, {"run": "same"}, resume=True)
     history = run(resumed, QUICK, scripted([3.0, 4.0, 5.0, 6.0]), checkpoints=checkpoints)
     assert [r.val_mae for r in history] == [1, 2, 3, 4, 5, 6]
     assert equal(resumed.state_dict(), kept[0])
@@ -330,9 +336,9 @@ def test_a_best_epoch_before_the_stop_is_not_forgotten(tmp_path):
 
 def test_resuming_what_has_ended_changes_nothing(tmp_path):
     model = Net()
-    history = run(model, QUICK, checkpoints=Checkpoints(tmp_path, "same"))
+    history = run(model, QUICK, checkpoints=Checkpoints(tmp_path, {"run": "same"}))
     resumed = Net()
-    checkpoints = Checkpoints(tmp_path, "same", resume=True)
+    checkpoints = Checkpoints(tmp_path, {"run": "same"}, resume=True)
     again = run(resumed, QUICK, scripted([]), checkpoints=checkpoints)
     assert again == history
     assert equal(resumed.state_dict(), model.state_dict())
@@ -340,25 +346,60 @@ def test_resuming_what_has_ended_changes_nothing(tmp_path):
 
 def test_patience_is_not_renewed_by_resuming(tmp_path):
     config = FitConfig(epochs=9, patience=2)
-    run(Net(), config, scripted([1, 2, 3]), checkpoints=Checkpoints(tmp_path, "same"))
-    checkpoints = Checkpoints(tmp_path, "same", resume=True)
+    run(Net(), config, scripted([1, 2, 3]), checkpoints=Checkpoints(tmp_path, {"run": "same"}))
+    checkpoints = Checkpoints(tmp_path, {"run": "same"}, resume=True)
     assert len(run(Net(), config, scripted([]), checkpoints=checkpoints)) == 3
 
 
 def test_resume_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
-        run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, "same", resume=True))
+        run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, {"run": "same"}, resume=True))
 
 
 def test_resume_of_another_configuration_is_refused(tmp_path):
-    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, "one"))
-    with pytest.raises(CheckpointError, match="another configuration, data set, split or weights"):
-        run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, "two", resume=True))
+    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, {"rate": "1", "split": "a"}))
+    other = Checkpoints(tmp_path, {"rate": "1", "split": "b"}, resume=True)
+    with pytest.raises(CheckpointError, match=r"its split is a, here it is b\.$"):
+        run(Net(), QUICK, checkpoints=other)
+
+
+def test_a_new_training_does_not_overwrite_another(tmp_path):
+    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, {"run": "same"}))
+    with pytest.raises(CheckpointError, match=rf"carry it on with resume={tmp_path}"):
+        Checkpoints(tmp_path, {"run": "same"})
+
+
+# --- epoch 0
+
+BEFORE = EpochRecord(0, 0.2, 2.0, 3.0, 0.5, 1e-3, 60.0, best=True)
+
+
+def test_what_the_model_was_before_competes_for_the_best():
+    model = Net()
+    start = snapshot(model)
+    config = FitConfig(epochs=5, learning_rate=0.05, patience=2)
+    history = run(model, config, scripted([2.5, 2.1, 2.2]), before=BEFORE)
+    assert [r.epoch for r in history] == [0, 1, 2]
+    assert equal(snapshot(model), start)
+    assert "left" in progress_line(history, 5)
+
+
+def test_epoch_0_is_told_and_survives_a_stop(tmp_path):
+    config, told = FitConfig(epochs=3, learning_rate=0.05), []
+    start = snapshot(Net())
+    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "on_epoch": stop_after(1)}
+    with pytest.raises(KeyboardInterrupt):
+        run(Net(), config, scripted([3.0]), before=BEFORE, **stopped)
+    model = Net()
+    resumed = {"checkpoints": Checkpoints(tmp_path, {}, resume=True), "on_epoch": told.append}
+    assert run(model, config, scripted([4.0, 5.0]), **resumed) == told
+    assert [r.val_mae for r in told] == [2.0, 3.0, 4.0, 5.0]
+    assert equal(snapshot(model), start)
 
 
 def test_checkpoints_hold_what_trains_and_no_frozen_backbone(tmp_path):
-    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, "same"))
-    state = load_checkpoint(tmp_path / "last.pt", fingerprint="same")
+    run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, {"run": "same"}))
+    state = load_checkpoint(tmp_path / "last.pt", identity={"run": "same"})
     assert not any(name.startswith("frozen") for name in state["model"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt", "last.pt"]
 
@@ -400,13 +441,13 @@ def test_order_does_not_touch_the_common_random_numbers():
 # --- checkpoint files
 
 
-STATE = {"fingerprint": "same", "model": {"w": torch.arange(500.0)}}
+STATE = {"identity": {"run": "same"}, "model": {"w": torch.arange(500.0)}}
 
 
 def test_what_is_saved_is_loaded(tmp_path):
     path = tmp_path / "new/folder/last.pt"
     save_checkpoint(path, STATE)
-    assert equal(load_checkpoint(path, fingerprint="same")["model"], STATE["model"])
+    assert equal(load_checkpoint(path, identity={"run": "same"})["model"], STATE["model"])
     assert [p.name for p in path.parent.iterdir()] == ["last.pt"]
 
 
@@ -421,13 +462,13 @@ def test_a_failing_write_leaves_the_old_checkpoint_and_no_scraps(tmp_path, monke
     monkeypatch.setattr(torch, "save", disk_full)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, STATE | {"model": {}})
-    assert equal(load_checkpoint(path, fingerprint="same")["model"], STATE["model"])
+    assert equal(load_checkpoint(path, identity={"run": "same"})["model"], STATE["model"])
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
 
 
 def refused(path, said):
     with pytest.raises(CheckpointError, match=said) as caught:
-        load_checkpoint(path, fingerprint="same")
+        load_checkpoint(path, identity={"run": "same"})
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -468,7 +509,7 @@ def test_any_flipped_byte_is_seen_or_does_no_harm(tmp_path):
         raw[at] ^= 0x40
         path.write_bytes(raw)
         try:
-            state = load_checkpoint(path, fingerprint="same")
+            state = load_checkpoint(path, identity={"run": "same"})
         except CheckpointError:
             continue
         assert equal(state["model"], STATE["model"])
@@ -476,7 +517,7 @@ def test_any_flipped_byte_is_seen_or_does_no_harm(tmp_path):
 
 @pytest.mark.parametrize(
     "state",
-    [[1, 2], torch.zeros(3), {"model": {}}, {"format": 99, "fingerprint": "same"}],
+    [[1, 2], torch.zeros(3), {"model": {}}, {"format": 99, "identity": {"run": "same"}}],
     ids=["list", "tensor", "weights of something", "another version"],
 )
 def test_a_foreign_file_of_torch_is_refused(tmp_path, state):
@@ -484,10 +525,10 @@ def test_a_foreign_file_of_torch_is_refused(tmp_path, state):
     refused(tmp_path / "last.pt", "is not a checkpoint of this version")
 
 
-@pytest.mark.parametrize("state", [{"fingerprint": "other"}, {}], ids=["other", "none"])
-def test_another_fingerprint_is_refused(tmp_path, state):
+@pytest.mark.parametrize("state", [{"identity": {"run": "other"}}, {}], ids=["other", "none"])
+def test_another_identity_is_refused(tmp_path, state):
     save_checkpoint(tmp_path / "last.pt", state)
-    refused(tmp_path / "last.pt", "belongs to another configuration")
+    refused(tmp_path / "last.pt", "is of another training")
 
 
 @pytest.mark.parametrize("name", ["gone.pt", "."], ids=["missing", "folder"])
@@ -508,7 +549,7 @@ class Evil:
 @pytest.mark.parametrize("how", ["pickle", "torch", "old torch", "checkpoint"])
 def test_nothing_is_unpickled(tmp_path, how):
     target, path = tmp_path / "owned", tmp_path / "last.pt"
-    evil = {"format": 1, "fingerprint": "same", "model": Evil(target)}
+    evil = {"format": 2, "identity": {"run": "same"}, "model": Evil(target)}
     if how == "pickle":
         path.write_bytes(pickle.dumps(evil))
     elif how == "checkpoint":

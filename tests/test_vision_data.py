@@ -1,5 +1,7 @@
 """From crystals to the batches a vision model reads."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,19 @@ def test_impossible_view_counts_are_refused(count):
 
 
 def test_two_views_show_an_axis_and_a_rotation():
-    assert [VIEWS[v].name for v in select_views(2)] == ["1x1x1-a", "2x2x1-r1"]
+    assert [VIEWS[v].name for v in select_views(2)] == ["1x1x1-c", "2x2x1-r1"]
+
+
+@pytest.mark.parametrize("count", range(1, 19))
+def test_so_few_views_show_as_much_as_so_few_can(count):
+    """Directions and supercells are each used equally often, to within one view."""
+    chosen = [VIEWS[v] for v in select_views(count)]
+    for kinds, seen in (
+        (6, Counter(view.direction for view in chosen)),
+        (3, Counter(view.repeats for view in chosen)),
+    ):
+        assert len(seen) == min(kinds, count)
+        assert max(seen.values()) - min(seen.values()) <= 1 or len(seen) < kinds
 
 
 def test_every_material_comes_once_an_epoch_with_its_own_target(materials, scenes):

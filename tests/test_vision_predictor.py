@@ -92,7 +92,7 @@ def test_one_row_a_material_the_mean_over_its_structures(fitted, crystals):
 def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals, tmp_path):
     def run(folder, epochs, resume=False):
         predictor = new_predictor(epochs=2)
-        checkpoints = Checkpoints(tmp_path / folder, "same", resume=resume)
+        checkpoints = Checkpoints(tmp_path / folder, {"run": "same"}, resume=resume)
 
         def stop(record):
             if record.epoch == epochs and not resume:

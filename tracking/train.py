@@ -4,7 +4,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from supervision.splits import PARTS, Split, families, make_split
 from supervision.training import Checkpoints, EpochRecord
 from tracking import plots, registry, runs
 
+FREE_ON_RESUME = ("device", "patience")  # what does not change what a model has learned so far
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -42,8 +43,14 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(f"split '{self.split}' is not one of {', '.join(SPLITS)}.")
-        if self.limit < 0:
-            raise ValueError(f"limit must be 0 (all) or more, got {self.limit}.")
+        for name in ("limit", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}.")
+        if self.resume and self.checkpoint_dir not in ("", self.resume):
+            raise ValueError(
+                f"resume={self.resume} goes on in its own folder: leave checkpoint_dir out, "
+                f"got {self.checkpoint_dir}."
+            )
 
 
 @dataclass(frozen=True)
@@ -173,9 +180,13 @@ def _checkpoints(
     pipeline: Pipeline, experiment: Experiment, prepared: Prepared, run_id: str
 ) -> Checkpoints:
     """Where this run's checkpoints go, tied to configuration, data, split and weights."""
-    settings = "|".join(f"{k}={v}" for k, v in sorted(pipeline.settings.items()))
-    ties = [settings, prepared.dataset.hash, prepared.split.hash, pipeline.weights_hash]
-    fingerprint = sha256("|".join(ties).encode()).hexdigest()
+    identity = {k: str(v) for k, v in pipeline.settings.items() if k not in FREE_ON_RESUME}
+    identity |= {
+        "data set hash": prepared.dataset.hash,
+        "split hash": prepared.split.hash,
+        "weights": pipeline.weights,
+        "weights hash": pipeline.weights_hash,
+    }
     if experiment.resume:
         folder = Path(experiment.resume).expanduser()
         mlflow.set_tag("resumes", str(folder))
@@ -185,7 +196,7 @@ def _checkpoints(
         folder = cache_dir() / "checkpoints" / run_id
     print(f"Checkpoints: {folder}", flush=True)
     mlflow.set_tag("checkpoints", str(folder))
-    return Checkpoints(folder, fingerprint, resume=bool(experiment.resume))
+    return Checkpoints(folder, identity, resume=bool(experiment.resume))
 
 
 def null_predictions(prepared: Prepared) -> dict[str, Callable[[str], np.ndarray]]:

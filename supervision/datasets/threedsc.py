@@ -6,7 +6,6 @@ Source: Sommer et al., Scientific Data 10, 816 (2023), aimat-lab/3DSC, CC BY 4.0
 import gzip
 import http.client
 import lzma
-import os
 import shutil
 import tarfile
 import urllib.request
@@ -19,7 +18,7 @@ import pandas as pd
 
 from supervision.crystals import MAX_CIF_BYTES, CrystalError, DatasetError
 from supervision.datasets.table import decode_cif, parse_table, read_cif
-from supervision.paths import cache_dir
+from supervision.paths import cache_dir, written_whole
 
 TABLE = "data/final/MP/3DSC_MP.csv"
 COLUMNS = {"formula_sc", "tc", "cif"}
@@ -117,20 +116,18 @@ def _download() -> Path:
     target = cache_dir() / f"3dsc-{REVISION[:12]}.tar.gz"
     if target.is_file():
         return target
-    incoming = target.with_suffix(f".{os.getpid()}.part")
     try:
-        with urllib.request.urlopen(URL, timeout=10) as answer, incoming.open("wb") as file:
-            shutil.copyfileobj(answer, file, BLOCK)
-        with gzip.open(incoming) as file:  # whole, by the checksum at its end
-            while file.read(BLOCK):
-                pass
-        incoming.replace(target)
+        with written_whole(target) as file:
+            with urllib.request.urlopen(URL, timeout=10) as answer:
+                shutil.copyfileobj(answer, file, BLOCK)
+            file.flush()
+            with gzip.open(file.name) as arrived:  # whole, by the checksum at its end
+                while arrived.read(BLOCK):
+                    pass
     except (*UNREADABLE, http.client.HTTPException) as error:
         raise DatasetError(
             f"The 3DSC release at {URL} cannot be had ({_one_line(error)}). {HELP}"
         ) from error
-    finally:
-        incoming.unlink(missing_ok=True)
     return target
 
 

@@ -11,15 +11,25 @@ from tqdm.auto import tqdm
 from supervision.crystals import Crystal, Material
 from supervision.training import Batch, iterate
 from supervision.vision.prepare import scene_of
-from supervision.vision.render import VIEWS, contact_sheet, draw
+from supervision.vision.render import VIEWS, View, contact_sheet, draw
 from supervision.vision.scene import Scene
+
+# An axis and a rotation by turns, the supercell changing with each: the first few views show as
+# many directions and supercells as so few can.
+_DIRECTIONS = ("c", "r1", "a", "r2", "b", "r3")
+_SUPERCELLS = ((1, 1, 1), (2, 2, 1), (2, 2, 2))
+VIEW_ORDER: tuple[int, ...] = tuple(
+    VIEWS.index(View(_SUPERCELLS[(turn + i) % 3], direction))
+    for turn in range(3)
+    for i, direction in enumerate(_DIRECTIONS)
+)
 
 
 def select_views(count: int) -> tuple[int, ...]:
-    """``count`` of the 18 views, spread evenly over supercells and directions, always the same."""
+    """The first ``count`` views of VIEW_ORDER, as places in VIEWS."""
     if not 1 <= count <= len(VIEWS):
         raise ValueError(f"views must be 1 to {len(VIEWS)}, got {count}.")
-    return tuple(i * len(VIEWS) // count for i in range(count))
+    return VIEW_ORDER[:count]
 
 
 def to_tensor(images: Iterable[np.ndarray]) -> torch.Tensor:

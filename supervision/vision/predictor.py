@@ -1,8 +1,9 @@
 """The vision paradigm as a predictor: scenes, views, a backbone, a head."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -123,10 +124,16 @@ class VisionPredictor:
         resuming = checkpoints is not None and checkpoints.resume
         alone = config.adapt == "linear"
         adapt_backbone(self.model, "linear", rank=1, alpha=1, dropout=0.0)
+        before = None
         if alone or not resuming:
+            start = time.monotonic()
             history = self._fit_head(train, val, scenes, on_epoch if alone else None, checkpoints)
             if alone:
                 return history
+            best = min(history, key=lambda record: record.val_mae)
+            before = replace(best, epoch=0, best=True, seconds=time.monotonic() - start)
+            if not self.quiet:
+                print(f"The head alone: validation MAE {before.val_mae:.3f} K.", flush=True)
         adapt_backbone(
             self.model,
             config.adapt,
@@ -157,6 +164,7 @@ class VisionPredictor:
             steps_per_epoch=len(batches),
             device=self.device,
             on_epoch=on_epoch,
+            before=before,
             checkpoints=checkpoints,
             quiet=self.quiet,
         )

@@ -1,6 +1,6 @@
 """Crystals -> cached scenes, in parallel. Needs pymatgen and numpy, not torch."""
 
-import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from supervision.crystals import Crystal, CrystalError, Reject
-from supervision.paths import cache_dir
+from supervision.paths import cache_dir, written_whole
 from supervision.vision.scene import SCENE_VERSION, Scene, build_scene
 
 SPAWN_FROM = 100  # crystals from which other processes are worth their start
@@ -48,9 +48,20 @@ def prepare_scenes(
         if path in reasons:
             rejects.append(Reject(crystal.id, reasons[path]))
         else:
-            with np.load(path) as arrays:
-                scenes[crystal.id] = Scene.from_arrays(dict(arrays))
+            scenes[crystal.id] = _read_entry(crystal, path, bonding)
     return scenes, rejects
+
+
+def _read_entry(crystal: Crystal, path: Path, bonding: str) -> Scene:
+    """A scene from the cache; an entry that a full disk or a crash left damaged is made again."""
+    try:
+        with np.load(path) as arrays:
+            return Scene.from_arrays(dict(arrays))
+    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
+        path.unlink(missing_ok=True)
+    _build_entry(crystal, path, bonding)
+    with np.load(path) as arrays:
+        return Scene.from_arrays(dict(arrays))
 
 
 def _entry(folder: Path, crystal: Crystal) -> Path:
@@ -63,9 +74,6 @@ def _build_entry(crystal: Crystal, path: Path, bonding: str) -> tuple[Path, str]
         scene = scene_of(crystal, bonding=bonding)
     except CrystalError as error:
         return path, str(error)
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    with partial.open("wb") as file:
+    with written_whole(path) as file:
         np.savez(file, **scene.to_arrays())  # type: ignore[arg-type]
-    os.replace(partial, path)
     return path, ""
