@@ -10,9 +10,10 @@ from supervision.checkpoint import CheckpointError
 from supervision.crystals import CrystalError, DatasetError
 from supervision.splits import LeakError
 from supervision.weights import WeightsError
+from tracking.models import ModelError
 
 EXPECTED = (
-    CheckpointError, CrystalError, DatasetError, FileNotFoundError, FloatingPointError, LeakError,
+    CheckpointError, CrystalError, DatasetError, FloatingPointError, LeakError, ModelError, OSError,
     ValueError, WeightsError,
 )  # fmt: skip
 Value = TypeVar("Value", int, float)

@@ -7,14 +7,12 @@ python -m entrypoints.predict a.cif --model runs:/RUN_ID/model --out tc.csv
 from pathlib import Path
 from typing import Annotated, Any
 
-import mlflow
 import pandas as pd
 import typer
-from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import PyFuncModel
 
 from entrypoints.options import speak
 from supervision.crystals import CrystalError, DatasetError
+from tracking.models import open_model, predict_tc
 
 app = typer.Typer(add_completion=False)
 CHAMPION = "models:/supervision-vision@champion"
@@ -32,14 +30,7 @@ def main(
 
 def _predict(paths: list[Path], model: str, out: Path | None) -> None:
     files = find_cifs(paths)
-    try:
-        loaded = mlflow.pyfunc.load_model(model)
-    except (MlflowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise DatasetError(
-            f"The model {model} cannot be loaded ({reason}); train one first, or name another "
-            "with --model."
-        ) from error
+    loaded = open_model(model)
     table = pd.DataFrame([_row(loaded, file) for file in files])
     print(table.to_string(index=False, float_format=lambda x: f"{x:.2f}", na_rep="-"))
     if out is not None:
@@ -47,14 +38,14 @@ def _predict(paths: list[Path], model: str, out: Path | None) -> None:
 
 
 def find_cifs(paths: list[Path]) -> list[Path]:
-    """The files named, and every .cif below the folders named, in order."""
+    """The files named, and every .cif (or .CIF) file below the folders named, in order."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            below = sorted(path.rglob("*.cif"))
+            below = [p for p in path.rglob("*") if p.suffix.lower() == ".cif" and not p.is_dir()]
             if not below:
                 raise DatasetError(f"The folder {path} holds no .cif file.")
-            found += below
+            found += sorted(below)
         elif path.is_file():
             found.append(path)
         else:
@@ -62,13 +53,11 @@ def find_cifs(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _row(model: PyFuncModel, file: Path) -> dict[str, str | float | None]:
-    text = file.read_bytes().decode(errors="replace")
+def _row(model: Any, file: Path) -> dict[str, str | float | None]:
     try:
-        predicted: Any = model.predict(pd.DataFrame({"cif": [text]}))
-        tc = float(predicted["tc_kelvin"][0])
-    except (MlflowException, CrystalError) as error:
-        return {"file": str(file), "tc_kelvin": None, "problem": str(error).removeprefix("Row 0: ")}
+        tc = predict_tc(model, file.read_bytes().decode(errors="replace"))
+    except (CrystalError, OSError) as error:
+        return {"file": str(file), "tc_kelvin": None, "problem": str(error)}
     return {"file": str(file), "tc_kelvin": tc, "problem": ""}
 
 

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import mlflow
 import typer
 
 from entrypoints.options import speak, truth
@@ -51,17 +50,16 @@ def _render(experiment: Experiment, views: int, bonding: str, out: str) -> None:
     params = asdict(experiment) | {"views": views, "bonding": bonding, "out": out}
     tags = {"dataset": experiment.dataset, "pipeline": "render"}
     with runs.tracked_run(f"render · {experiment.dataset}", params, tags):
-        dataset, materials = load_materials(
+        _, materials = load_materials(
             experiment, lambda crystals: prepare_scenes(crystals, bonding=bonding)[1]
         )
-        runs.log_rejects(dataset.rejects)
         sheet = contact_sheet_of(materials, bonding=bonding, seed=experiment.seed)
         runs.log_picture(sheet, "plots/contact_sheet.png")
         crystals = [c for m in materials for c in m.crystals]
         print(f"{len(crystals)} structures of {len(materials)} materials can be drawn.")
         if out:
             manifest = export_views(crystals, chosen, Path(out).expanduser(), bonding=bonding)
-            mlflow.log_artifact(str(manifest))
+            runs.log_file(manifest)
             print(f"{len(crystals) * len(chosen)} pictures in {out}, listed in {manifest.name}.")
 
 

@@ -1,7 +1,7 @@
 """The protocol that every paradigm meets, and how a saved one is found again."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -19,6 +19,7 @@ class Predictor(Protocol):
     """Crystals in, critical temperatures out."""
 
     pipeline: str
+    size: Mapping[str, int]  # after fit: how many parameters, how many of them trained
 
     def fit(
         self,

@@ -90,7 +90,7 @@ def test_conda_file_lists_the_requirements_and_never_the_folder():
         (["--epochs", "many"], "epochs must be a number or auto, got 'many'"),
         (["--weights", "dinov9"], "weights 'dinov9' is not one of auto, none, dinov3_vitb16"),
         (["--views", "99"], "views must be 1 to 18, got 99"),
-        (["--limit", "-1"], "limit must be 0 (all) or more, got -1"),
+        (["--limit", "-1"], "limit must be 0 or more, got -1"),
         (["--register", "perhaps"], "register must be true or false, got 'perhaps'"),
         (["--device", "abacus"], "device 'abacus' cannot be used here"),
     ],

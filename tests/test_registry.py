@@ -99,3 +99,25 @@ def test_before_that_the_best_against_its_null_is_served(client):
 def test_any_data_set_name_makes_a_valid_alias(client, dataset):
     _, said = enter(client, candidate(5.0, dataset=dataset))
     assert "there was none" in said[0]
+
+
+@pytest.mark.parametrize("val_mae", [0.0, 1.0])
+def test_a_set_whose_constant_is_perfect_does_no_harm(client, val_mae):
+    """Mostly Tc 0: the median misses nothing on validation, and nothing can be better."""
+    enter(client, candidate(val_mae, dataset="zeros", null=0.0))
+    number, _ = enter(client, candidate(5.0))
+    assert holder(client, "champion") == number
+
+
+def test_a_version_that_somebody_else_registered_is_passed_over(client):
+    version = client.create_model_version(NAME, source="file:///nowhere")
+    for alias in ("champion-mine-random", "champion-classics-random"):
+        client.set_registered_model_alias(NAME, alias, version.version)
+    number, said = enter(client, candidate(5.0))
+    assert holder(client, "champion") == number == holder(client, "champion-classics-random")
+    assert "does not say how it was judged" in said[0]
+
+
+def test_names_that_an_alias_cannot_hold_are_kept_apart():
+    aliases = {candidate(1.0, dataset=name).alias for name in ("超伝導", "超导", "超导体")}
+    assert len(aliases) == 3

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -251,6 +252,41 @@ def test_predict_prints_a_table_and_goes_on_after_a_bad_file(store, trained, cry
     assert table["tc_kelvin"].notna().tolist() == [True, True, False]
     assert "not a CIF file" in table["problem"][2]
     assert "a.cif" in done.stdout
+
+
+def test_predict_runs_the_code_of_the_model_not_of_the_checkout(store, trained, crystals, tmp_path):
+    """Edited code must not change what a model that was logged before says."""
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".*", "mlruns", "__pycache__"))
+    edited = clone / "supervision" / "target.py"
+    edited.write_text(
+        edited.read_text() + "\nTargetTransform.decode = lambda self, x: x * 0 + 77\n"
+    )
+    (tmp_path / "A.CIF").write_text(crystals[1].cif)
+    (tmp_path / "b.cif").symlink_to("nowhere")
+    done = subprocess.run(
+        [sys.executable, "-m", "entrypoints.predict", str(tmp_path), "--out", "out.csv"],
+        cwd=clone, env=store[1], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    table = pd.read_csv(clone / "out.csv")
+    assert [Path(f).name for f in table["file"]] == ["A.CIF", "b.cif"]
+    folder = Path(mlflow.artifacts.download_artifacts(MODEL))
+    predictor = load_predictor(next(folder.rglob("model.safetensors")).parent)
+    (expected,) = predictor.predict([crystals[1]])
+    assert table["tc_kelvin"][0] == pytest.approx(expected, abs=1e-4)
+    assert "No such file" in table["problem"][1]
+
+
+def test_the_model_says_what_it_was_made_from(trained):
+    path = next(Path(mlflow.artifacts.download_artifacts(MODEL)).rglob("made_from.json"))
+    made_from = json.loads(path.read_text())
+    assert made_from["run_id"] == trained.info.run_id
+    for name in ("dataset_hash", "split_hash"):
+        assert made_from[name] == trained.data.params[name]
+    assert made_from["code_version"] == trained.data.tags["code_version"]
+    size = {name: int(trained.data.params[name]) for name in ("parameters", "trained_parameters")}
+    assert 0 < size["trained_parameters"] < size["parameters"]
 
 
 def test_ctrl_c_ends_the_run_as_killed_with_what_it_had(store, trained):

@@ -1,6 +1,7 @@
 """Plots of a run, drawn with one hand: same colours, same bands, kelvin on every axis."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -87,7 +88,7 @@ def training_curve(history: Sequence[EpochRecord], nulls: dict[str, float], titl
             ha="center",
             color=WARM,
         )
-        for (name, value), dashes in zip(nulls.items(), ("--", ":"), strict=True):
+        for (name, value), dashes in zip(nulls.items(), cycle(("--", ":", "-.")), strict=False):
             top.axhline(value, color=QUIET, lw=1.5, ls=dashes, label=f"{name} {value:.2f} K")
         top.legend(frameon=False, fontsize=8.5)
         top.margins(x=0.06, y=0.15)

@@ -1,8 +1,10 @@
 """The model registry: how a predictor is logged, registered, and becomes a champion."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from mlflow.types import ColSpec, DataType, Schema
 ROOT = Path(__file__).resolve().parents[1]
 SERVING_NEEDS = {
     "vision": (
-        "mlflow", "numpy", "opencv-python-headless", "pandas", "pymatgen", "safetensors",
-        "scipy", "timm", "torch", "tqdm",
+        "joblib", "mlflow", "numpy", "opencv-python-headless", "pandas", "pymatgen",
+        "safetensors", "scipy", "timm", "torch", "tqdm",
     )
 }  # fmt: skip
 SIGNATURE = ModelSignature(
@@ -31,7 +33,10 @@ REFERENCE = "champion-3dsc-random"
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the champion rule needs to know of a model version."""
+    """What the champion rule needs to know of a model version.
+
+    ``val_mae`` and ``null_mae`` are of the validation materials, as the served model predicts them.
+    """
 
     dataset: str
     split: str
@@ -47,23 +52,31 @@ class Candidate:
     @property
     def alias(self) -> str:
         slug = re.sub(r"[^a-z0-9]+", "-", self.dataset.lower()).strip("-")
+        if not self.dataset.isascii():  # what an alias cannot hold must still tell names apart
+            slug = f"{slug}-{sha256(self.dataset.encode()).hexdigest()[:8]}".strip("-")
         return f"champion-{slug}-{self.split}"
 
     @property
     def skill(self) -> float:
         """Validation MAE as a share of the constant's: comparable between data sets."""
+        if self.null_mae == 0:  # every validation Tc is the median: a constant cannot be beaten
+            return 1.0 if self.val_mae == 0 else math.inf
         return self.val_mae / self.null_mae
 
     def tags(self) -> dict[str, str]:
         return {name: str(value) for name, value in vars(self).items()}
 
     @classmethod
-    def of(cls, found: ModelVersion) -> "Candidate":
+    def of(cls, found: ModelVersion) -> "Candidate | None":
+        """What a version's tags say, or None for one that was not registered by this project."""
         t = found.tags
-        return cls(
-            t["dataset"], t["split"], t["split_hash"],
-            float(t["val_mae"]), float(t["null_mae"]), int(t["limit"]),
-        )  # fmt: skip
+        try:
+            return cls(
+                t["dataset"], t["split"], t["split_hash"],
+                float(t["val_mae"]), float(t["null_mae"]), int(t["limit"]),
+            )  # fmt: skip
+        except (KeyError, ValueError):
+            return None
 
 
 def log_predictor(folder: Path, pipeline: str, example_cif: str, license: str) -> str:
@@ -104,8 +117,11 @@ def move_aliases(client: MlflowClient, name: str, number: str, candidate: Candid
     """
     holder = holder_of(client, name, candidate.alias)
     earned, why = True, "there was none"
-    if holder is not None:
-        earned, why = beats(candidate, Candidate.of(holder))
+    held = Candidate.of(holder) if holder is not None else None
+    if holder is not None and held is None:
+        why = f"version {holder.version} does not say how it was judged"
+    if held is not None:
+        earned, why = beats(candidate, held)
     if not earned:
         assert holder is not None
         return [f"{candidate.alias} stays with version {holder.version}: {why}."]
@@ -130,7 +146,8 @@ def _crown(client: MlflowClient, name: str) -> list[str]:
     """Point ``champion`` at the version that people should be served."""
     aliases = client.get_registered_model(name).aliases
     rivals = {a: str(v) for a, v in aliases.items() if a.startswith("champion-")}
-    known = {a: Candidate.of(client.get_model_version(name, v)) for a, v in rivals.items()}
+    found = {a: Candidate.of(client.get_model_version(name, v)) for a, v in rivals.items()}
+    known = {a: candidate for a, candidate in found.items() if candidate is not None}
     reference = known.get(REFERENCE)
     if reference is not None and reference.full:
         best = REFERENCE

@@ -1,18 +1,17 @@
 """A training as an MLflow run: what is logged, under which names, and how it ends."""
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
 import tempfile
 import threading
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import mlflow
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from mlflow.entities import Run, RunStatus
 
 from supervision.crystals import Material, Reject
 from supervision.training import EpochRecord
+from supervision.vision.render import save_png
 from tracking import killed
 
 
@@ -29,7 +29,8 @@ from tracking import killed
 def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
     """Start a run, or join the one that ``mlflow run`` made, and end it as what it was.
 
-    Ctrl-C and SIGTERM end it as KILLED, an error as FAILED; what was logged stays logged.
+    Ctrl-C and SIGTERM end it as KILLED, an error as FAILED with its story in ``failure.txt``; what
+    was logged stays logged.
     """
     with _interrupted_once():
         joined = "MLFLOW_RUN_ID" in os.environ
@@ -43,7 +44,9 @@ def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -
             if joined:
                 killed.start(run.info.run_id, os.getppid())
             raise
-        except BaseException:
+        except BaseException as error:
+            mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
+            mlflow.log_text(traceback.format_exc(), "failure.txt")
             mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
             raise
         mlflow.end_run()
@@ -129,6 +132,11 @@ def log_dataset(materials: Sequence[Material], name: str) -> None:
     mlflow.log_input(from_pandas(table, name=name, targets="tc"), context="training")
 
 
+def log_file(path: Path) -> None:
+    """A file as an artifact."""
+    mlflow.log_artifact(str(path))
+
+
 def log_figures(figures: Mapping[str, Figure]) -> None:
     """Figures as ``plots/<name>.png``."""
     for name, figure in figures.items():
@@ -139,12 +147,8 @@ def log_picture(rgb: np.ndarray, name: str) -> None:
     """An RGB picture ``[h, w, 3]`` as a PNG artifact."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(name).name
-        cv2.imwrite(str(path), rgb[..., ::-1])
+        save_png(path, rgb)
         mlflow.log_artifact(str(path), str(Path(name).parent))
-
-
-def log_json(content: Mapping[str, Any], name: str) -> None:
-    mlflow.log_text(json.dumps(content, indent=1), name)
 
 
 def code_version() -> str:

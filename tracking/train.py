@@ -1,9 +1,10 @@
 """The road every training takes, whatever the paradigm: data, split, fit, judge, log, register."""
 
+import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,29 +115,38 @@ def train(pipeline: Pipeline, experiment: Experiment) -> str:
             checkpoints=checkpoints,
         )
         mlflow.log_metric("train_minutes", (time.monotonic() - start) / 60)
+        runs.log_params(pipeline.predictor.size)
+        uri = log_model(pipeline, experiment, prepared, run.info.run_id)
         predictions = predict_materials(
             pipeline.predictor, {part: prepared.part(part) for part in ("val", "test")}
         )
-        nulls = null_predictions(prepared)
-        judged = log_judgement(predictions, nulls, history, name)
-        with tempfile.TemporaryDirectory() as folder:
-            pipeline.predictor.save(Path(folder) / "predictor")
-            _log_model(pipeline, experiment, prepared, Path(folder) / "predictor", history, judged)
+        judged = log_judgement(predictions, null_predictions(prepared), history, name)
+        if experiment.register:
+            register(pipeline, experiment, prepared, uri, judged)
+        else:
+            print("Not registered (register=false).", flush=True)
         return run.info.run_id
 
 
 def load_materials(
     experiment: Experiment, prepare: Callable[[Sequence[Crystal]], Sequence[Reject]]
 ) -> tuple[Dataset, list[Material]]:
-    """Load, limit and prepare; raises DatasetError where too much is lost."""
+    """Load, limit, prepare and log what was rejected; DatasetError where that is too much.
+
+    Without a limit the share lost is of all rows; with one, that of the table and that of the
+    chosen materials are looked at each by itself.
+    """
     whole = load_dataset(experiment.dataset, experiment.data)
+    runs.log_rejects(whole.rejects)
     whole.check_loss(allow_loss=experiment.allow_loss)
     materials = take(group_materials(whole.crystals), experiment.limit, experiment.seed)
-    chosen = Dataset(whole.name, tuple(c for m in materials for c in m.crystals))
+    known = () if experiment.limit else whole.rejects
+    chosen = Dataset(whole.name, tuple(c for m in materials for c in m.crystals), known)
     usable = chosen.without(prepare(chosen.crystals))
+    rejects = whole.rejects + usable.rejects[len(known) :]
+    runs.log_rejects(rejects)
     usable.check_loss(allow_loss=experiment.allow_loss)
-    dataset = Dataset(usable.name, usable.crystals, whole.rejects + usable.rejects)
-    return dataset, group_materials(dataset.crystals)
+    return replace(usable, rejects=rejects), group_materials(usable.crystals)
 
 
 def split_materials(pipeline: Pipeline, experiment: Experiment) -> Prepared:
@@ -154,7 +164,7 @@ def split_materials(pipeline: Pipeline, experiment: Experiment) -> Prepared:
 
 
 def log_inputs(prepared: Prepared, pipeline: Pipeline) -> None:
-    """Hashes, the split file, rejects.csv and what the model sees."""
+    """Hashes, the split file and what the model sees."""
     runs.log_params(
         {
             "dataset_hash": prepared.dataset.hash,
@@ -166,7 +176,6 @@ def log_inputs(prepared: Prepared, pipeline: Pipeline) -> None:
             "rejected": len(prepared.dataset.rejects),
         }
     )
-    runs.log_rejects(prepared.dataset.rejects)
     runs.log_dataset(prepared.materials, prepared.dataset.name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "split.csv"
@@ -304,25 +313,44 @@ def note(logged: Mapping[str, float], bands: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _log_model(
+def log_model(pipeline: Pipeline, experiment: Experiment, prepared: Prepared, run_id: str) -> str:
+    """Log the trained predictor with what it was made from; returns its URI.
+
+    Before anything is judged or drawn: no later fault may cost a trained model.
+    """
+    made_from = {
+        "run_id": run_id,
+        "code_version": runs.code_version(),
+        "dataset": prepared.dataset.name,
+        "dataset_hash": prepared.dataset.hash,
+        "split": experiment.split,
+        "split_hash": prepared.split.hash,
+        "seed": experiment.seed,
+        "limit": experiment.limit,
+        "weights": pipeline.weights,
+        "weights_hash": pipeline.weights_hash,
+    }
+    with tempfile.TemporaryDirectory() as room:
+        folder = Path(room) / "predictor"
+        pipeline.predictor.save(folder)
+        (folder / "made_from.json").write_text(json.dumps(made_from, indent=1))
+        example = prepared.part("test")[0].crystals[0].cif
+        return registry.log_predictor(folder, pipeline.name, example, pipeline.weights_license)
+
+
+def register(
     pipeline: Pipeline,
     experiment: Experiment,
     prepared: Prepared,
-    folder: Path,
-    history: Sequence[EpochRecord],
+    uri: str,
     judged: Mapping[str, float],
 ) -> None:
-    """Log the saved predictor and, where asked, register it under the champion rule."""
-    example = prepared.part("test")[0].crystals[0].cif
-    uri = registry.log_predictor(folder, pipeline.name, example, pipeline.weights_license)
-    if not experiment.register:
-        print("Not registered (register=false).", flush=True)
-        return
+    """Register the logged model under the champion rule, and say what moved or why not."""
     candidate = registry.Candidate(
         dataset=prepared.dataset.name,
         split=experiment.split,
         split_hash=prepared.split.hash,
-        val_mae=min(r.val_mae for r in history),
+        val_mae=judged["val_mae_final"],
         null_mae=judged["null_constant_median_val_mae"],
         limit=experiment.limit,
     )

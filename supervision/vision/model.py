@@ -1,6 +1,5 @@
 """Images -> one number: a DINO vision transformer with LoRA on every qkv, and a head."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import timm
@@ -152,7 +151,10 @@ def merge_lora(model: VisionRegressor) -> None:
             setattr(parent, name.rpartition(".")[2], module.get_base_layer())
 
 
-def count_parameters(parameters: Iterable[nn.Parameter]) -> tuple[int, int]:
+def count_parameters(model: nn.Module) -> dict[str, int]:
     """All parameters and those that train."""
-    found = list(parameters)
-    return sum(p.numel() for p in found), sum(p.numel() for p in found if p.requires_grad)
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return {
+        "parameters": sum(size for size, _ in sizes),
+        "trained_parameters": sum(size for size, trains in sizes if trains),
+    }

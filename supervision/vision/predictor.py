@@ -101,11 +101,7 @@ class VisionPredictor:
         if fetched.pretrained:
             load_pretrained(self.model, fetched)
         self.target = TargetTransform(config.target)
-
-    @property
-    def parameters(self) -> tuple[int, int]:
-        """All parameters, and those that trained."""
-        return count_parameters(self.model.parameters())
+        self.size: Mapping[str, int] = {}
 
     def fit(
         self,
@@ -142,7 +138,7 @@ class VisionPredictor:
             dropout=config.lora_dropout,
         )
         self.model.to(self.device)
-        self.trained_parameters = self.parameters
+        self.size = count_parameters(self.model)
         batches = TrainingViews(
             train,
             self.target.encode(tc),
@@ -215,7 +211,7 @@ class VisionPredictor:
 
         head = _Head(model)
         alone = on_epoch is not None
-        self.trained_parameters = count_parameters(model.parameters())
+        self.size = count_parameters(model)
         return fit(
             head,
             batches,
@@ -254,7 +250,7 @@ class VisionPredictor:
             with autocast(self.device):
                 output = read(images.to(self.device))
             outputs.append(output.float().cpu())
-        return torch.cat(outputs).clone()
+        return torch.cat(outputs)
 
     def _errors(
         self, materials: Sequence[Material], owners: Sequence[int], outputs: torch.Tensor

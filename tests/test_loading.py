@@ -1,0 +1,101 @@
+"""What a run does with the rows it cannot use, on a real tracking store."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from supervision.crystals import DatasetError
+from supervision.datasets import load_dataset
+from supervision.vision.prepare import prepare_scenes
+from tracking import runs
+from tracking.train import Experiment, load_materials
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    yield
+    mlflow.set_tracking_uri(before)
+
+
+def table(folder, *, bad_tc=0, broken=0, rows=100):
+    """A table of one good crystal under many formulas, some rows without a Tc or a whole CIF."""
+    cif = load_dataset("classics").crystals[0].cif
+    lines = [(f"Nb{100 + i}Sn100", float(i), cif) for i in range(rows)]
+    for i in range(bad_tc):
+        lines[i] = (lines[i][0], "hot", cif)
+    for i in range(bad_tc, bad_tc + broken):
+        lines[i] = (*lines[i][:2], cif[: len(cif) // 2])
+    path = folder / "own.csv"
+    pd.DataFrame(lines, columns=["formula", "tc", "cif"]).to_csv(path, index=False)
+    return str(path)
+
+
+def load(**options):
+    experiment = Experiment(**options)
+    with runs.tracked_run("loading", {}, {}):
+        return load_materials(experiment, lambda crystals: prepare_scenes(crystals, quiet=True)[1])
+
+
+def last_run():
+    return mlflow.search_runs(output_format="list", max_results=1)[0]
+
+
+def artifact(name):
+    return Path(
+        mlflow.artifacts.download_artifacts(run_id=last_run().info.run_id, artifact_path=name)
+    )
+
+
+@pytest.mark.parametrize(("bad_tc", "broken"), [(6, 0), (0, 6), (3, 3)])
+def test_more_than_five_percent_lost_stops_wherever_they_are_lost(tmp_path, bad_tc, broken):
+    with pytest.raises(DatasetError, match="6 of 100 rows"):
+        load(dataset=table(tmp_path, bad_tc=bad_tc, broken=broken))
+    assert last_run().info.status == "FAILED"
+    assert len(pd.read_csv(artifact("rejects.csv"))) == 6, "the user must see which"
+
+
+def test_five_percent_is_let_through_and_listed(tmp_path):
+    dataset, materials = load(dataset=table(tmp_path, bad_tc=2, broken=3))
+    assert (len(materials), len(dataset.rejects)) == (95, 5)
+    listed = pd.read_csv(artifact("rejects.csv"))
+    assert len(listed) == 5
+    assert listed["reason"].str.endswith(".").all()
+
+
+def test_a_limit_does_not_dilute_or_inflate_the_share(tmp_path):
+    path = table(tmp_path, bad_tc=5)
+    dataset, materials = load(dataset=path, limit=20)
+    assert (len(materials), len(dataset.rejects)) == (20, 5)
+    with pytest.raises(DatasetError, match="of 20 rows"):
+        load(dataset=table(tmp_path, broken=30, rows=100), limit=20)
+
+
+def test_a_failed_run_tells_its_story(tmp_path):
+    with pytest.raises(ZeroDivisionError), runs.tracked_run("broken", {}, {}):
+        raise ZeroDivisionError("by nothing")
+    assert last_run().info.status == "FAILED"
+    assert last_run().data.tags["failure"] == "ZeroDivisionError: by nothing"
+    assert "test_loading.py" in artifact("failure.txt").read_text()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and no more"], ids=["empty", "truncated"])
+def test_a_damaged_cache_entry_is_made_again(own_cache, damage):
+    crystals = load_dataset("classics").crystals[:2]
+    built, _ = prepare_scenes(crystals, quiet=True)
+    entries = list(own_cache.rglob("*.npz"))
+    assert len(entries) == 2
+    entries[0].write_bytes(damage)
+    again, rejects = prepare_scenes(crystals, quiet=True)
+    assert not rejects
+    for id in built:
+        for one, other in zip(
+            built[id].to_arrays().items(), again[id].to_arrays().items(), strict=True
+        ):
+            assert one[0] == other[0]
+            assert np.array_equal(one[1], other[1])

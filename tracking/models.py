@@ -1,0 +1,43 @@
+"""A logged model in this process: opened with the code it was logged with, asked for a Tc."""
+
+import sys
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel
+
+from supervision.crystals import CrystalError
+
+
+class ModelError(RuntimeError):
+    """A model that cannot be had; the message says what to do."""
+
+
+def open_model(uri: str) -> PyFuncModel:
+    """Load a model by its URI or folder. Raises ModelError with one sentence.
+
+    A model carries its own copy of ``supervision``. This process has imported the one beside it
+    already, and Python would go on using that: it is put out of the way first, so that the number
+    is the one that the server gives, whatever has been edited here since.
+    """
+    for name in [n for n in sys.modules if n.partition(".")[0] == "supervision"]:
+        del sys.modules[name]
+    try:
+        return mlflow.pyfunc.load_model(uri)
+    except (MlflowException, OSError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ModelError(
+            f"The model {uri} cannot be loaded ({reason}); train one first, or name another "
+            "with --model."
+        ) from error
+
+
+def predict_tc(model: PyFuncModel, cif: str) -> float:
+    """Tc in kelvin of one CIF text. Raises CrystalError with one sentence."""
+    try:
+        predicted: Any = model.predict(pd.DataFrame({"cif": [cif]}))
+        return float(predicted["tc_kelvin"][0])
+    except MlflowException as error:
+        raise CrystalError(str(error).removeprefix("Row 0: ")) from error
