@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from supervision.averaging import WeightAverage
 from supervision.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from supervision.resources import autocast
 
@@ -23,7 +24,11 @@ Batch = tuple[Any, torch.Tensor, list[str]]
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How to descend. ``learning_rate`` is the peak; ``patience`` counts epochs without gain."""
+    """How to descend.
+
+    ``learning_rate`` is the peak, ``patience`` counts epochs without gain, ``beta`` is where the
+    loss turns from squared to absolute, ``average`` the decay of the mean of the weights (0: none).
+    """
 
     epochs: int = 50
     learning_rate: float = 1e-4
@@ -32,12 +37,18 @@ class FitConfig:
     patience: int = 10
     clip: float = 1.0
     beta: float = 0.1
+    average: float = 0.998
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ValueError(f"epochs must be 1 or more, got {self.epochs}.")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}.")
+        for name in ("learning_rate", "clip", "beta"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay}.")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average must be in [0, 1), got {self.average}.")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of all steps, 0 to 1, got {self.warmup}.")
         if self.patience < 1:
@@ -92,6 +103,28 @@ class Checkpoints:
         return self.folder / "best.pt"
 
 
+@dataclass
+class _Descent:
+    """What moves while a model trains."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    average: WeightAverage
+
+    @classmethod
+    def start(cls, model: nn.Module, config: FitConfig, steps: int) -> "_Descent":
+        optimizer = torch.optim.AdamW(
+            [p for p in model.parameters() if p.requires_grad],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, cosine_with_warmup(steps, config.warmup)
+        )
+        return cls(model, optimizer, schedule, WeightAverage(model, config.average))
+
+
 def fit(
     model: nn.Module,
     batches: Callable[[int], Iterable[Batch]],
@@ -110,31 +143,26 @@ def fit(
     Args:
         batches: epoch number -> the batches of that epoch, a function of the number alone, so
             that a resumed run sees what an uninterrupted one would have seen.
-        validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin.
+        validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin; the model has
+            its averaged weights then.
         on_epoch: told of every epoch as it ends (of earlier ones too, when resuming).
         before: epoch 0, the model as it comes, where it has been validated already.
 
     Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
     FloatingPointError when the loss is not finite.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, cosine_with_warmup(config.epochs * steps_per_epoch, config.warmup)
-    )
+    descent = _Descent.start(model, config, config.epochs * steps_per_epoch)
     history = [before] if before else []
     best_state = trainable_state(model)
     if checkpoints and checkpoints.resume:
-        history, best_state = _restore(model, optimizer, schedule, checkpoints)
+        history, best_state = _restore(descent, checkpoints)
     for record in history:
         on_epoch(record)
     for epoch in range(_last_epoch(history) + 1, config.epochs + 1):
         if _stale(history) >= config.patience:
             break
         start = time.monotonic()
-        rate = float(schedule.get_last_lr()[0])
+        rate = float(descent.schedule.get_last_lr()[0])
         bar = tqdm(
             batches(epoch),
             total=steps_per_epoch,
@@ -143,9 +171,10 @@ def fit(
             disable=quiet or None,
             unit="batch",
         )
-        loss = _train_epoch(model, bar, optimizer, schedule, config, device)
+        loss = _train_epoch(descent, bar, config, device)
         model.eval()
-        errors = validate()
+        with descent.average.in_place():
+            errors, state = validate(), trainable_state(model)
         _require_finite("validation MAE", errors["mae"])
         record = EpochRecord(
             epoch=epoch,
@@ -159,9 +188,9 @@ def fit(
         )
         history.append(record)
         if record.best:
-            best_state = trainable_state(model)
+            best_state = state
         if checkpoints:
-            _save(model, optimizer, schedule, history, best_state, checkpoints)
+            _save(descent, history, best_state, checkpoints)
         on_epoch(record)
         if not quiet:
             print(progress_line(history, config.epochs), flush=True)
@@ -171,15 +200,10 @@ def fit(
 
 
 def _train_epoch(
-    model: nn.Module,
-    bar: "tqdm[Batch]",
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    config: FitConfig,
-    device: torch.device,
+    descent: _Descent, bar: "tqdm[Batch]", config: FitConfig, device: torch.device
 ) -> float:
     """One pass over the batches; returns the mean loss over samples."""
-    model.train()
+    model, optimizer = descent.model.train(), descent.optimizer
     total, count = 0.0, 0
     for inputs, targets, _ids in bar:
         targets = targets.to(device)
@@ -197,7 +221,8 @@ def _train_epoch(
             [p for group in optimizer.param_groups for p in group["params"]], config.clip
         )
         optimizer.step()
-        schedule.step()
+        descent.schedule.step()
+        descent.average.update()
         total, count = total + loss.item() * len(targets), count + len(targets)
         bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
     if not count:
@@ -269,30 +294,38 @@ def _clock(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _save(model, optimizer, schedule, history, best_state, checkpoints: Checkpoints) -> None:  # type: ignore[no-untyped-def]
+def _save(
+    descent: _Descent,
+    history: list[EpochRecord],
+    best_state: dict[str, torch.Tensor],
+    checkpoints: Checkpoints,
+) -> None:
     state = {
         "identity": dict(checkpoints.identity),
         "history": [vars(record) for record in history],
-        "model": trainable_state(model),
     }
     if history[-1].best:
-        save_checkpoint(checkpoints.best, state)
+        save_checkpoint(checkpoints.best, state | {"model": best_state})
     training = {
+        "model": trainable_state(descent.model),
+        "average": descent.average.state(),
         "best_model": best_state,
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
+        "optimizer": descent.optimizer.state_dict(),
+        "schedule": descent.schedule.state_dict(),
         "rng": _rng_state(),
     }
     save_checkpoint(checkpoints.last, state | training)
 
 
-def _restore(  # type: ignore[no-untyped-def]
-    model, optimizer, schedule, checkpoints: Checkpoints
+def _restore(
+    descent: _Descent, checkpoints: Checkpoints
 ) -> tuple[list[EpochRecord], dict[str, torch.Tensor]]:
+    """Go on from the last checkpoint; returns the history and the best state so far."""
     state = load_checkpoint(checkpoints.last, identity=checkpoints.identity)
-    load_trainable(model, state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    schedule.load_state_dict(state["schedule"])
+    load_trainable(descent.model, state["model"])
+    descent.average.load(state["average"])
+    descent.optimizer.load_state_dict(state["optimizer"])
+    descent.schedule.load_state_dict(state["schedule"])
     _set_rng_state(state["rng"])
     return [EpochRecord(**record) for record in state["history"]], state["best_model"]
 

@@ -101,7 +101,8 @@ def test_training_knows_no_paradigm():
     others = ["dgl", "timm", "alignn", "peft", "pymatgen", "cv2"]
     assert breaches(["supervision.training"], others) == []
     ours = IMPORTS["supervision.training"] & set(MODULES)
-    assert ours <= {"supervision", "supervision.checkpoint", "supervision.resources"}
+    rooms = ("averaging", "checkpoint", "resources")
+    assert ours <= {"supervision", *(f"supervision.{room}" for room in rooms)}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.endswith(".model")])

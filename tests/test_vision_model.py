@@ -13,6 +13,7 @@ from supervision.vision.model import (
     merge_lora,
     resample_positions,
 )
+from supervision.vision.palette import PALETTE
 from supervision.weights import WEIGHTS, Fetched, Weights, WeightsError, get_weights
 
 TINY = {
@@ -98,7 +99,7 @@ def test_merged_adapters_give_the_same_numbers_and_a_plain_backbone(model, image
     torch.testing.assert_close(merged, adapted, rtol=1e-4, atol=1e-5)
 
 
-def test_the_black_around_a_crystal_changes_no_pooled_number_by_itself(model):
+def test_the_black_around_a_crystal_changes_no_feature_by_itself(model):
     """Mean and deviation are over the patches that show something: those alone are counted."""
     picture = torch.zeros(1, 3, 224, 224, dtype=torch.uint8)
     picture[..., 32:112, 32:112] = torch.randint(1, 256, (80, 80), dtype=torch.uint8)
@@ -111,7 +112,7 @@ def test_the_black_around_a_crystal_changes_no_pooled_number_by_itself(model):
     original = model.backbone.forward_intermediates
     model.backbone.forward_intermediates = keep
     with torch.no_grad():
-        pooled = model.eval().pooled(picture)[0]
+        features = model.eval().features(picture)[0]
     side = 224 // model.patch
     brightest = picture[0].amax(0)[: side * model.patch, : side * model.patch]
     shown = brightest.reshape(side, model.patch, side, model.patch).amax((1, 3)).flatten() > 0
@@ -119,7 +120,8 @@ def test_the_black_around_a_crystal_changes_no_pooled_number_by_itself(model):
     width = model.backbone.num_features
     for i, tokens in enumerate(levels["tokens"]):
         seen = tokens[0, shown]
-        mean, deviation = pooled[2 * i * width :][: 2 * width].split(width)
+        pooled = features[PALETTE + 2 * i * width :][: 2 * width]
+        mean, deviation = pooled.split(width)
         torch.testing.assert_close(mean, seen.mean(0), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(deviation, seen.std(0, correction=0), rtol=1e-3, atol=1e-3)
 

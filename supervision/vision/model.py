@@ -7,6 +7,8 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from torch import nn
 
+from supervision.vision.head import Head
+from supervision.vision.palette import PALETTE, palette
 from supervision.weights import Fetched, StateDict, Weights, WeightsError
 
 IMAGE_SIZE = 224
@@ -17,11 +19,11 @@ ADAPTATIONS = ("lora", "linear", "full")
 class VisionRegressor(nn.Module):
     """uint8 RGB images ``[b, 3, 224, 224]`` -> model-space targets ``[b]``.
 
-    Patch tokens of five blocks, from the first to the last, are pooled into their mean and their
-    deviation over the patches that show something; early blocks still hold the colours, late ones
-    the arrangement, and the black around a crystal says nothing of it. The pooled numbers are
-    standardised with the training set's mean and deviation (raw, they differ in scale by orders of
-    magnitude, and a head on them hardly learns) and regressed by a small perceptron.
+    A picture's features are its palette and the patch tokens of five blocks, from the first to the
+    last, pooled into their mean and their deviation over the patches that show something: late
+    blocks hold the arrangement, and the black around a crystal says nothing of it. The features
+    are standardised with the training set's mean and deviation (raw, they differ in scale by
+    orders of magnitude, and a head on them hardly learns).
     """
 
     pixel_mean: torch.Tensor
@@ -29,27 +31,18 @@ class VisionRegressor(nn.Module):
     feature_mean: torch.Tensor
     feature_std: torch.Tensor
 
-    def __init__(self, row: Weights, *, hidden: int = 512, dropout: float = 0.1) -> None:
+    def __init__(self, row: Weights) -> None:
         super().__init__()
         self.backbone = create_backbone(row)
         depth = len(self.backbone.blocks)
         self.levels = [round(i * (depth - 1) / (LEVELS - 1)) for i in range(LEVELS)]
         self.patch = self.backbone.patch_embed.patch_size[0]
-        width = 2 * LEVELS * self.backbone.num_features
+        tokens = 2 * LEVELS * self.backbone.num_features
         self.register_buffer("pixel_mean", 255 * torch.tensor(row.mean).view(3, 1, 1))
         self.register_buffer("pixel_std", 255 * torch.tensor(row.std).view(3, 1, 1))
-        self.register_buffer("feature_mean", torch.zeros(width))
-        self.register_buffer("feature_std", torch.ones(width))
-        self.head = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(width, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, 1),
-        )
+        self.register_buffer("feature_mean", torch.zeros(PALETTE + tokens))
+        self.register_buffer("feature_std", torch.ones(PALETTE + tokens))
+        self.head = Head(tokens)
 
     def train(self, mode: bool = True) -> "VisionRegressor":
         """As usual; and on a CPU leave torch's fused attention while training.
@@ -64,8 +57,11 @@ class VisionRegressor(nn.Module):
                 module.fused_attn = fused
         return self
 
-    def pooled(self, images: torch.Tensor) -> torch.Tensor:
-        """Mean and deviation of the patch tokens at each level, ``[b, 2 * LEVELS * width]``."""
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Palette, then mean and deviation of the patch tokens at each level.
+
+        ``[b, PALETTE + 2 * LEVELS * width]``.
+        """
         raw = images.float()
         levels = self.backbone.forward_intermediates(
             (raw - self.pixel_mean) / self.pixel_std,  # [b, 3, 224, 224]
@@ -76,25 +72,25 @@ class VisionRegressor(nn.Module):
         brightest = nn.functional.max_pool2d(raw.amax(dim=1, keepdim=True), self.patch)
         shown = (brightest.flatten(1) > 0).float()  # [b, patches]
         share = (shown / shown.sum(dim=1, keepdim=True).clamp_min(1))[..., None]
-        pooled = []
+        features = [palette(images)]
         for tokens in levels:  # [b, patches, width]
             mean = (share * tokens.float()).sum(dim=1)
             variance = (share * (tokens.float() - mean[:, None]).square()).sum(dim=1)
-            pooled += [mean, (variance + 1e-6).sqrt()]
-        return torch.cat(pooled, dim=1)
+            features += [mean, (variance + 1e-6).sqrt()]
+        return torch.cat(features, dim=1)
 
-    def regress(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Pooled features ``[b, 2 * LEVELS * width]`` -> ``[b]``."""
-        with torch.autocast(pooled.device.type, enabled=False):  # bfloat16 is 0.7 K wide at 90 K
-            return self.head((pooled.float() - self.feature_mean) / self.feature_std).squeeze(-1)
+    def regress(self, features: torch.Tensor) -> torch.Tensor:
+        """Features ``[b, PALETTE + 2 * LEVELS * width]`` -> ``[b]``."""
+        with torch.autocast(features.device.type, enabled=False):  # 0.7 K wide at 90 K in bfloat16
+            return self.head((features.float() - self.feature_mean) / self.feature_std)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.regress(self.pooled(images))
+        return self.regress(self.features(images))
 
-    def standardise(self, pooled: torch.Tensor) -> None:
-        """Take mean and deviation from the training set's pooled features."""
-        self.feature_mean.copy_(pooled.mean(dim=0))
-        self.feature_std.copy_(pooled.std(dim=0).clamp_min(1e-6))
+    def standardise(self, features: torch.Tensor) -> None:
+        """Take mean and deviation from the training set's features."""
+        self.feature_mean.copy_(features.mean(dim=0))
+        self.feature_std.copy_(features.std(dim=0).clamp_min(1e-6))
 
 
 def create_backbone(row: Weights) -> Any:

@@ -191,14 +191,14 @@ class VisionPredictor:
         """
         config, model = self.config, self.model
         pictures, owners = fixed_views(train, select_views(min(config.head_views, config.views)))
-        features = self._outputs(model.pooled, pictures, scenes, desc="frozen features")
+        features = self._outputs(model.features, pictures, scenes, desc="frozen features")
         model.standardise(features)
         targets = torch.tensor(
             self.target.encode([train[i].tc for i in owners]), dtype=torch.float32
         )
         ids = [train[i].id for i in owners]
         val_pictures, val_owners = fixed_views(val, select_views(VALIDATION_VIEWS))
-        val_features = self._outputs(model.pooled, val_pictures, scenes, desc="frozen features")
+        val_features = self._outputs(model.features, val_pictures, scenes, desc="frozen features")
 
         def batches(epoch: int) -> Iterator[Batch]:
             for rows in iterate(len(ids), config.head_batch_size, seed=config.seed, epoch=epoch):
@@ -317,11 +317,11 @@ class VisionPredictor:
 
 
 class _Head(nn.Module):
-    """The half that is fitted first: pooled features to targets."""
+    """The half that is fitted first: features to targets."""
 
     def __init__(self, model: VisionRegressor) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        return self.model.regress(pooled)
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.model.regress(features)
