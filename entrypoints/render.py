@@ -3,7 +3,6 @@
 mlflow run . -e render --env-manager local -P dataset=classics -P out=renders
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from tracking import runs
 from tracking.train import Experiment, load_materials
 
 app = typer.Typer(add_completion=False)
+DATA_SETTINGS = ("dataset", "data", "limit", "seed", "allow_loss")
 
 
 @app.command()
@@ -47,7 +47,8 @@ def _render(experiment: Experiment, views: int, bonding: str, out: str) -> None:
     chosen = select_views(views)
     if bonding not in BONDINGS:
         raise ValueError(f"bonding '{bonding}' is not one of {', '.join(BONDINGS)}.")
-    params = asdict(experiment) | {"views": views, "bonding": bonding, "out": out}
+    params = {name: getattr(experiment, name) for name in DATA_SETTINGS}
+    params |= {"views": views, "bonding": bonding, "out": out}
     tags = {"dataset": experiment.dataset, "pipeline": "render"}
     with runs.tracked_run(f"render · {experiment.dataset}", params, tags):
         _, materials = load_materials(

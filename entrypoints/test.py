@@ -12,7 +12,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(select: Annotated[str, typer.Option(help="pytest -k expression")] = "") -> None:
-    """pytest on tests/, in a process of its own so that no run of ours is inherited."""
+    """pytest on tests/, in a process of its own."""
     command = [sys.executable, "-m", "pytest", "tests"]
     if select:
         command += ["-k", select]

@@ -117,6 +117,7 @@ def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device:
         variant=config.adapt,
         weights=fetched.name,
         weights_source=fetched.source,
+        weights_choice=fetched.message,
         weights_hash=fetched.sha256,
         weights_license=fetched.license,
         pretrained=fetched.pretrained,

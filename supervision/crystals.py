@@ -1,18 +1,22 @@
 """Crystals as the rest of the project sees them, and the one place that reads CIF text."""
 
 import hashlib
+import math
+import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from pymatgen.core import Composition, Element, Structure
 from pymatgen.io.cif import CifParser
 
 MAX_CIF_BYTES = 5_000_000
+UNKNOWN = ("?", ".")  # how a CIF says that it does not say
 
 
 class CrystalError(ValueError):
@@ -148,15 +152,48 @@ def parse_cif(text: str) -> Structure:
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         try:
-            structure = CifParser.from_str(
-                text.removeprefix("\ufeff"), occupancy_tolerance=1.05
-            ).parse_structures(primitive=False, check_occu=True)[0]
+            parser = CifParser.from_str(text.removeprefix("\ufeff"), occupancy_tolerance=1.05)
+            structure = parser.parse_structures(primitive=False, check_occu=True)[0]
         except Exception as error:  # pymatgen raises many types for one fault
             reason = _reason(error, [str(note.message) for note in notes])
             raise CrystalError(f"The CIF could not be read: {reason}.") from error
     if not np.isfinite(structure.lattice.matrix).all():
         raise CrystalError("The CIF could not be read: its cell is not made of finite numbers.")
+    _check_block(next(block for block in parser.as_dict().values() if _FIRST_ATOM in block))
     return structure
+
+
+_FIRST_ATOM = "_atom_site_fract_x"
+
+
+def _check_block(block: Mapping[str, Any]) -> None:
+    """Refuse what pymatgen passes over in silence: a site left out is another crystal."""
+    for axis in "abc":
+        length = str(block[f"_cell_length_{axis}"])
+        if not _number(length) > 0:
+            raise CrystalError(f"The CIF could not be read: the cell length {axis} is {length}.")
+    rows = len(block[_FIRST_ATOM])
+    labels = block.get("_atom_site_label", [f"number {row + 1}" for row in range(rows)])
+    symbols = block.get("_atom_site_type_symbol", labels)
+    occupancies = block.get("_atom_site_occupancy", ["1"] * rows)
+    for label, symbol, occupancy in zip(labels, symbols, occupancies, strict=True):
+        if symbol in UNKNOWN or re.match(r"va(c|[^a-z]|$)", symbol, re.IGNORECASE):
+            raise CrystalError(
+                f"The CIF could not be read: site {label} has the symbol '{symbol}', which is no "
+                "element; a vacancy is an occupancy below 1."
+            )
+        if occupancy not in UNKNOWN and not 0 <= _number(occupancy) < math.inf:
+            raise CrystalError(
+                f"The CIF could not be read: site {label} has the occupancy '{occupancy}'."
+            )
+
+
+def _number(text: str) -> float:
+    """A CIF number, its uncertainty in brackets dropped; NaN where it is none."""
+    try:
+        return float(text.partition("(")[0])
+    except ValueError:
+        return math.nan
 
 
 def _reason(error: Exception, notes: Sequence[str]) -> str:

@@ -58,7 +58,8 @@ class Hub:
             )
             _expect(path, expected)
             os.replace(path, target)
-        return {"revision": commit, "source_sha256": expected}
+        source = f"{self.describe()} at {commit[:12]}"
+        return {"source": source, "revision": commit, "source_sha256": expected}
 
     def _metadata(self) -> tuple[str, str]:
         from huggingface_hub import HfApi
@@ -322,7 +323,8 @@ def _ask(row: Weights) -> tuple[Fetched | None, list[str]]:
         try:
             with tempfile.TemporaryDirectory(dir=folder) as room:
                 arrived = Path(room) / "arrived"
-                details = origin.fetch(arrived) | {"name": row.name, "source": origin.describe()}
+                details = {"name": row.name, "source": origin.describe()} | origin.fetch(arrived)
+                source = details["source"]
                 digest = sha256_of(arrived)
                 written = Path(room) / "record"
                 written.write_text(json.dumps(details | {"sha256": digest}, indent=1))
@@ -331,8 +333,7 @@ def _ask(row: Weights) -> tuple[Fetched | None, list[str]]:
         except Exception as error:  # whatever a network, an index or a file throws is reported
             failures.append(f"{origin.describe()}: {_one_line(error)}")
             continue
-        message = f"{row.name} from the {origin.describe()}."
-        return Fetched(row, path, digest, origin.describe(), message), failures
+        return Fetched(row, path, digest, source, f"{row.name} from the {source}."), failures
     return None, failures
 
 

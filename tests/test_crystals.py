@@ -273,3 +273,47 @@ def test_a_formula_has_one_key_however_it_is_scaled(scale):
         one = "".join(f"{el}{n / 100:g}" for el, n in amounts.items())
         other = "".join(f"{el}{scale * n / 100:g}" for el, n in amounts.items())
         assert material_key(one) == material_key(other)
+
+
+TWO_SITES = """data_x
+_cell_length_a {length}
+_cell_length_b 3.3(1)
+_cell_length_c 3.3
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Nb1 Nb 0 0 0 1
+X2 {symbol} .5 .5 .5 {occupancy}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"occupancy": "nan"}, "site X2 has the occupancy 'nan'"),
+        ({"occupancy": "-0.5"}, "site X2 has the occupancy '-0.5'"),
+        ({"occupancy": "half"}, "site X2 has the occupancy 'half'"),
+        ({"symbol": "Vac"}, "site X2 has the symbol 'Vac'"),
+        ({"symbol": "?"}, "site X2 has the symbol '\\?'"),
+        ({"length": "-3.3"}, "the cell length a is -3.3"),
+    ],
+    ids=str,
+)
+def test_no_site_is_left_out_or_misread_in_silence(change, message):
+    good = {"length": "3.3", "symbol": "Sn", "occupancy": "0.5(2)"}
+    assert parse_cif(TWO_SITES.format(**good)).composition.formula == "Nb1 Sn0.5"
+    with pytest.raises(CrystalError, match=message):
+        parse_cif(TWO_SITES.format(**(good | change)))
+
+
+@pytest.mark.parametrize("symbol", ["V", "V3+", "V1"])
+def test_vanadium_is_no_vacancy(symbol):
+    text = TWO_SITES.format(length="3.3", symbol=symbol, occupancy="?")
+    assert parse_cif(text).composition.chemical_system == "Nb-V"

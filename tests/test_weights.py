@@ -318,12 +318,12 @@ def test_hub_file_is_fetched_verified_recorded_and_cached(hub, own_cache):
         "revision": COMMIT,
         "source_sha256": hub.lfs_sha256,
         "name": "tiny",
-        "source": "hub me/tiny",
+        "source": f"hub me/tiny at {COMMIT[:12]}",
         "sha256": hub.lfs_sha256,
     }
     hub.shutdown()
     hub.server_close()
-    assert get_weights("tiny").source == "cache, first had from hub me/tiny"
+    assert get_weights("tiny").source == f"cache, first had from hub me/tiny at {COMMIT[:12]}"
 
 
 def test_hub_file_with_another_sha256_is_refused(hub, own_cache):

@@ -159,9 +159,13 @@ def code_version() -> str:
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
             cwd=root, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        return done.stdout.strip()
+        if (root / ".git").exists():  # else it spoke of a repository that we only lie in
+            return done.stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        digest = hashlib.sha256()
-        for path in sorted(root.glob("supervision/**/*.py")):
-            digest.update(path.read_bytes())
-        return f"source-{digest.hexdigest()[:12]}"
+        pass
+    digest = hashlib.sha256()
+    for folder in ("supervision", "tracking", "entrypoints"):
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in (".py", ".csv"):
+                digest.update(path.read_bytes())
+    return f"source-{digest.hexdigest()[:12]}"

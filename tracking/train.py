@@ -66,6 +66,7 @@ class Pipeline:
     variant: str
     weights: str
     weights_source: str
+    weights_choice: str
     weights_hash: str
     weights_license: str
     pretrained: bool
@@ -97,6 +98,7 @@ def train(pipeline: Pipeline, experiment: Experiment) -> str:
         "split": experiment.split,
         "weights": pipeline.weights,
         "weights_source": pipeline.weights_source,
+        "weights_choice": pipeline.weights_choice,
         "weights_license": pipeline.weights_license,
         "pretrained": str(pipeline.pretrained).lower(),
         "pipeline": pipeline.name,

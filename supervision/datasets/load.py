@@ -115,7 +115,8 @@ def _from_folder(folder: Path) -> Dataset:
     table = parse_table(listing.read_bytes(), str(listing), {"cif", "tc"})
     if "formula" not in table.columns:
         table["formula"] = ""
-    found = {_shown(p.relative_to(folder)) for p in folder.rglob("*.cif") if p.is_file()}
+    files = (p for p in folder.rglob("*") if p.suffix.lower() == ".cif" and p.is_file())
+    found = {_shown(p.relative_to(folder)) for p in files}
     unlisted = sorted(found - {Path(cif.strip()).as_posix() for cif in table["cif"]})
     name = _own_name(folder.resolve().name)
     dataset = _from_table(name, table, partial(read_cif, folder))

@@ -36,12 +36,15 @@ from supervision.vision.model import (
 )
 from supervision.vision.prepare import prepare_scenes, scene_of
 from supervision.vision.render import draw
-from supervision.vision.scene import SCENE_VERSION, Scene
+from supervision.vision.scene import BONDINGS, SCENE_VERSION, Scene
 from supervision.weights import Fetched, row_of
 
 MODEL_FILE = "model.safetensors"
 VALIDATION_VIEWS = 2
 FEATURE_BATCH = 16
+COUNTS = (
+    "lora_rank", "lora_alpha", "batch_size", "head_epochs", "head_batch_size", "head_views",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,9 @@ class VisionConfig:
     def __post_init__(self) -> None:
         if self.adapt not in ADAPTATIONS:
             raise ValueError(f"adapt '{self.adapt}' is not one of {', '.join(ADAPTATIONS)}.")
-        for name in ("lora_rank", "lora_alpha", "batch_size", "head_epochs", "head_batch_size"):
+        if self.bonding not in BONDINGS:
+            raise ValueError(f"bonding '{self.bonding}' is not one of {', '.join(BONDINGS)}.")
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
         if not 0 <= self.lora_dropout < 1:
