@@ -95,8 +95,9 @@ def families(materials: Sequence[Material]) -> dict[str, str]:
     """
     keys: dict[str, int] = {}
     rows, columns = [], []
+    parents = parents_of(materials)
     for row, material in enumerate(materials):
-        marks = [f"set:{material.chemsys}"] + [f"parent:{p}" for p in sorted(material.parents)]
+        marks = [f"set:{material.chemsys}"] + [f"parent:{p}" for p in sorted(parents[material.id])]
         for mark in marks:
             rows.append(row)
             columns.append(len(materials) + keys.setdefault(mark, len(keys)))
@@ -109,17 +110,33 @@ def families(materials: Sequence[Material]) -> dict[str, str]:
     return {m.id: names[label] for label, m in zip(labels, materials, strict=True)}
 
 
+def parents_of(materials: Sequence[Material]) -> dict[str, frozenset[str]]:
+    """Material id -> ids of the parent structures that it belongs to.
+
+    Those it was derived from; and itself, where another names one of its crystals (by its id, with
+    or without ``.cif``) as parent.
+    """
+    named = frozenset[str]().union(*(m.parents for m in materials))
+    belongs = {}
+    for material in materials:
+        ids = {c.id for c in material.crystals}
+        ids |= {id.removesuffix(".cif") for id in ids}
+        belongs[material.id] = material.parents | (named & ids)
+    return belongs
+
+
 def check_disjoint(split: Split, materials: Sequence[Material]) -> None:
     """Raise LeakError if anything the split's kind keeps together stands on two sides."""
     promises = {"random": (), "chemsys": ("chemsys",), "family": ("chemsys", "parents")}
     sides: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    parents = parents_of(materials)
     for material in materials:
         part = split.parts[material.id]
         marks = [("material", material_key(material.formula))]
         if "chemsys" in promises[split.kind]:
             marks.append(("element set", material.chemsys))
         if "parents" in promises[split.kind]:
-            marks += [("parent", parent) for parent in material.parents]
+            marks += [("parent", parent) for parent in parents[material.id]]
         for mark in marks:
             sides[mark].setdefault(part, material.formula)
     for (what, name), found in sides.items():

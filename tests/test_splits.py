@@ -288,6 +288,20 @@ def test_hash_is_of_the_assignment_alone():
     assert Split("random", 42, moved, "material").hash != split.hash
 
 
+def test_a_parent_that_stands_in_the_table_belongs_to_its_family():
+    """In a table of one's own the undoped crystal itself has no parent, but is one."""
+    parent = Crystal("La2CuO4.cif", "La2CuO4", "", 0.0)
+    doped = Crystal("b.cif", "La1.85Sr0.15CuO4", "", 38.0, "La2CuO4")
+    stranger = Crystal("c.cif", "Nb3Sn", "", 18.0)
+    found = families(group_materials([parent, doped, stranger]))
+    assert found[parent.material_id] == found[doped.material_id] != found[stranger.material_id]
+    others = [Crystal(f"{el}.cif", el, "", 1.0) for el in ("Al", "Pb", "Sn", "In", "Nb", "V")]
+    materials = group_materials([parent, doped, stranger, *others])
+    torn = Split("family", 0, {m.id: "train" for m in materials} | {doped.material_id: "test"}, "")
+    with pytest.raises(LeakError, match="parent La2CuO4"):
+        check_disjoint(torn, materials)
+
+
 # --- the real data
 
 
