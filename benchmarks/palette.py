@@ -1,0 +1,73 @@
+"""How far the colours of a picture go by themselves: trees on palettes, no transformer.
+
+    python -m benchmarks.palette          # two minutes: 3DSC, random and family split
+
+It reads ../shared/data/3dsc/3DSC_MP.tar.xz, or what --data names. Every picture of a training
+material is one row for extra trees; a material's prediction is the mean in kelvin over its
+pictures, as everywhere. What the vision path adds to this, the transformer added.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sklearn.ensemble import ExtraTreesRegressor
+
+from supervision.crystals import Material, group_materials
+from supervision.datasets.load import load_dataset
+from supervision.metrics import bootstrap_intervals, constant_median, mae
+from supervision.splits import make_split
+from supervision.vision.data import fixed_views, picture_batches, select_views
+from supervision.vision.palette import palette
+from supervision.vision.prepare import prepare_scenes
+
+ARCHIVE = "../shared/data/3dsc/3DSC_MP.tar.xz"
+
+
+def main() -> None:
+    """Read the data, draw the pictures, fit and judge on each split."""
+    options = _options()
+    dataset = load_dataset("3dsc", options.data)
+    scenes, rejects = prepare_scenes(dataset.crystals)
+    materials = group_materials(dataset.without(rejects).crystals)
+    pictures, owners = fixed_views(materials, select_views(options.views))
+    batches = picture_batches(pictures, scenes, 64, desc="palettes", quiet=False)
+    palettes = torch.cat([palette(batch) for batch in batches]).numpy()
+    print(f"{len(materials)} materials, {options.views} views each")
+    print("split    part  materials  trees on palettes: MAE (95% interval)  constant median")
+    for kind in ("random", "family"):
+        judge(materials, palettes, np.array(owners), kind)
+
+
+def judge(
+    materials: Sequence[Material], palettes: np.ndarray, owners: np.ndarray, kind: str
+) -> None:
+    """Fit on the training materials' pictures; print the errors on validation and test."""
+    split = make_split(materials, kind)
+    part = np.array([split.parts[m.id] for m in materials])
+    tc = np.array([m.tc for m in materials])
+    rows = part[owners] == "train"
+    trees = ExtraTreesRegressor(300, max_features=0.5, n_jobs=-1, random_state=42)
+    trees.fit(palettes[rows], np.sqrt(tc[owners[rows]]))
+    kelvin = trees.predict(palettes) ** 2
+    tc_pred = np.bincount(owners, weights=kelvin) / np.bincount(owners)
+    for name in ("val", "test"):
+        chosen = part == name
+        low, high = bootstrap_intervals(tc[chosen], tc_pred[chosen])["mae"]
+        null = mae(tc[chosen], constant_median(tc[part == "train"], int(chosen.sum())))
+        print(
+            f"{kind:8} {name:5} {chosen.sum():9}  {mae(tc[chosen], tc_pred[chosen]):6.2f} K "
+            f"({low:.2f} to {high:.2f}) {null:28.2f} K"
+        )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", default=ARCHIVE, help="3DSC: archive or unpacked folder")
+    parser.add_argument("--views", type=int, default=6, help="views a material, 1 to 18")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
