@@ -131,8 +131,12 @@ def band_labels(tc: np.ndarray) -> np.ndarray:
         raise ValueError(f"A critical temperature is 0 K or more, got {stray[0]} K.")
     labels = np.empty(tc.shape, dtype=object)
     for low, high in TC_BANDS:
-        labels[(tc >= low) & (tc < high)] = f"{low:g}+" if np.isinf(high) else f"{low:g}-{high:g}"
+        labels[(tc >= low) & (tc < high)] = _band_name(low, high)
     return labels
+
+
+def _band_name(low: float, high: float) -> str:
+    return f"{low:g}+" if np.isinf(high) else f"{low:g}-{high:g}"
 
 
 def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> pd.DataFrame:
@@ -145,8 +149,7 @@ def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> pd.DataFrame:
     labels, total = band_labels(tc), np.abs(tc - tc_pred).sum()
     groups = {"all": np.ones(tc.size, bool), "Tc > 0": tc > 0}
     for low, high in TC_BANDS:
-        name = f"{low:g}+" if np.isinf(high) else f"{low:g}-{high:g}"
-        groups[name] = labels == name
+        groups[_band_name(low, high)] = labels == _band_name(low, high)
     rows = []
     for name, mask in groups.items():
         row: dict[str, float | str] = {"band": name, "n": int(mask.sum())}

@@ -62,4 +62,5 @@ class TargetTransform:
         return np.expm1(curved) if self.kind == "log1p" else curved**2
 
     def to_dict(self) -> dict[str, str | float]:
+        """The fields by name, as they are saved with a model."""
         return asdict(self)

@@ -72,6 +72,7 @@ class EpochRecord:
     best: bool
 
     def metrics(self) -> dict[str, float]:
+        """The numbers under the names that are logged."""
         names = ("train_loss", "val_mae", "val_rmse", "val_r2", "learning_rate")
         return {name: getattr(self, name) for name in names} | {"epoch_seconds": self.seconds}
 
@@ -96,10 +97,12 @@ class Checkpoints:
 
     @property
     def last(self) -> Path:
+        """The newest epoch, with all that going on needs."""
         return self.folder / "last.pt"
 
     @property
     def best(self) -> Path:
+        """The best epoch's weights."""
         return self.folder / "best.pt"
 
 

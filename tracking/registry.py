@@ -47,10 +47,12 @@ class Candidate:
 
     @property
     def full(self) -> bool:
+        """Made from all materials of its data set."""
         return self.limit == 0
 
     @property
     def alias(self) -> str:
+        """The alias that this candidate runs for."""
         slug = re.sub(r"[^a-z0-9]+", "-", self.dataset.lower()).strip("-")
         if not self.dataset.isascii():  # what an alias cannot hold must still tell names apart
             slug = f"{slug}-{sha256(self.dataset.encode()).hexdigest()[:8]}".strip("-")
@@ -64,6 +66,7 @@ class Candidate:
         return self.val_mae / self.null_mae
 
     def tags(self) -> dict[str, str]:
+        """The fields as tags of a model version; ``of`` reads them back."""
         return {name: str(value) for name, value in vars(self).items()}
 
     @classmethod

@@ -22,6 +22,7 @@ class TcModel(PythonModel):
     predictor: Predictor
 
     def load_context(self, context: PythonModelContext) -> None:
+        """Load the predictor that was logged with the model."""
         self.predictor = load_predictor(Path(context.artifacts["predictor"]))
 
     def predict(

@@ -73,6 +73,7 @@ class Pipeline:
 
     @property
     def model_name(self) -> str:
+        """Under which the models of this paradigm are registered."""
         return f"supervision-{self.name}"
 
 
@@ -85,6 +86,7 @@ class Prepared:
     split: Split
 
     def part(self, name: str) -> list[Material]:
+        """The materials of ``train``, ``val`` or ``test``."""
         return self.split.select(self.materials, name)
 
 

@@ -85,6 +85,7 @@ class VisionRegressor(nn.Module):
             return self.head((features.float() - self.feature_mean) / self.feature_std)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images ``[b, 3, 224, 224]`` -> ``[b]``."""
         return self.regress(self.features(images))
 
     def standardise(self, features: torch.Tensor) -> None:
