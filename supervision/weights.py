@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from supervision.errors import one_line
 from supervision.paths import cache_dir
 
 HUB_SECONDS = 5.0
@@ -335,7 +336,7 @@ def _ask(row: Weights) -> tuple[Fetched | None, list[str]]:
                 os.replace(arrived, path)
                 os.replace(written, record)
         except Exception as error:  # whatever a network, an index or a file throws is reported
-            failures.append(f"{origin.describe()}: {_one_line(error)}")
+            failures.append(f"{origin.describe()}: {one_line(error)}")
             continue
         return Fetched(row, path, digest, source, f"{row.name} from the {source}."), failures
     return None, failures
@@ -389,8 +390,3 @@ def _within(seconds: float, call: Callable[[], tuple[str, str]]) -> tuple[str, s
     if answers:
         return answers[0]
     raise errors[0] if errors else WeightsError(f"no answer within {seconds:g} s")
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:200].rstrip(".")

@@ -18,6 +18,7 @@ import pandas as pd
 
 from supervision.crystals import MAX_CIF_BYTES, CrystalError, DatasetError
 from supervision.datasets.table import decode_cif, parse_table, read_cif
+from supervision.errors import one_line
 from supervision.paths import cache_dir, written_whole
 
 TABLE = "data/final/MP/3DSC_MP.csv"
@@ -94,7 +95,7 @@ def _open_archive(archive: Path) -> tuple[pd.DataFrame, Callable[[str], str]]:
                 pass  # to its end, where the checksum is
     except UNREADABLE as error:
         raise DatasetError(
-            f"{archive} is not an archive that can be read ({_one_line(error)}). {HELP}"
+            f"{archive} is not an archive that can be read ({one_line(error)}). {HELP}"
         ) from error
     if not raw_table:
         fault = "too large a" if any(n.endswith(TABLE) for n in too_large) else "no"
@@ -126,10 +127,6 @@ def _download() -> Path:
                     pass
     except (*UNREADABLE, http.client.HTTPException) as error:
         raise DatasetError(
-            f"The 3DSC release at {URL} cannot be had ({_one_line(error)}). {HELP}"
+            f"The 3DSC release at {URL} cannot be had ({one_line(error)}). {HELP}"
         ) from error
     return target
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -25,6 +25,7 @@ class PeriodicEmbedding(nn.Module):
         self.bias = nn.Parameter(torch.zeros(count, width))
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Numbers ``[b, n]`` -> ``[b, n * width]``."""
         phase = 2 * math.pi * numbers[..., None] * self.frequency  # [b, n, frequencies]
         waves = torch.cat([phase.sin(), phase.cos()], dim=-1)
         embedded = torch.einsum("bnf,nfw->bnw", waves, self.weight) + self.bias
@@ -57,6 +58,7 @@ class Head(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features ``[b, PALETTE + tokens]`` -> ``[b]``."""
         colours, tokens = features[:, :PALETTE], features[:, PALETTE:]
         read = torch.cat([self.palette(colours), self.tokens(tokens)], dim=1)
         return self.perceptron(read).squeeze(-1)
