@@ -34,7 +34,7 @@ class Preset:
     patience: int = 10
 
 
-PRESETS = {"classics": Preset(epochs=8, views=6, learning_rate=3e-4)}
+PRESETS = {"classics": Preset(epochs=6, views=6, learning_rate=3e-4)}
 
 
 @app.command()
@@ -85,9 +85,11 @@ def main(
             target=target,
             seed=seed,
         )
+        # A head alone does not put a backbone at risk: it trains at the rate it is begun with.
+        rate = config.head_learning_rate if adapt == "linear" else preset.learning_rate
         fit_config = FitConfig(
             epochs=given(epochs, preset.epochs, "epochs"),
-            learning_rate=given(learning_rate, preset.learning_rate, "learning_rate"),
+            learning_rate=given(learning_rate, rate, "learning_rate"),
             patience=given(patience, preset.patience, "patience"),
         )
         print(f"Run {train(_pipeline(config, fit_config, weights, device), experiment)}")

@@ -94,7 +94,8 @@ def training_curve(history: Sequence[EpochRecord], nulls: dict[str, float], titl
         top.margins(x=0.06, y=0.15)
         top.set(ylabel="validation MAE (K)", title=title)
         bottom.plot(epochs, [r.train_loss for r in history], color=INK, marker="o", ms=3.5)
-        bottom.set(xlabel="epoch", ylabel="training loss")
+        start = " (0: the head alone, before anything else moved)" if epochs[0] == 0 else ""
+        bottom.set(xlabel=f"epoch{start}", ylabel="training loss")
         bottom.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
