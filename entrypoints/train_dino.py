@@ -14,8 +14,9 @@ import typer
 from entrypoints.options import given, speak, truth
 from supervision.crystals import Crystal, Material, Reject
 from supervision.training import FitConfig
+from supervision.vision.config import VisionConfig
 from supervision.vision.data import contact_sheet_of
-from supervision.vision.predictor import VisionConfig, VisionPredictor
+from supervision.vision.predictor import VisionPredictor
 from supervision.vision.prepare import prepare_scenes
 from supervision.vision.scene import SCENE_VERSION
 from supervision.weights import get_weights

@@ -14,7 +14,7 @@ import yaml
 
 from entrypoints.options import given, truth
 from supervision.training import FitConfig
-from supervision.vision.predictor import VisionConfig
+from supervision.vision.config import VisionConfig
 from tracking.train import Experiment
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,8 @@ from supervision.datasets import load_dataset
 from supervision.prediction import predict_materials
 from supervision.predictor import load_predictor
 from supervision.training import Checkpoints, FitConfig
-from supervision.vision.predictor import VisionConfig, VisionPredictor
+from supervision.vision.config import VisionConfig
+from supervision.vision.predictor import VisionPredictor
 from supervision.weights import get_weights
 
 CONFIG = VisionConfig(views=2, head_epochs=2, batch_size=4)

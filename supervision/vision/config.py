@@ -1,0 +1,49 @@
+"""Everything that shapes a vision model, in one place."""
+
+from dataclasses import dataclass
+
+from supervision.target import TargetTransform
+from supervision.vision.data import select_views
+from supervision.vision.model import ADAPTATIONS
+from supervision.vision.scene import BONDINGS
+
+COUNTS = (
+    "lora_rank", "lora_alpha", "batch_size", "head_epochs", "head_batch_size", "head_views",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """Everything that shapes a vision model, beside the data and the weights.
+
+    The head is first fitted to standardised frozen features (``head_*``: seconds once the
+    features are there), and only then does the backbone move: from a random head LoRA spends its
+    first epochs at the constant.
+    """
+
+    adapt: str = "lora"
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.1
+    batch_size: int = 8
+    views: int = 18
+    target: str = "sqrt"
+    bonding: str = "fast"
+    head_epochs: int = 20
+    head_learning_rate: float = 1e-3
+    head_batch_size: int = 64
+    head_views: int = 6
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if self.adapt not in ADAPTATIONS:
+            raise ValueError(f"adapt '{self.adapt}' is not one of {', '.join(ADAPTATIONS)}.")
+        if self.bonding not in BONDINGS:
+            raise ValueError(f"bonding '{self.bonding}' is not one of {', '.join(BONDINGS)}.")
+        for name in COUNTS:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f"lora_dropout must be in [0, 1), got {self.lora_dropout}.")
+        select_views(self.views)
+        TargetTransform(self.target)
