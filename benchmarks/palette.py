@@ -1,6 +1,6 @@
 """How far the colours of a picture go by themselves: trees on palettes, no transformer.
 
-    python -m benchmarks.palette          # two minutes: 3DSC, random and family split
+    python -m benchmarks.palette          # some minutes: 3DSC, random and family split
 
 It reads ../shared/data/3dsc/3DSC_MP.tar.xz, or what --data names. Every picture of a training
 material is one row for extra trees; a material's prediction is the mean in kelvin over its

@@ -159,20 +159,20 @@ def parse_cif(text: str) -> Structure:
             raise CrystalError(f"The CIF could not be read: {reason}.") from error
     if not np.isfinite(structure.lattice.matrix).all():
         raise CrystalError("The CIF could not be read: its cell is not made of finite numbers.")
-    _check_block(next(block for block in parser.as_dict().values() if _FIRST_ATOM in block))
+    for block in parser.as_dict().values():
+        if isinstance(block.get("_atom_site_fract_x"), list):
+            _check_block(block)
+            break
     return structure
-
-
-_FIRST_ATOM = "_atom_site_fract_x"
 
 
 def _check_block(block: Mapping[str, Any]) -> None:
     """Refuse what pymatgen passes over in silence: a site left out is another crystal."""
     for axis in "abc":
-        length = str(block[f"_cell_length_{axis}"])
+        length = block.get(f"_cell_length_{axis}", "1")  # symmetry may give it
         if not _number(length) > 0:
             raise CrystalError(f"The CIF could not be read: the cell length {axis} is {length}.")
-    rows = len(block[_FIRST_ATOM])
+    rows = len(block["_atom_site_fract_x"])
     labels = block.get("_atom_site_label", [f"number {row + 1}" for row in range(rows)])
     symbols = block.get("_atom_site_type_symbol", labels)
     occupancies = block.get("_atom_site_occupancy", ["1"] * rows)

@@ -307,7 +307,7 @@ def _save(
         "identity": dict(checkpoints.identity),
         "history": [vars(record) for record in history],
     }
-    if history[-1].best:
+    if history[-1].best or not checkpoints.best.is_file():  # the best may be epoch 0
         save_checkpoint(checkpoints.best, state | {"model": best_state})
     training = {
         "model": trainable_state(descent.model),

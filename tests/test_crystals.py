@@ -317,3 +317,12 @@ def test_no_site_is_left_out_or_misread_in_silence(change, message):
 def test_vanadium_is_no_vacancy(symbol):
     text = TWO_SITES.format(length="3.3", symbol=symbol, occupancy="?")
     assert parse_cif(text).composition.chemical_system == "Nb-V"
+
+
+def test_lengths_that_symmetry_gives_may_be_left_out():
+    text = (
+        "data_x\n_symmetry_cell_setting cubic\n_cell_length_a 3.3\n_cell_angle_alpha 90\n"
+        "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+        "Nb1 0 0 0\n"
+    )
+    assert parse_cif(text).lattice.abc == (3.3, 3.3, 3.3)

@@ -390,6 +390,8 @@ def test_epoch_0_is_told_and_survives_a_stop(tmp_path):
     stopped = {"checkpoints": Checkpoints(tmp_path, {}), "on_epoch": stop_after(1)}
     with pytest.raises(KeyboardInterrupt):
         run(Net(), config, scripted([3.0]), before=BEFORE, **stopped)
+    best = load_checkpoint(tmp_path / "best.pt", identity={})["model"]
+    assert all(torch.equal(tensor, start[name]) for name, tensor in best.items())
     model = Net()
     resumed = {"checkpoints": Checkpoints(tmp_path, {}, resume=True), "on_epoch": told.append}
     assert run(model, config, scripted([4.0, 5.0]), **resumed) == told

@@ -45,9 +45,11 @@ def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -
                 killed.start(run.info.run_id, os.getppid())
             raise
         except BaseException as error:
-            mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
-            mlflow.log_text(traceback.format_exc(), "failure.txt")
-            mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
+            try:
+                mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
+                mlflow.log_text(traceback.format_exc(), "failure.txt")
+            finally:
+                mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
             raise
         mlflow.end_run()
 
