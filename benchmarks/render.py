@@ -25,11 +25,11 @@ import numpy as np
 from pymatgen.core import Structure
 from tqdm import tqdm
 
-from benchmarks.render_fidelity import SUPERCELLS, report_collisions, report_fidelity
+from benchmarks.render_fidelity import report_collisions, report_fidelity
 from benchmarks.render_reference import Pairs, Search, copied, crystalnn, majority, picture
 from supervision.crystals import Crystal, CrystalError, parse_cif
 from supervision.datasets.load import load_dataset
-from supervision.vision.render import VIEWS, draw
+from supervision.vision.render import SUPERCELLS, VIEWS, draw
 from supervision.vision.scene import build_scene
 
 ARCHIVE = "../shared/data/3dsc/3DSC_MP.tar.xz"

@@ -16,10 +16,19 @@ from scipy.spatial import cKDTree
 from tqdm import tqdm
 
 from supervision.crystals import Crystal, CrystalError, parse_cif
-from supervision.vision.render import VIEWS, View, draw, lay_out, paint, save_png, stamp, tile
+from supervision.vision.render import (
+    SUPERCELLS,
+    VIEWS,
+    View,
+    draw,
+    lay_out,
+    paint,
+    save_png,
+    stamp,
+    tile,
+)
 from supervision.vision.scene import FACE, GRID, Scene, build_scene
 
-SUPERCELLS = tuple(dict.fromkeys(view.repeats for view in VIEWS))
 CLOSE = 0.1  # sum of the changes in atomic fractions that makes two dopings neighbours
 WHOLE = 50  # pixels of a disk from which its mean is held to an eighth of a level
 

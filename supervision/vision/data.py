@@ -11,15 +11,14 @@ from tqdm.auto import tqdm
 from supervision.crystals import Crystal, Material
 from supervision.training import Batch, iterate
 from supervision.vision.prepare import scene_of
-from supervision.vision.render import VIEWS, View, contact_sheet, draw
+from supervision.vision.render import SUPERCELLS, VIEWS, View, contact_sheet, draw
 from supervision.vision.scene import Scene
 
 # An axis and a rotation by turns, the supercell changing with each: the first few views show as
 # many directions and supercells as so few can.
 _DIRECTIONS = ("c", "r1", "a", "r2", "b", "r3")
-_SUPERCELLS = ((1, 1, 1), (2, 2, 1), (2, 2, 2))
 VIEW_ORDER: tuple[int, ...] = tuple(
-    VIEWS.index(View(_SUPERCELLS[(turn + i) % 3], direction))
+    VIEWS.index(View(SUPERCELLS[(turn + i) % 3], direction))
     for turn in range(3)
     for i, direction in enumerate(_DIRECTIONS)
 )

@@ -59,11 +59,9 @@ class View:
         return f"{'x'.join(map(str, self.repeats))}-{self.direction}"
 
 
+SUPERCELLS = ((1, 1, 1), (2, 2, 1), (2, 2, 2))
 VIEWS: tuple[View, ...] = tuple(
-    View(repeats, direction)
-    for repeats, direction in product(
-        ((1, 1, 1), (2, 2, 1), (2, 2, 2)), ("a", "b", "c", "r1", "r2", "r3")
-    )
+    View(*pair) for pair in product(SUPERCELLS, ("a", "b", "c", "r1", "r2", "r3"))
 )
 
 
