@@ -1,4 +1,4 @@
-"""What all entry points share: presets, and errors said in one sentence."""
+"""What all entry points share: how options are read, and errors said in one sentence."""
 
 import sys
 from collections.abc import Callable

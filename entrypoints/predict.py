@@ -12,6 +12,8 @@ import typer
 
 from entrypoints.options import speak
 from supervision.crystals import CrystalError, DatasetError
+from supervision.datasets.table import load_cif
+from supervision.paths import shown
 from tracking.models import open_model, predict_tc
 
 app = typer.Typer(add_completion=False)
@@ -55,10 +57,10 @@ def find_cifs(paths: list[Path]) -> list[Path]:
 
 def _row(model: Any, file: Path) -> dict[str, str | float | None]:
     try:
-        tc = predict_tc(model, file.read_bytes().decode(errors="replace"))
+        tc = predict_tc(model, load_cif(file))
     except (CrystalError, OSError) as error:
-        return {"file": str(file), "tc_kelvin": None, "problem": str(error)}
-    return {"file": str(file), "tc_kelvin": tc, "problem": ""}
+        return {"file": shown(file), "tc_kelvin": None, "problem": str(error)}
+    return {"file": shown(file), "tc_kelvin": tc, "problem": ""}
 
 
 if __name__ == "__main__":

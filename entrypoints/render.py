@@ -40,7 +40,7 @@ def main(
         experiment = Experiment(dataset, data, limit=limit, seed=seed, allow_loss=allowed)
         _render(experiment, views, bonding, out)
 
-    speak(run)
+    speak(runs.tracked_run(f"render · {dataset}")(run))
 
 
 def _render(experiment: Experiment, views: int, bonding: str, out: str) -> None:
@@ -49,19 +49,18 @@ def _render(experiment: Experiment, views: int, bonding: str, out: str) -> None:
         raise ValueError(f"bonding '{bonding}' is not one of {', '.join(BONDINGS)}.")
     params = {name: getattr(experiment, name) for name in DATA_SETTINGS}
     params |= {"views": views, "bonding": bonding, "out": out}
-    tags = {"dataset": experiment.dataset, "pipeline": "render"}
-    with runs.tracked_run(f"render · {experiment.dataset}", params, tags):
-        _, materials = load_materials(
-            experiment, lambda crystals: prepare_scenes(crystals, bonding=bonding)[1]
-        )
-        sheet = contact_sheet_of(materials, bonding=bonding, seed=experiment.seed)
-        runs.log_picture(sheet, "plots/contact_sheet.png")
-        crystals = [c for m in materials for c in m.crystals]
-        print(f"{len(crystals)} structures of {len(materials)} materials can be drawn.")
-        if out:
-            manifest = export_views(crystals, chosen, Path(out).expanduser(), bonding=bonding)
-            runs.log_file(manifest)
-            print(f"{len(crystals) * len(chosen)} pictures in {out}, listed in {manifest.name}.")
+    runs.describe(params, {"dataset": experiment.dataset, "pipeline": "render"})
+    _, materials = load_materials(
+        experiment, lambda crystals: prepare_scenes(crystals, bonding=bonding)[1]
+    )
+    sheet = contact_sheet_of(materials, bonding=bonding, seed=experiment.seed)
+    runs.log_picture(sheet, "plots/contact_sheet.png")
+    crystals = [c for m in materials for c in m.crystals]
+    print(f"{len(crystals)} structures of {len(materials)} materials can be drawn.")
+    if out:
+        manifest = export_views(crystals, chosen, Path(out).expanduser(), bonding=bonding)
+        runs.log_file(manifest)
+        print(f"{len(crystals) * len(chosen)} pictures in {out}, listed in {manifest.name}.")
 
 
 if __name__ == "__main__":

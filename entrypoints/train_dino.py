@@ -20,6 +20,7 @@ from supervision.vision.predictor import VisionPredictor
 from supervision.vision.prepare import prepare_scenes
 from supervision.vision.scene import SCENE_VERSION
 from supervision.weights import get_weights
+from tracking import runs
 from tracking.train import Experiment, Pipeline, train
 
 app = typer.Typer(add_completion=False)
@@ -47,7 +48,7 @@ def main(
     split: Annotated[str, typer.Option(help="random, chemsys or family")] = "random",
     weights: Annotated[str, typer.Option(help="auto, none, a name, or name:file")] = "auto",
     epochs: Annotated[str, typer.Option(help="epochs, or auto")] = "auto",
-    batch_size: Annotated[int, typer.Option(help="materials a step")] = 8,
+    batch_size: Annotated[str, typer.Option(help="pictures a step, or auto")] = "auto",
     learning_rate: Annotated[str, typer.Option(help="peak learning rate, or auto")] = "auto",
     lora_rank: Annotated[int, typer.Option(help="rank of the LoRA matrices")] = 16,
     adapt: Annotated[str, typer.Option(help="lora, linear (head only) or full")] = "lora",
@@ -81,7 +82,7 @@ def main(
             adapt=adapt,
             lora_rank=lora_rank,
             lora_alpha=2 * lora_rank,
-            batch_size=batch_size,
+            batch_size=given(batch_size, 64 if adapt == "linear" else 8, "batch_size"),
             views=given(views, preset.views, "views"),
             target=target,
             seed=seed,
@@ -93,9 +94,9 @@ def main(
             learning_rate=given(learning_rate, rate, "learning_rate"),
             patience=given(patience, preset.patience, "patience"),
         )
-        print(f"Run {train(_pipeline(config, fit_config, weights, device), experiment)}")
+        train(_pipeline(config, fit_config, weights, device), experiment)
 
-    speak(run)
+    speak(runs.tracked_run(f"vision · {dataset}")(run))
 
 
 def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device: str) -> Pipeline:

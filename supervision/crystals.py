@@ -143,7 +143,9 @@ def parse_cif(text: str) -> Structure:
 
     Raises CrystalError with one sentence where there is none, or none that is a crystal.
     """
-    if not isinstance(text, str) or not text.strip():
+    if text is not None and not isinstance(text, str):
+        raise CrystalError(f"A CIF is text, not {text!r:.40}.")
+    if not text or not text.strip():
         raise CrystalError("The CIF text is empty; give the content of a .cif file.")
     if len(text) > MAX_CIF_BYTES:
         raise CrystalError(f"The CIF text is longer than {MAX_CIF_BYTES // 10**6} MB.")
@@ -152,7 +154,7 @@ def parse_cif(text: str) -> Structure:
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         try:
-            parser = CifParser.from_str(text.removeprefix("\ufeff"), occupancy_tolerance=1.05)
+            parser = CifParser.from_str(plain_text(text), occupancy_tolerance=1.05)
             structure = parser.parse_structures(primitive=False, check_occu=True)[0]
         except Exception as error:  # pymatgen raises many types for one fault
             reason = _reason(error, [str(note.message) for note in notes])
@@ -164,6 +166,11 @@ def parse_cif(text: str) -> Structure:
             _check_block(block)
             break
     return structure
+
+
+def plain_text(text: str) -> str:
+    """Text the same from every kind of copy: no byte order mark, lines ended by ``\\n``."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _check_block(block: Mapping[str, Any]) -> None:

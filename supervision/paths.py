@@ -32,3 +32,8 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def shown(path: Path) -> str:
+    """A path as text that can be written, whatever bytes its name is made of."""
+    return path.as_posix().encode(errors="backslashreplace").decode()

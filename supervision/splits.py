@@ -8,15 +8,16 @@ every version of numpy.
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from supervision.crystals import Material, material_key
+from supervision.crystals import CrystalError, Material, material_key
 from supervision.metrics import band_labels
 
 KINDS = ("random", "chemsys", "family")
@@ -82,7 +83,7 @@ def make_split(materials: Sequence[Material], kind: str, *, seed: int = 42) -> S
         if part not in split.parts.values():
             raise ValueError(
                 f"{len(materials)} materials in {len(set(groups.values()))} groups are too few "
-                f"for a {kind} split: {part} is empty."
+                f"for a {kind} split: {part} is empty. More of them, or a higher limit, will do."
             )
     check_disjoint(split, materials)
     return split
@@ -113,15 +114,19 @@ def families(materials: Sequence[Material]) -> dict[str, str]:
 def parents_of(materials: Sequence[Material]) -> dict[str, frozenset[str]]:
     """Material id -> ids of the parent structures that it belongs to.
 
-    Those it was derived from; and itself, where another names one of its crystals (by its id, with
-    or without ``.cif``) as parent.
+    Those it was derived from; and itself, where another names it as parent: by the id or the file
+    name of one of its crystals, with or without ``.cif``, or by its formula.
     """
     named = frozenset[str]().union(*(m.parents for m in materials))
+    compositions: dict[str, set[str]] = defaultdict(set)
+    for parent in named:
+        with suppress(CrystalError):  # most are ids, not formulas
+            compositions[material_key(parent)].add(parent)
     belongs = {}
     for material in materials:
-        ids = {c.id for c in material.crystals}
-        ids |= {id.removesuffix(".cif") for id in ids}
-        belongs[material.id] = material.parents | (named & ids)
+        ids = {name for c in material.crystals for name in (c.id, PurePosixPath(c.id).name)}
+        ids |= {id[:-4] for id in ids if id.lower().endswith(".cif")}
+        belongs[material.id] = material.parents | (named & ids) | compositions[material.id]
     return belongs
 
 

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from supervision.averaging import WeightAverage
 from supervision.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from supervision.errors import one_line
 from supervision.resources import autocast
 
 Batch = tuple[Any, torch.Tensor, list[str]]
@@ -81,7 +82,8 @@ class EpochRecord:
 class Checkpoints:
     """Where ``last.pt`` and ``best.pt`` go, and what must be equal for a resume to be allowed.
 
-    Raises CheckpointError for a new training in a folder that holds another one's.
+    Raises CheckpointError for a new training in a folder that holds another one's, and for a
+    resume of one that is missing, damaged or of another training.
     """
 
     folder: Path
@@ -89,7 +91,9 @@ class Checkpoints:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        if self.last.is_file() and not self.resume:
+        if self.resume:
+            self.load()  # before hours are spent on what comes first
+        elif self.last.is_file():
             raise CheckpointError(
                 f"{self.folder} holds the checkpoints of a training; carry it on with "
                 f"resume={self.folder}, or name another checkpoint_dir."
@@ -104,6 +108,10 @@ class Checkpoints:
     def best(self) -> Path:
         """The best epoch's weights."""
         return self.folder / "best.pt"
+
+    def load(self) -> dict[str, Any]:
+        """What ``last.pt`` holds. Raises CheckpointError where this training cannot go on."""
+        return load_checkpoint(self.last, identity=self.identity)
 
 
 @dataclass
@@ -258,12 +266,17 @@ def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def load_trainable(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Put back what trainable_state took; raises KeyError when the two do not fit."""
+    """Put back what trainable_state took; raises KeyError or ValueError where they do not fit."""
     own: dict[str, torch.Tensor] = dict(model.named_buffers())
     own |= dict(model.named_parameters())
     expected = set(trainable_state(model))
     if expected != set(state):
         raise KeyError(f"state and model differ in {sorted(expected ^ set(state))[:3]}")
+    for name, tensor in state.items():  # copy_ would spread a smaller one over a larger
+        if own[name].shape != tensor.shape:
+            raise ValueError(
+                f"{name} is {tuple(tensor.shape)} there, {tuple(own[name].shape)} here"
+            )
     with torch.no_grad():
         for name, tensor in state.items():
             own[name].copy_(tensor)
@@ -324,11 +337,17 @@ def _restore(
     descent: _Descent, checkpoints: Checkpoints
 ) -> tuple[list[EpochRecord], dict[str, torch.Tensor]]:
     """Go on from the last checkpoint; returns the history and the best state so far."""
-    state = load_checkpoint(checkpoints.last, identity=checkpoints.identity)
-    load_trainable(descent.model, state["model"])
-    descent.average.load(state["average"])
-    descent.optimizer.load_state_dict(state["optimizer"])
-    descent.schedule.load_state_dict(state["schedule"])
+    state = checkpoints.load()
+    try:
+        load_trainable(descent.model, state["model"])
+        descent.average.load(state["average"])
+        descent.optimizer.load_state_dict(state["optimizer"])
+        descent.schedule.load_state_dict(state["schedule"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"The checkpoint {checkpoints.last} is of a model that other code built "
+            f"({one_line(error)}); go on with that code, or start anew."
+        ) from error
     _set_rng_state(state["rng"])
     return [EpochRecord(**record) for record in state["history"]], state["best_model"]
 

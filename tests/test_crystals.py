@@ -151,12 +151,13 @@ def test_deuterium_and_tritium_are_hydrogen():
     "change",
     [
         lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
         lambda text: "\ufeff" + text,
         lambda text: "# made by hand\n\n" + text,
         lambda text: text.replace("Nb0", "Nbé"),
         lambda text: text.rstrip("\n"),
     ],
-    ids=["CRLF", "byte order mark", "comment first", "accent", "no last line end"],
+    ids=["CRLF", "CR", "byte order mark", "comment first", "accent", "no last line end"],
 )
 def test_harmless_differences_do_not_matter(change):
     assert parse_cif(change(NB)) == parse_cif(NB)
@@ -170,6 +171,7 @@ def test_harmless_differences_do_not_matter(change):
         pytest.param(None, id="null"),
         pytest.param(math.nan, id="nan"),
         pytest.param(NB.encode(), id="bytes"),
+        pytest.param(7, id="number"),
         pytest.param("Niobium becomes superconducting at 9.2 K.", id="prose"),
         pytest.param("See data_ in the appendix.", id="prose with data_"),
         pytest.param("data_", id="only data_"),

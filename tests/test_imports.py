@@ -101,7 +101,7 @@ def test_training_knows_no_paradigm():
     others = ["dgl", "timm", "alignn", "peft", "pymatgen", "cv2"]
     assert breaches(["supervision.training"], others) == []
     ours = IMPORTS["supervision.training"] & set(MODULES)
-    rooms = ("averaging", "checkpoint", "resources")
+    rooms = ("averaging", "checkpoint", "errors", "resources")
     assert ours <= {"supervision", *(f"supervision.{room}" for room in rooms)}
 
 

@@ -13,14 +13,7 @@ from supervision.vision.prepare import prepare_scenes
 from tracking import runs
 from tracking.train import Experiment, load_materials
 
-
-@pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    yield
-    mlflow.set_tracking_uri(before)
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
 def table(folder, *, bad_tc=0, broken=0, rows=100):
@@ -38,7 +31,7 @@ def table(folder, *, bad_tc=0, broken=0, rows=100):
 
 def load(**options):
     experiment = Experiment(**options)
-    with runs.tracked_run("loading", {}, {}):
+    with runs.tracked_run("loading"):
         return load_materials(experiment, lambda crystals: prepare_scenes(crystals, quiet=True)[1])
 
 
@@ -77,7 +70,7 @@ def test_a_limit_does_not_dilute_or_inflate_the_share(tmp_path):
 
 
 def test_a_failed_run_tells_its_story(tmp_path):
-    with pytest.raises(ZeroDivisionError), runs.tracked_run("broken", {}, {}):
+    with pytest.raises(ZeroDivisionError), runs.tracked_run("broken"):
         raise ZeroDivisionError("by nothing")
     assert last_run().info.status == "FAILED"
     assert last_run().data.tags["failure"] == "ZeroDivisionError: by nothing"
@@ -99,3 +92,15 @@ def test_a_damaged_cache_entry_is_made_again(own_cache, damage):
         ):
             assert one[0] == other[0]
             assert np.array_equal(one[1], other[1])
+
+
+def test_a_structure_that_crystalnn_cannot_take_is_a_reject(monkeypatch, own_cache):
+    def fails(self, structure):
+        raise RuntimeError("Pathological structure")
+
+    monkeypatch.setattr("pymatgen.analysis.local_env.CrystalNN.get_all_nn_info", fails)
+    crystals = load_dataset("classics").crystals[:2]
+    scenes, rejects = prepare_scenes(crystals, bonding="crystalnn", quiet=True)
+    assert not scenes
+    assert [r.name for r in rejects] == [c.id for c in crystals]
+    assert "CrystalNN finds no bonds in it: Pathological structure." in rejects[0].reason

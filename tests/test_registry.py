@@ -1,6 +1,5 @@
 """The champion rule, on a real registry with light model versions."""
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 
@@ -10,14 +9,10 @@ NAME = "supervision-vision"
 
 
 @pytest.fixture
-def client(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+def client(own_store):
     found = MlflowClient()
     found.create_registered_model(NAME)
-    yield found
-    mlflow.set_tracking_uri(before)
+    return found
 
 
 def candidate(val_mae, *, dataset="classics", split="random", split_hash="s", limit=0, null=10.0):

@@ -19,6 +19,7 @@ import pytest
 
 from supervision.crystals import Crystal
 from supervision.datasets import load_dataset
+from supervision.paths import cache_dir
 from supervision.predictor import load_predictor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,6 +132,11 @@ def test_the_run_is_finished_and_says_what_it_is(trained):
     assert tags["code_version"]
     assert {"split_hash", "dataset_hash"} <= set(trained.data.params)
     assert trained.data.params["epochs"] == "1"
+
+
+def test_a_finished_run_leaves_no_checkpoints_in_the_cache(trained):
+    assert not (cache_dir() / "checkpoints" / trained.info.run_id).exists()
+    assert "checkpoints" not in trained.data.tags
 
 
 def test_the_metrics_others_rely_on_are_there(trained):

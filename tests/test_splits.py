@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import networkx as nx
 import numpy as np
@@ -300,6 +300,16 @@ def test_a_parent_that_stands_in_the_table_belongs_to_its_family():
     torn = Split("family", 0, {m.id: "train" for m in materials} | {doped.material_id: "test"}, "")
     with pytest.raises(LeakError, match="parent La2CuO4"):
         check_disjoint(torn, materials)
+
+
+@pytest.mark.parametrize("id", ["La2CuO4.cif", "LCO.CIF", "lab/LCO.cif", "row 3"])
+def test_a_parent_may_be_named_as_people_name_it(id):
+    """By file name, with or without its ending, wherever it lies; or by formula."""
+    named = "La4Cu2O8" if id == "row 3" else PurePosixPath(id).stem
+    parent = Crystal(id, "La2CuO4", "", 0.0)
+    doped = Crystal("b.cif", "La1.85Sr0.15CuO4", "", 38.0, named)
+    found = families(group_materials([parent, doped]))
+    assert found[parent.material_id] == found[doped.material_id]
 
 
 # --- the real data

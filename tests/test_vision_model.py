@@ -17,8 +17,8 @@ from supervision.vision.palette import PALETTE
 from supervision.weights import WEIGHTS, Fetched, Weights, WeightsError, get_weights
 
 TINY = {
-    "dinov2": Weights("tiny2", "vit_small_patch14_dinov2", 518, "none", ()),
-    "dinov3": Weights("tiny3", "vit_small_patch16_dinov3", 256, "none", ()),
+    "dinov2": Weights("tiny2", "vit_small_patch14_dinov2", "none", ()),
+    "dinov3": Weights("tiny3", "vit_small_patch16_dinov3", "none", ()),
 }
 
 

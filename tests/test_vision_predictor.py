@@ -4,13 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
 from supervision.prediction import predict_materials
 from supervision.predictor import load_predictor
-from supervision.training import Checkpoints, FitConfig
+from supervision.training import Checkpoints, FitConfig, iterate
 from supervision.vision.config import VisionConfig
+from supervision.vision.data import select_views
+from supervision.vision.fitting import Fitting
 from supervision.vision.predictor import VisionPredictor
 from supervision.weights import get_weights
 
@@ -64,6 +67,39 @@ def test_a_number_does_not_depend_on_its_company(fitted, crystals):
     together = fitted.predict(crystals)
     alone = [fitted.predict([c])[0] for c in reversed(crystals)]
     assert np.array_equal(together, alone[::-1])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_number_of_a_cpu(fitted, crystals, tmp_path):
+    fitted.save(tmp_path)
+    loaded = load_predictor(tmp_path)
+    assert loaded.device.type == "cuda"
+    np.testing.assert_allclose(loaded.predict(crystals), fitted.predict(crystals), atol=1e-4)
+
+
+@pytest.mark.parametrize(("views", "count"), [(1, 1), (2, 2), (6, 2)])
+def test_epochs_are_chosen_by_two_views_and_by_none_that_is_not_used(materials, views, count):
+    predictor = new_predictor(dataclasses.replace(CONFIG, views=views))
+    fitting = Fitting(
+        predictor.model, predictor.config, predictor.target, materials[:8], materials[8:], {},
+        predictor.device, True,
+    )  # fmt: skip
+    pictures, _ = fitting._validation_views()
+    assert len(pictures) == count * len(materials[8:])
+    assert {view for _, view in pictures} <= set(select_views(views))
+
+
+def test_a_head_alone_takes_the_batch_size_that_is_asked_for(materials, monkeypatch):
+    sizes = []
+
+    def told(count, batch_size, *, seed, epoch):
+        sizes.append(batch_size)
+        return iterate(count, batch_size, seed=seed, epoch=epoch)
+
+    monkeypatch.setattr("supervision.vision.fitting.iterate", told)
+    config = dataclasses.replace(CONFIG, adapt="linear", batch_size=3, head_batch_size=5)
+    new_predictor(config).fit(materials[:8], materials[8:])
+    assert set(sizes) == {3}
 
 
 def test_a_crystal_that_cannot_be_read_is_named(fitted, crystals):

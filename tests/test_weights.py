@@ -69,7 +69,7 @@ def row(own_cache, monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS", dict(WEIGHTS))
 
     def add(name, *sources):
-        weights.WEIGHTS[name] = Weights(name, "test_vit", 160, "none", sources)
+        weights.WEIGHTS[name] = Weights(name, "test_vit", "none", sources)
         return name
 
     return add
@@ -396,7 +396,7 @@ def test_hub_that_cannot_be_reached_is_named(hub, own_cache):
 
 ASK = """
 from supervision.weights import *
-WEIGHTS["tiny"] = Weights("tiny", "test_vit", 160, "none", (Hub("me/tiny"),))
+WEIGHTS["tiny"] = Weights("tiny", "test_vit", "none", (Hub("me/tiny"),))
 print(get_weights("tiny").sha256)
 """
 

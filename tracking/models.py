@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
 from supervision.crystals import CrystalError
+from supervision.errors import one_line
 
 
 class ModelError(RuntimeError):
@@ -27,10 +28,9 @@ def open_model(uri: str) -> PyFuncModel:
     try:
         return mlflow.pyfunc.load_model(uri)
     except (MlflowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
         raise ModelError(
-            f"The model {uri} cannot be loaded ({reason}); train one first, or name another "
-            "with --model."
+            f"The model {uri} cannot be loaded ({one_line(error)}); train one first, or name "
+            "another with --model."
         ) from error
 
 

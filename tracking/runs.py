@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import Run, RunStatus
+from mlflow.entities import RunStatus
 
 from supervision.crystals import Material, Reject
 from supervision.training import EpochRecord
@@ -26,8 +26,10 @@ from tracking import killed
 
 
 @contextmanager
-def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Run]:
+def tracked_run(name: str) -> Iterator[None]:
     """Start a run, or join the one that ``mlflow run`` made, and end it as what it was.
+
+    Everything that can fail belongs inside, the reading of options too.
 
     Ctrl-C and SIGTERM end it as KILLED, an error as FAILED with its story in ``failure.txt``; what
     was logged stays logged.
@@ -36,9 +38,8 @@ def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -
         joined = "MLFLOW_RUN_ID" in os.environ
         run = mlflow.start_run(run_name=None if joined else name)
         try:
-            mlflow.set_tags({"mlflow.runName": name} | dict(tags))
-            log_params(params)
-            yield run
+            mlflow.set_tag("mlflow.runName", name)
+            yield
         except KeyboardInterrupt:
             mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
             if joined:
@@ -52,6 +53,13 @@ def tracked_run(name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -
                 mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
             raise
         mlflow.end_run()
+
+
+def run_id() -> str:
+    """The active run's id."""
+    active = mlflow.active_run()
+    assert active is not None, "this belongs inside a tracked_run"
+    return str(active.info.run_id)
 
 
 @contextmanager
@@ -81,14 +89,18 @@ def _interrupted_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def describe(params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Log what the active run was asked to do, and tag it."""
+    mlflow.set_tags(dict(tags))
+    log_params(params)
+
+
 def log_params(params: Mapping[str, Any]) -> None:
     """Log parameters, leaving alone those that ``mlflow run`` has logged already.
 
     Where a value was worked out (``epochs=auto``), it goes under ``<name>_used``.
     """
-    active = mlflow.active_run()
-    assert active is not None, "log_params belongs inside a run"
-    known = mlflow.MlflowClient().get_run(active.info.run_id).data.params
+    known = mlflow.MlflowClient().get_run(run_id()).data.params
     fresh = {}
     for name, value in params.items():
         if name not in known:

@@ -1,6 +1,7 @@
 """The road every training takes, whatever the paradigm: data, split, fit, judge, log, register."""
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -90,12 +91,39 @@ class Prepared:
         return self.split.select(self.materials, name)
 
 
-def train(pipeline: Pipeline, experiment: Experiment) -> str:
-    """Train, judge once on test, log everything, register; returns the run's id."""
-    name = " · ".join(
-        (pipeline.name, experiment.dataset, experiment.split, pipeline.weights, pipeline.variant)
+def train(pipeline: Pipeline, experiment: Experiment) -> None:
+    """Train in the active run, judge once on test, log everything, register."""
+    runs.describe(asdict(experiment) | dict(pipeline.settings), _tags(pipeline, experiment))
+    prepared = split_materials(pipeline, experiment)
+    data = prepared.dataset.name
+    name = " · ".join((pipeline.name, data, experiment.split, pipeline.weights, pipeline.variant))
+    mlflow.set_tags({"mlflow.runName": name, "dataset": data})
+    log_inputs(prepared, pipeline)
+    checkpoints = _checkpoints(pipeline, experiment, prepared)
+    start = time.monotonic()
+    history = pipeline.predictor.fit(
+        prepared.part("train"),
+        prepared.part("val"),
+        on_epoch=runs.log_epoch,
+        checkpoints=checkpoints,
     )
-    tags = {
+    mlflow.log_metric("train_minutes", _spent(history, time.monotonic() - start) / 60)
+    runs.log_params(pipeline.predictor.size)
+    uri = log_model(pipeline, experiment, prepared)
+    predictions = predict_materials(
+        pipeline.predictor, {part: prepared.part(part) for part in ("val", "test")}
+    )
+    judged = log_judgement(predictions, null_predictions(prepared), history, name)
+    if experiment.register:
+        register(pipeline, experiment, prepared, uri, judged)
+    else:
+        print("Not registered (register=false).", flush=True)
+    _clear(checkpoints)
+    print(f"Run {runs.run_id()}", flush=True)
+
+
+def _tags(pipeline: Pipeline, experiment: Experiment) -> dict[str, str]:
+    return {
         "dataset": experiment.dataset,
         "split": experiment.split,
         "weights": pipeline.weights,
@@ -106,30 +134,6 @@ def train(pipeline: Pipeline, experiment: Experiment) -> str:
         "pipeline": pipeline.name,
         "code_version": runs.code_version(),
     }
-    params = asdict(experiment) | dict(pipeline.settings)
-    with runs.tracked_run(name, params, tags) as run:
-        prepared = split_materials(pipeline, experiment)
-        log_inputs(prepared, pipeline)
-        checkpoints = _checkpoints(pipeline, experiment, prepared, run.info.run_id)
-        start = time.monotonic()
-        history = pipeline.predictor.fit(
-            prepared.part("train"),
-            prepared.part("val"),
-            on_epoch=runs.log_epoch,
-            checkpoints=checkpoints,
-        )
-        mlflow.log_metric("train_minutes", (time.monotonic() - start) / 60)
-        runs.log_params(pipeline.predictor.size)
-        uri = log_model(pipeline, experiment, prepared, run.info.run_id)
-        predictions = predict_materials(
-            pipeline.predictor, {part: prepared.part(part) for part in ("val", "test")}
-        )
-        judged = log_judgement(predictions, null_predictions(prepared), history, name)
-        if experiment.register:
-            register(pipeline, experiment, prepared, uri, judged)
-        else:
-            print("Not registered (register=false).", flush=True)
-        return run.info.run_id
 
 
 def load_materials(
@@ -189,9 +193,7 @@ def log_inputs(prepared: Prepared, pipeline: Pipeline) -> None:
         runs.log_picture(picture, f"plots/{name}.png")
 
 
-def _checkpoints(
-    pipeline: Pipeline, experiment: Experiment, prepared: Prepared, run_id: str
-) -> Checkpoints:
+def _checkpoints(pipeline: Pipeline, experiment: Experiment, prepared: Prepared) -> Checkpoints:
     """Where this run's checkpoints go, tied to configuration, data, split and weights."""
     identity = {k: str(v) for k, v in pipeline.settings.items() if k not in FREE_ON_RESUME}
     identity |= {
@@ -206,10 +208,27 @@ def _checkpoints(
     elif experiment.checkpoint_dir:
         folder = Path(experiment.checkpoint_dir).expanduser()
     else:
-        folder = cache_dir() / "checkpoints" / run_id
+        folder = _own_checkpoints() / runs.run_id()
     print(f"Checkpoints: {folder}", flush=True)
     mlflow.set_tag("checkpoints", str(folder))
     return Checkpoints(folder, identity, resume=bool(experiment.resume))
+
+
+def _own_checkpoints() -> Path:
+    """Below it are the folders of runs that named none."""
+    return cache_dir() / "checkpoints"
+
+
+def _clear(checkpoints: Checkpoints) -> None:
+    """Delete a finished run's checkpoints, unless the user chose where they are."""
+    if checkpoints.folder.parent == _own_checkpoints():
+        shutil.rmtree(checkpoints.folder, ignore_errors=True)
+        mlflow.delete_tag("checkpoints")
+
+
+def _spent(history: Sequence[EpochRecord], here: float) -> float:
+    """Seconds of a training: those spent here, or all its epochs' where it was carried on."""
+    return max(here, sum(record.seconds for record in history))
 
 
 def null_predictions(prepared: Prepared) -> dict[str, Callable[[str], np.ndarray]]:
@@ -317,13 +336,13 @@ def note(logged: Mapping[str, float], bands: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def log_model(pipeline: Pipeline, experiment: Experiment, prepared: Prepared, run_id: str) -> str:
+def log_model(pipeline: Pipeline, experiment: Experiment, prepared: Prepared) -> str:
     """Log the trained predictor with what it was made from; returns its URI.
 
     Before anything is judged or drawn: no later fault may cost a trained model.
     """
     made_from = {
-        "run_id": run_id,
+        "run_id": runs.run_id(),
         "code_version": runs.code_version(),
         "dataset": prepared.dataset.name,
         "dataset_hash": prepared.dataset.hash,

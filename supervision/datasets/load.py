@@ -15,6 +15,7 @@ from supervision.crystals import Crystal, CrystalError, DatasetError, Reject, ma
 from supervision.datasets.classics import load_classics
 from supervision.datasets.table import parse_table, read_cif
 from supervision.datasets.threedsc import open_threedsc
+from supervision.paths import shown
 
 MAX_LOST = 0.05
 NAMED = ("classics", "3dsc")
@@ -116,17 +117,12 @@ def _from_folder(folder: Path) -> Dataset:
     if "formula" not in table.columns:
         table["formula"] = ""
     files = (p for p in folder.rglob("*") if p.suffix.lower() == ".cif" and p.is_file())
-    found = {_shown(p.relative_to(folder)) for p in files}
+    found = {shown(p.relative_to(folder)) for p in files}
     unlisted = sorted(found - {Path(cif.strip()).as_posix() for cif in table["cif"]})
     name = _own_name(folder.resolve().name)
     dataset = _from_table(name, table, partial(read_cif, folder))
     extra = tuple(Reject(name, "The file has no row in tc.csv.") for name in unlisted)
     return Dataset(dataset.name, dataset.crystals, dataset.rejects + extra)
-
-
-def _shown(path: Path) -> str:
-    """A path as text that can be written, whatever bytes its name is made of."""
-    return path.as_posix().encode(errors="backslashreplace").decode()
 
 
 def _from_table(name: str, table: pd.DataFrame, read: Callable[[str], str]) -> Dataset:

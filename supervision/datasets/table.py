@@ -1,13 +1,15 @@
 """Reading a CSV table of crystals and the CIF files it names, strictly and as text."""
 
+import csv
 import io
+import itertools
 import warnings
 from collections.abc import Set
 from pathlib import Path
 
 import pandas as pd
 
-from supervision.crystals import MAX_CIF_BYTES, CrystalError, DatasetError
+from supervision.crystals import MAX_CIF_BYTES, CrystalError, DatasetError, plain_text
 
 
 def parse_table(raw: bytes, source: str, columns: Set[str]) -> pd.DataFrame:
@@ -16,7 +18,8 @@ def parse_table(raw: bytes, source: str, columns: Set[str]) -> pd.DataFrame:
     Raises DatasetError, naming ``source``, where it is no table, has rows longer than its header,
     or lacks one of ``columns``.
     """
-    file = io.BytesIO(raw.removeprefix(b"\xef\xbb\xbf"))
+    raw = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    file = io.BytesIO(raw)
     while file.getbuffer()[file.tell() : file.tell() + 1] == b"#":
         file.readline()
     try:
@@ -31,11 +34,22 @@ def parse_table(raw: bytes, source: str, columns: Set[str]) -> pd.DataFrame:
     ) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(f"{source} is not a CSV table in UTF-8 ({reason}).") from error
-    table.columns = table.columns.str.strip()
+    table.columns = pd.Index(_header(raw, source))
     missing = columns - set(table.columns)
     if missing:
         raise DatasetError(f"{source} lacks the column(s) {', '.join(sorted(missing))}.")
     return table
+
+
+def _header(raw: bytes, source: str) -> list[str]:
+    """The names of the columns as they stand there: pandas renames one that stands there twice."""
+    lines = io.StringIO(raw.decode())
+    rows = csv.reader(itertools.dropwhile(lambda line: line.startswith("#"), lines))
+    names = [name.strip() for name in next(row for row in rows if row)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DatasetError(f"{source} has more than one column {', '.join(twice)}.")
+    return names
 
 
 def read_cif(folder: Path, cif: str) -> str:
@@ -51,16 +65,20 @@ def read_cif(folder: Path, cif: str) -> str:
             raise CrystalError(f"'{cif}' lies outside the folder of its table.")
         if not cif or not path.is_file():
             raise CrystalError(f"There is no file '{cif[:200]}' in the folder of the table.")
-        if path.stat().st_size > MAX_CIF_BYTES:
-            raise CrystalError(f"'{cif}' is larger than {MAX_CIF_BYTES // 10**6} MB.")
-        return decode_cif(path.read_bytes())
+        return load_cif(path)
     except CrystalError:
         raise
     except (OSError, ValueError) as error:  # a name too long, a NUL in it, no permission
         raise CrystalError(f"The file '{cif[:200]!r}' cannot be read ({error}).") from error
 
 
+def load_cif(path: Path) -> str:
+    """The text of a CIF file. Raises CrystalError for one that is too large, OSError as usual."""
+    if path.stat().st_size > MAX_CIF_BYTES:
+        raise CrystalError(f"The file is larger than {MAX_CIF_BYTES // 10**6} MB.")
+    return decode_cif(path.read_bytes())
+
+
 def decode_cif(raw: bytes) -> str:
-    """CIF text, the same from every kind of copy: no byte order mark, lines ended by ``\\n``."""
-    text = raw.decode("utf-8-sig", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    """The plain text of a CIF file; what is not UTF-8 in it is left out as unknown."""
+    return plain_text(raw.decode(errors="replace"))

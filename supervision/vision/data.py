@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from supervision.crystals import Crystal, Material
 from supervision.training import Batch, iterate
-from supervision.vision.prepare import scene_of
+from supervision.vision.prepare import scenes_of
 from supervision.vision.render import SUPERCELLS, VIEWS, View, contact_sheet, draw
 from supervision.vision.scene import Scene
 
@@ -111,11 +111,11 @@ def contact_sheet_of(
     ranked = sorted(materials, key=lambda m: (m.tc, m.id))
     picks = [ranked[round(i)] for i in np.linspace(0, len(ranked) - 1, min(count, len(ranked)))]
     views = select_views(6)
+    chosen = [m.crystals[seed % len(m.crystals)] for m in picks]
+    scenes = scenes_of(chosen, bonding=bonding, quiet=True)
     images, labels = [], []
-    for material in reversed(picks):
-        crystal = material.crystals[seed % len(material.crystals)]
-        scene = scene_of(crystal, bonding=bonding)
-        images += [draw(scene, view) for view in views]
+    for material, crystal in reversed(list(zip(picks, chosen, strict=True))):
+        images += [draw(scenes[crystal.id], view) for view in views]
         labels += [VIEWS[view].name for view in views]
         labels[-len(views)] = f"{material.formula[:24]}  {material.tc:.1f} K"
     return contact_sheet(images, labels, columns=len(views))

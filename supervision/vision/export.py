@@ -11,9 +11,9 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from supervision.crystals import Crystal
-from supervision.vision.prepare import SPAWN_FROM, scene_of
+from supervision.vision.prepare import SPAWN_FROM, scenes_of
 from supervision.vision.render import VIEWS, draw, save_png
-from supervision.vision.scene import SCENE_VERSION
+from supervision.vision.scene import SCENE_VERSION, Scene
 
 COLUMNS = ["file", "crystal_id", "formula", "tc", "view", "recipe", "pixels_sha256"]
 Row = tuple[str, str, str, float | None, str, int, str]
@@ -34,7 +34,8 @@ def export_views(
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = Parallel(n_jobs=-1 if len(crystals) > SPAWN_FROM else 1, return_as="generator")
-    drawn = run(delayed(_export)(c, tuple(views), folder, bonding) for c in crystals)
+    scenes = scenes_of(crystals, bonding=bonding, quiet=quiet)
+    drawn = run(delayed(_export)(c, scenes[c.id], tuple(views), folder) for c in crystals)
     manifest = folder / "manifest.csv"
     bar = tqdm(drawn, total=len(crystals), desc="pictures", unit="crystal", disable=quiet or None)
     with manifest.open("w", newline="") as file:
@@ -45,9 +46,8 @@ def export_views(
     return manifest
 
 
-def _export(crystal: Crystal, views: tuple[int, ...], folder: Path, bonding: str) -> list[Row]:
+def _export(crystal: Crystal, scene: Scene, views: tuple[int, ...], folder: Path) -> list[Row]:
     cv2.setNumThreads(1)
-    scene = scene_of(crystal, bonding=bonding)
     stem = re.sub(r"[^A-Za-z0-9.+-]+", "_", crystal.id.removesuffix(".cif"))[:120]
     below = folder / f"{stem}-{hashlib.sha256(crystal.id.encode()).hexdigest()[:8]}"
     below.mkdir(exist_ok=True)

@@ -40,11 +40,15 @@ class Fitting:
         self,
         fit_config: FitConfig,
         *,
+        batch_size: int,
         on_epoch: OnEpoch = lambda record: None,
         checkpoints: Checkpoints | None = None,
         quiet: bool,
     ) -> list[EpochRecord]:
-        """Fit the head alone, to the features of up to ``head_views`` views of each material."""
+        """Fit the head alone, to the features of up to ``head_views`` views of each material.
+
+        An epoch is every one of these pictures, in batches of ``batch_size``.
+        """
         config, model = self.config, self.model
         chosen = select_views(min(config.head_views, config.views))
         pictures, owners = fixed_views(self.train, chosen)
@@ -54,11 +58,11 @@ class Fitting:
             self.target.encode([self.train[i].tc for i in owners]), dtype=torch.float32
         )
         ids = [self.train[i].id for i in owners]
-        val_pictures, val_owners = fixed_views(self.val, select_views(VALIDATION_VIEWS))
+        val_pictures, val_owners = self._validation_views()
         val_features = self._outputs(model.features, val_pictures, desc="frozen features")
 
         def batches(epoch: int) -> Iterator[Batch]:
-            for rows in iterate(len(ids), config.head_batch_size, seed=config.seed, epoch=epoch):
+            for rows in iterate(len(ids), batch_size, seed=config.seed, epoch=epoch):
                 yield features[rows], targets[rows], [ids[i] for i in rows]
 
         def validate() -> dict[str, float]:
@@ -72,7 +76,7 @@ class Fitting:
             batches,
             validate,
             fit_config,
-            steps_per_epoch=-(-len(ids) // config.head_batch_size),
+            steps_per_epoch=-(-len(ids) // batch_size),
             device=self.device,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
@@ -88,7 +92,8 @@ class Fitting:
             weight_decay=weight_decay,
             patience=config.head_epochs,
         )
-        best = min(self.head(fit_config, quiet=True), key=lambda record: record.val_mae)
+        history = self.head(fit_config, batch_size=config.head_batch_size, quiet=True)
+        best = min(history, key=lambda record: record.val_mae)
         if not self.quiet:
             print(f"The head alone: validation MAE {best.val_mae:.3f} K.", flush=True)
         return replace(best, epoch=0, best=True, seconds=time.monotonic() - began)
@@ -111,7 +116,7 @@ class Fitting:
             config.batch_size,
             config.seed,
         )
-        pictures, owners = fixed_views(self.val, select_views(VALIDATION_VIEWS))
+        pictures, owners = self._validation_views()
         return fit(
             self.model,
             batches,
@@ -124,6 +129,10 @@ class Fitting:
             checkpoints=checkpoints,
             quiet=self.quiet,
         )
+
+    def _validation_views(self) -> tuple[list[tuple[str, int]], list[int]]:
+        """The pictures that choose the epoch: two views, never one that the model does not use."""
+        return fixed_views(self.val, select_views(min(VALIDATION_VIEWS, self.config.views)))
 
     @torch.inference_mode()
     def _outputs(

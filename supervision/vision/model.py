@@ -91,7 +91,7 @@ class VisionRegressor(nn.Module):
     def standardise(self, features: torch.Tensor) -> None:
         """Take mean and deviation from the training set's features."""
         self.feature_mean.copy_(features.mean(dim=0))
-        self.feature_std.copy_(features.std(dim=0).clamp_min(1e-6))
+        self.feature_std.copy_(features.std(dim=0, correction=0).clamp_min(1e-6))
 
 
 def create_backbone(row: Weights) -> Any:

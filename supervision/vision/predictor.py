@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -26,12 +27,17 @@ from supervision.vision.model import (
     load_pretrained,
     merge_lora,
 )
-from supervision.vision.prepare import prepare_scenes, scene_of
+from supervision.vision.prepare import scene_of, scenes_of
 from supervision.vision.render import draw
 from supervision.vision.scene import SCENE_VERSION, Scene
 from supervision.weights import Fetched, row_of
 
 MODEL_FILE = "model.safetensors"
+
+
+def _full_precision() -> AbstractContextManager:
+    """Keep CUDA's convolutions from the short floats that it takes them in by itself."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 class VisionPredictor:
@@ -75,7 +81,11 @@ class VisionPredictor:
         self.size = count_parameters(model)
         if config.adapt == "linear":
             return fitting.head(
-                self.fit_config, on_epoch=on_epoch, checkpoints=checkpoints, quiet=self.quiet
+                self.fit_config,
+                batch_size=config.batch_size,
+                on_epoch=on_epoch,
+                checkpoints=checkpoints,
+                quiet=self.quiet,
             )
         resuming = checkpoints is not None and checkpoints.resume
         before = None if resuming else fitting.start(self.fit_config.weight_decay)
@@ -96,13 +106,9 @@ class VisionPredictor:
         return history
 
     def _scenes(self, *parts: Sequence[Material]) -> dict[str, Scene]:
-        """Scenes of all structures of the materials; every one must already be known good."""
+        """Scenes of all structures of the materials."""
         crystals = [c for part in parts for m in part for c in m.crystals]
-        bonding = self.config.bonding
-        scenes, rejects = prepare_scenes(crystals, bonding=bonding, quiet=self.quiet)
-        if rejects:
-            raise CrystalError(f"{rejects[0].name} cannot be drawn: {rejects[0].reason}")
-        return scenes
+        return scenes_of(crystals, bonding=self.config.bonding, quiet=self.quiet)
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc in kelvin, ``[n]``: the mean over ``views`` views, in float32.
@@ -121,7 +127,7 @@ class VisionPredictor:
                 raise CrystalError(f"{crystal.id}: {error}") from error
             pictures = np.stack([draw(scene, view) for view in views])
             distinct, which = np.unique(pictures, axis=0, return_inverse=True)
-            with torch.inference_mode():
+            with torch.inference_mode(), _full_precision():
                 outputs = self.model(to_tensor(distinct).to(self.device))
             predicted.append(self.target.decode(outputs.cpu().numpy())[which].mean())
         return np.array(predicted)

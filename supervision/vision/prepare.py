@@ -52,6 +52,16 @@ def prepare_scenes(
     return scenes, rejects
 
 
+def scenes_of(
+    crystals: Sequence[Crystal], *, bonding: str = "fast", quiet: bool = False
+) -> dict[str, Scene]:
+    """Scenes of crystals that are known to be good; raises CrystalError for one that is not."""
+    scenes, rejects = prepare_scenes(crystals, bonding=bonding, quiet=quiet)
+    if rejects:
+        raise CrystalError(f"{rejects[0].name} cannot be drawn: {rejects[0].reason}")
+    return scenes
+
+
 def _read_entry(crystal: Crystal, path: Path, bonding: str) -> Scene:
     """A scene from the cache; an entry that a full disk or a crash left damaged is made again."""
     try:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from supervision.elements import channels, element
+from supervision.errors import one_line
 
 if TYPE_CHECKING:  # a cached scene is read and drawn where pymatgen is not installed
     from pymatgen.core import PeriodicSite, Structure
@@ -198,7 +199,10 @@ def _crystalnn_bonds(structure: "Structure") -> tuple[np.ndarray, np.ndarray]:
     finder = CrystalNN()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of missing oxidation states on every site
-        found = finder.get_all_nn_info(ordered)
+        try:
+            found = finder.get_all_nn_info(ordered)
+        except RuntimeError as error:  # a Voronoi cell that does not close
+            raise ValueError(f"CrystalNN finds no bonds in it: {one_line(error)}.") from error
     rows = [
         (i, near["site_index"], *near["image"]) for i, nears in enumerate(found) for near in nears
     ]

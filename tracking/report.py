@@ -1,6 +1,6 @@
 """The tables of results/vision.md, from runs of train_dino in the tracking store.
 
-    MLFLOW_TRACKING_URI=... python -m benchmarks.vision RUN_ID... --curves results/vision_curves.png
+    MLFLOW_TRACKING_URI=... python -m tracking.report RUN_ID... --curves results/vision_curves.png
 
 The first run of a split is the one that the others of that split are compared with, paired.
 """
