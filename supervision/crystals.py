@@ -143,10 +143,10 @@ def parse_cif(text: str) -> Structure:
 
     Raises CrystalError with one sentence where there is none, or none that is a crystal.
     """
-    if text is not None and not isinstance(text, str):
-        raise CrystalError(f"A CIF is text, not {text!r:.40}.")
-    if not text or not text.strip():
+    if text is None or text != text or (isinstance(text, str) and not text.strip()):  # NaN is null
         raise CrystalError("The CIF text is empty; give the content of a .cif file.")
+    if not isinstance(text, str):
+        raise CrystalError(f"A CIF is text, not {str(text)[:40]}.")
     if len(text) > MAX_CIF_BYTES:
         raise CrystalError(f"The CIF text is longer than {MAX_CIF_BYTES // 10**6} MB.")
     if "\x00" in text or "data_" not in text.lower():
