@@ -125,11 +125,12 @@ class VisionPredictor:
                 scene = scene_of(crystal, bonding=self.config.bonding)
             except CrystalError as error:
                 raise CrystalError(f"{crystal.id}: {error}") from error
-            pictures = np.stack([draw(scene, view) for view in views])
-            distinct, which = np.unique(pictures, axis=0, return_inverse=True)
+            pictures = [draw(scene, view) for view in views]
+            distinct = {picture.tobytes(): picture for picture in pictures}
             with torch.inference_mode(), _full_precision():
-                outputs = self.model(to_tensor(distinct).to(self.device))
-            predicted.append(self.target.decode(outputs.cpu().numpy())[which].mean())
+                outputs = self.model(to_tensor(distinct.values()).to(self.device))
+            kelvin = dict(zip(distinct, self.target.decode(outputs.cpu().numpy()), strict=True))
+            predicted.append(np.mean([kelvin[picture.tobytes()] for picture in pictures]))
         return np.array(predicted)
 
     def save(self, folder: Path) -> None:
