@@ -1,5 +1,8 @@
 """What a run does with the rows it cannot use, on a real tracking store."""
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import mlflow
@@ -75,6 +78,24 @@ def test_a_failed_run_tells_its_story(tmp_path):
     assert last_run().info.status == "FAILED"
     assert last_run().data.tags["failure"] == "ZeroDivisionError: by nothing"
     assert "test_loading.py" in artifact("failure.txt").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_an_interrupt_that_other_code_turned_into_an_error_is_still_one(number):
+    """numpy, in the middle of a comparison, makes a TypeError of a Ctrl-C."""
+
+    @runs.tracked_run("interrupted")
+    def compare():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except KeyboardInterrupt as interrupt:
+            raise TypeError("cannot compare") from interrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare()
+    assert last_run().info.status == "KILLED"
+    assert "failure" not in last_run().data.tags
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and no more"], ids=["empty", "truncated"])

@@ -34,18 +34,18 @@ def tracked_run(name: str) -> Iterator[None]:
     Ctrl-C and SIGTERM end it as KILLED, an error as FAILED with its story in ``failure.txt``; what
     was logged stays logged.
     """
-    with _interrupted_once():
+    with _interrupted_once() as interrupted:
         joined = "MLFLOW_RUN_ID" in os.environ
         run = mlflow.start_run(run_name=None if joined else name)
         try:
             mlflow.set_tag("mlflow.runName", name)
             yield
-        except KeyboardInterrupt:
-            mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
-            if joined:
-                killed.start(run.info.run_id, os.getppid())
-            raise
         except BaseException as error:
+            if interrupted.is_set():
+                mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
+                if joined:
+                    killed.start(run.info.run_id, os.getppid())
+                raise KeyboardInterrupt from error  # compiled code may have raised its own
             try:
                 mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
                 mlflow.log_text(traceback.format_exc(), "failure.txt")
@@ -63,14 +63,15 @@ def run_id() -> str:
 
 
 @contextmanager
-def _interrupted_once() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, and let only the first of them count.
+def _interrupted_once() -> Iterator[threading.Event]:
+    """Let SIGTERM do what Ctrl-C does, and only the first of them count; it sets what is yielded.
 
     On Ctrl-C ``mlflow run`` sends its child a SIGTERM on top; a second interrupt must not break
     off the writing down of the first.
     """
+    interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield interrupted
         return
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in signals}
@@ -78,12 +79,13 @@ def _interrupted_once() -> Iterator[None]:
     def interrupt(*_signal: object) -> None:
         for number in signals:
             signal.signal(number, signal.SIG_IGN)
+        interrupted.set()
         raise KeyboardInterrupt
 
     for number in signals:
         signal.signal(number, interrupt)
     try:
-        yield
+        yield interrupted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
