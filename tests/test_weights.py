@@ -429,7 +429,7 @@ def test_dinov3_in_the_hubs_format_loads_strictly(hub, row):
     origin = timm.create_model("vit_small_patch16_dinov3", img_size=256, num_classes=0).eval()
     hub.serve(save({name: t.contiguous() for name, t in origin.state_dict().items()}))
     weights.WEIGHTS["dinov3_vits16"] = Weights(
-        "dinov3_vits16", "vit_small_patch16_dinov3", 256, "DINOv3 License", (Hub("me/tiny"),)
+        "dinov3_vits16", "vit_small_patch16_dinov3", "DINOv3 License", (Hub("me/tiny"),)
     )
     fetched = get_weights("dinov3_vits16")
     model = VisionRegressor(fetched.row)
