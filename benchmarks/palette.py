@@ -9,8 +9,10 @@ pictures, as everywhere. What the vision path adds to this, the transformer adde
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.ensemble import ExtraTreesRegressor
 
@@ -37,13 +39,19 @@ def main() -> None:
     print(f"{len(materials)} materials, {options.views} views each")
     print("split    part  materials  trees on palettes: MAE (95% interval)  constant median")
     for kind in ("random", "family"):
-        judge(materials, palettes, np.array(owners), kind)
+        predictions = judge(materials, palettes, np.array(owners), kind)
+        if options.out:
+            options.out.mkdir(parents=True, exist_ok=True)
+            predictions.to_csv(options.out / f"palette_{kind}.csv", index=False)
 
 
 def judge(
     materials: Sequence[Material], palettes: np.ndarray, owners: np.ndarray, kind: str
-) -> None:
-    """Fit on the training materials' pictures; print the errors on validation and test."""
+) -> pd.DataFrame:
+    """Fit on the training materials' pictures; print the errors on validation and test.
+
+    Returns material_id, split, tc, tc_pred of every material.
+    """
     split = make_split(materials, kind)
     part = np.array([split.parts[m.id] for m in materials])
     tc = np.array([m.tc for m in materials])
@@ -60,11 +68,14 @@ def judge(
             f"{kind:8} {name:5} {chosen.sum():9}  {mae(tc[chosen], tc_pred[chosen]):6.2f} K "
             f"({low:.2f} to {high:.2f}) {null:28.2f} K"
         )
+    ids = [m.id for m in materials]
+    return pd.DataFrame({"material_id": ids, "split": part, "tc": tc, "tc_pred": tc_pred})
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", default=ARCHIVE, help="3DSC: archive or unpacked folder")
+    parser.add_argument("--out", type=Path, help="folder for the predictions as CSV")
     parser.add_argument("--views", type=int, default=6, help="views a material, 1 to 18")
     return parser.parse_args()
 

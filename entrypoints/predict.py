@@ -1,9 +1,10 @@
 """Tc of CIF files without a server, from the champion or a model of your choice.
 
 python -m entrypoints.predict a.cif b.cif folder/
-python -m entrypoints.predict a.cif --model runs:/RUN_ID/model --out tc.csv
+python -m entrypoints.predict a.cif --model runs:/RUN_ID/model --out predictions.csv
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,11 @@ from entrypoints.options import speak
 from supervision.crystals import CrystalError, DatasetError
 from supervision.datasets.table import load_cif
 from supervision.paths import shown
-from tracking.models import open_model, predict_tc
+from tracking.models import open_model, predict_tc, story
 
 app = typer.Typer(add_completion=False)
+COLUMNS = ["file", "tc_kelvin", "problem"]
+SHOWN: Any = {"float_format": lambda x: f"{x:.2f}", "na_rep": "-"}
 CHAMPION = "models:/supervision-vision@champion"
 
 
@@ -32,11 +35,24 @@ def main(
 
 def _predict(paths: list[Path], model: str, out: Path | None) -> None:
     files = find_cifs(paths)
+    if out is not None:
+        check_free(out)
     loaded = open_model(model)
-    table = pd.DataFrame([_row(loaded, file) for file in files])
-    print(table.to_string(index=False, float_format=lambda x: f"{x:.2f}", na_rep="-"))
+    print(story(loaded) or f"Model {model}", flush=True)
+    table = pd.DataFrame([_row(loaded, file) for file in files], columns=COLUMNS)
+    print(table.to_string(index=False, **SHOWN))
     if out is not None:
         table.to_csv(out, index=False)
+    if table["tc_kelvin"].isna().all():
+        raise CrystalError("No file could be read; the last column says why.")
+
+
+def check_free(out: Path) -> None:
+    """Before an hour of predicting: the table can be written, and not over one that is no such."""
+    if not out.parent.is_dir():
+        raise DatasetError(f"There is no folder {out.parent} to write {out.name} to.")
+    if out.exists() and not out.read_bytes().startswith(",".join(COLUMNS).encode()):
+        raise DatasetError(f"{out} is not a table of predictions; name another file to write to.")
 
 
 def find_cifs(paths: list[Path]) -> list[Path]:
@@ -55,11 +71,11 @@ def find_cifs(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _row(model: Any, file: Path) -> dict[str, str | float | None]:
+def _row(model: Any, file: Path) -> dict[str, str | float]:
     try:
         tc = predict_tc(model, load_cif(file))
     except (CrystalError, OSError) as error:
-        return {"file": shown(file), "tc_kelvin": None, "problem": str(error)}
+        return {"file": shown(file), "tc_kelvin": math.nan, "problem": str(error)}
     return {"file": shown(file), "tc_kelvin": tc, "problem": ""}
 
 

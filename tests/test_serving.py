@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from supervision.crystals import Crystal
+from entrypoints.predict import check_free
+from supervision.crystals import Crystal, DatasetError
 from supervision.datasets import load_dataset
 from supervision.paths import cache_dir
 from supervision.predictor import load_predictor
@@ -271,6 +272,29 @@ def test_predict_prints_a_table_and_goes_on_after_a_bad_file(store, trained, cry
     assert table["tc_kelvin"].notna().tolist() == [True, True, False]
     assert "not a CIF file" in table["problem"][2]
     assert "a.cif" in done.stdout
+    assert "vision · classics · random · none · lora: Test MAE" in done.stdout, "say who answers"
+
+
+def test_predict_without_one_good_file_fails(store, trained, tmp_path):
+    (tmp_path / "bad.cif").write_text("no crystal")
+    done = subprocess.run(
+        [sys.executable, "-m", "entrypoints.predict", str(tmp_path)], cwd=ROOT, env=store[1],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "not a CIF file" in done.stdout
+    assert done.stderr.strip().endswith("error: No file could be read; the last column says why.")
+
+
+def test_predict_writes_over_its_own_table_and_no_other(tmp_path):
+    (tmp_path / "tc.csv").write_text("cif,tc\nnb.cif,9.2\n")
+    (tmp_path / "own.csv").write_text("file,tc_kelvin,problem\nnb.cif,9.2,\n")
+    check_free(tmp_path / "own.csv")
+    check_free(tmp_path / "new.csv")
+    with pytest.raises(DatasetError, match="is not a table of predictions"):
+        check_free(tmp_path / "tc.csv")
+    with pytest.raises(DatasetError, match="There is no folder"):
+        check_free(tmp_path / "nowhere" / "new.csv")
 
 
 def test_predict_runs_the_code_of_the_model_not_of_the_checkout(store, trained, crystals, tmp_path):

@@ -34,6 +34,15 @@ def open_model(uri: str) -> PyFuncModel:
         ) from error
 
 
+def story(model: PyFuncModel) -> str:
+    """What the run that made the model said of it, in a line; empty where that run is not here."""
+    try:
+        tags = mlflow.get_run(model.metadata.run_id).data.tags
+    except MlflowException:
+        return ""
+    return f"{tags['mlflow.runName']}: {tags['mlflow.note.content'].partition(chr(10))[0]}"
+
+
 def predict_tc(model: PyFuncModel, cif: str) -> float:
     """Tc in kelvin of one CIF text. Raises CrystalError with one sentence."""
     try:

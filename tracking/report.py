@@ -2,22 +2,27 @@
 
     MLFLOW_TRACKING_URI=... python -m tracking.report RUN_ID... --curves results/vision_curves.png
 
-The first run of a split is the one that the others of that split are compared with, paired.
+The first run of a split is the one that the others of that split are compared with, paired; and so
+are predictions from elsewhere (``--beside FILE.csv``, as ``benchmarks.palette --out`` writes them)
+that are of the same test materials.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
 import mlflow
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 
 from supervision.metrics import paired_bootstrap
 from tracking.plots import ACCENT, INK, QUIET, STYLE, WARM
 
+PREDICTED = {"below 1": 1, "1 to 5": 5, "5 to 15": 15, "15 to 40": 40, "over 40": np.inf}  # K
 COLOURS = {"lora": ACCENT, "linear": WARM, "full": INK}
 
 
@@ -41,7 +46,6 @@ class Result:
         run, client = mlflow.get_run(run_id), mlflow.MlflowClient()
         if run.info.status != "FINISHED":
             raise ValueError(f"Run {run_id} is {run.info.status}, not FINISHED.")
-        predictions = _table(run_id, "predictions.csv")
         return cls(
             id=run_id,
             adapt=run.data.params["adapt"],
@@ -51,7 +55,7 @@ class Result:
             curve={m.step: m.value for m in client.get_metric_history(run_id, "val_mae")},
             comparison=_table(run_id, "comparison.csv"),
             bands=_table(run_id, "bands.csv"),
-            test=predictions[predictions["split"] == "test"].set_index("material_id").sort_index(),
+            test=_test_part(_table(run_id, "predictions.csv")),
         )
 
     @property
@@ -64,20 +68,26 @@ def _table(run_id: str, name: str) -> pd.DataFrame:
     return pd.read_csv(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name))
 
 
+def _test_part(predictions: pd.DataFrame) -> pd.DataFrame:
+    return predictions[predictions["split"] == "test"].set_index("material_id").sort_index()
+
+
 def main() -> None:
     """Print the tables of each split; draw the curves."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("runs", nargs="+", help="run ids of finished trainings")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], help="predictions as CSV")
     parser.add_argument("--curves", type=Path, help="draw the validation curves to this file")
     options = parser.parse_args()
     results = [Result.read(run_id) for run_id in options.runs]
+    beside = {path.stem: _test_part(pd.read_csv(path)) for path in options.beside}
     for split_hash in dict.fromkeys(r.split_hash for r in results):
-        report([r for r in results if r.split_hash == split_hash])
+        report([r for r in results if r.split_hash == split_hash], beside)
     if options.curves:
         curves(results).savefig(options.curves, dpi=140)
 
 
-def report(results: Sequence[Result]) -> None:
+def report(results: Sequence[Result], beside: Mapping[str, pd.DataFrame]) -> None:
     """Errors, paired differences and bands of the runs on one split."""
     first = results[0]
     print(f"\n## {first.split} (split {first.split_hash[:8]}, {len(first.test)} test materials)\n")
@@ -93,20 +103,49 @@ def report(results: Sequence[Result]) -> None:
             f"| {result.metrics['val_mae_final']:.2f} | {_errors(row)} "
             f"| {result.metrics['train_minutes']:.0f} |"
         )
+    _print_differences(first, results[1:], beside)
+    _print_bands(first)
+
+
+def _print_differences(
+    first: Result, others: Sequence[Result], beside: Mapping[str, pd.DataFrame]
+) -> None:
     print("\n| test MAE, paired | difference (K) | 95% interval | p |\n|---|---:|---:|---:|")
     for name, row in first.comparison.set_index("predictor").iloc[1:].iterrows():
         paired = {k: row[f"model_minus_null_{k}"] for k in ("difference", "low", "high", "p")}
         print(_paired(f"{first.adapt} - {name}", paired))
-    for other in results[1:]:
-        both = other.test.join(first.test[["tc_pred"]], rsuffix="_first", validate="1:1")
-        tc, a, b = (both[c].to_numpy() for c in ("tc", "tc_pred", "tc_pred_first"))
-        print(_paired(f"{other.adapt} - {first.adapt}", paired_bootstrap(tc, a, b)))
-    print(f"\n{first.adapt}, by band of Tc:\n")
+    rivals = {result.adapt: result.test for result in others} | dict(beside)
+    for name, test in rivals.items():
+        if test.index.equals(first.test.index):
+            tc, ours, theirs = (
+                x.to_numpy() for x in (first.test.tc, first.test.tc_pred, test.tc_pred)
+            )
+            print(_paired(f"{first.adapt} - {name}", paired_bootstrap(tc, ours, theirs)))
+
+
+def _print_bands(first: Result) -> None:
+    """By what was measured; and, for who has only a prediction, by what was predicted."""
+    positive = first.test[first.test.tc > 0]
+    ranks = [spearmanr(part.tc, part.tc_pred).statistic for part in (first.test, positive)]
+    print(f"\nRank correlation (Spearman) {ranks[0]:.2f}; where Tc > 0, {ranks[1]:.2f}.")
+    print(f"\n{first.adapt}, by measured Tc:\n")
     print("| band (K) | n | MAE (K) | bias (K) | share of error |\n|---|---:|---:|---:|---:|")
     for band in first.bands.itertuples():
         print(
             f"| {band.band} | {band.n} | {band.mae:.2f} | {band.bias:+.2f} "
             f"| {band.share_of_error:.0%} |"
+        )
+    print(f"\n{first.adapt}, by predicted Tc:\n")
+    print("| predicted (K) | n | middle 80% of measured (K) | none reported | median error (K) |")
+    print("|---|---:|---:|---:|---:|")
+    edges = [-np.inf, *PREDICTED.values()]
+    bands = pd.cut(first.test.tc_pred, edges, labels=list(PREDICTED))
+    for band, part in first.test.groupby(bands, observed=True):
+        low, high = part.tc.quantile([0.1, 0.9])
+        error = (part.tc - part.tc_pred).abs().median()
+        print(
+            f"| {band} | {len(part)} | {low:.1f} to {high:.1f} "
+            f"| {(part.tc == 0).mean():.0%} | {error:.1f} |"
         )
 
 
@@ -119,7 +158,7 @@ def _errors(row: pd.Series) -> str:
 def _paired(name: str, paired: dict[str, float]) -> str:
     return (
         f"| {name} | {paired['difference']:+.2f} | {paired['low']:+.2f} to {paired['high']:+.2f} "
-        f"| {paired['p']:.3f} |"
+        f"| {'< 0.001' if paired['p'] < 0.001 else format(paired['p'], '.3f')} |"
     )
 
 
