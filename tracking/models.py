@@ -40,7 +40,8 @@ def story(model: PyFuncModel) -> str:
         tags = mlflow.get_run(model.metadata.run_id).data.tags
     except MlflowException:
         return ""
-    return f"{tags['mlflow.runName']}: {tags['mlflow.note.content'].partition(chr(10))[0]}"
+    note = tags.get("mlflow.note.content", "").partition("\n")[0]  # none: it ended before its test
+    return f"{tags['mlflow.runName']}: {note}" if note else ""
 
 
 def predict_tc(model: PyFuncModel, cif: str) -> float:
