@@ -90,6 +90,11 @@ class Material:
         """Ids of the undoped structures its crystals were derived from."""
         return frozenset(c.parent_id for c in self.crystals if c.parent_id)
 
+    def structure_at(self, share: float) -> Crystal:
+        """The structure at a point of [0, 1), where each takes up a part as large as its weight."""
+        reach = np.cumsum([c.weight for c in self.crystals])
+        return self.crystals[int(np.searchsorted(reach, share * reach[-1], side="right"))]
+
 
 def group_materials(crystals: Iterable[Crystal]) -> list[Material]:
     """Crystals of equal composition as one material, in order of id.

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -12,13 +12,17 @@ from supervision.crystals import Crystal, Material
 from supervision.training import Checkpoints, EpochRecord
 
 CONFIG_FILE = "config.json"
-CLASSES = {"vision": "supervision.vision.predictor:VisionPredictor"}
+CLASSES = {
+    "vision": "supervision.vision.predictor:VisionPredictor",
+    "graph": "supervision.graph.predictor:GraphPredictor",
+    "composition": "supervision.composition.predictor:CompositionPredictor",
+}
 
 
 class Predictor(Protocol):
     """Crystals in, critical temperatures out."""
 
-    pipeline: str
+    pipeline: ClassVar[str]
     size: Mapping[str, int]  # after fit: how many parameters, how many of them trained
 
     def fit(

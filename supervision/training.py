@@ -1,18 +1,20 @@
 """fit(): the one gradient loop, behind every predictor that learns by gradients.
 
 It knows batches ``(inputs, targets, ids)``, a model that maps inputs to ``[batch]`` numbers in
-target space, and a function that validates in kelvin; it does not know what a crystal is.
+target space, and a function that validates in kelvin; it does not know what a crystal is. A step
+is a list of batches whose gradients are added up: what does not fit into memory at once.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from tqdm.auto import tqdm
 
 from supervision.averaging import WeightAverage
@@ -21,20 +23,29 @@ from supervision.errors import one_line
 from supervision.resources import autocast
 
 Batch = tuple[Any, torch.Tensor, list[str]]
+Step = Sequence[Batch]
+SCHEDULES = ("cosine", "plateau")
+HEAD = "head."  # how the names of a head's parameters begin
 
 
 @dataclass(frozen=True)
 class FitConfig:
     """How to descend.
 
-    ``learning_rate`` is the peak, ``patience`` counts epochs without gain, ``beta`` is where the
-    loss turns from squared to absolute, ``average`` the decay of the mean of the weights (0: none).
+    ``learning_rate`` is the peak, ``head_rate`` that of the head where it has one of its own (0: it
+    has not). ``schedule`` is ``cosine`` (warmup, then down to zero) or ``plateau`` (halved after
+    ``plateau_patience`` epochs without gain). ``patience`` counts epochs without gain, ``beta`` is
+    where the loss turns from squared to absolute, ``average`` the decay of the mean of the weights
+    (0: none).
     """
 
     epochs: int = 50
     learning_rate: float = 1e-4
+    head_rate: float = 0.0
     weight_decay: float = 0.01
+    schedule: str = "cosine"
     warmup: float = 0.03
+    plateau_patience: int = 5
     patience: int = 10
     clip: float = 1.0
     beta: float = 0.1
@@ -46,14 +57,18 @@ class FitConfig:
         for name in ("learning_rate", "clip", "beta"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}.")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay must be 0 or more, got {self.weight_decay}.")
+        for name in ("head_rate", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}.")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule '{self.schedule}' is not one of {', '.join(SCHEDULES)}.")
         if not 0 <= self.average < 1:
             raise ValueError(f"average must be in [0, 1), got {self.average}.")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of all steps, 0 to 1, got {self.warmup}.")
-        if self.patience < 1:
-            raise ValueError(f"patience must be 1 or more, got {self.patience}.")
+        for name in ("patience", "plateau_patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -120,25 +135,48 @@ class _Descent:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    schedule: LambdaLR | ReduceLROnPlateau
     average: WeightAverage
 
     @classmethod
     def start(cls, model: nn.Module, config: FitConfig, steps: int) -> "_Descent":
         optimizer = torch.optim.AdamW(
-            [p for p in model.parameters() if p.requires_grad],
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
+            _groups(model, config), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, cosine_with_warmup(steps, config.warmup)
-        )
+        schedule: LambdaLR | ReduceLROnPlateau
+        if config.schedule == "cosine":
+            schedule = LambdaLR(optimizer, cosine_with_warmup(steps, config.warmup))
+        else:
+            schedule = ReduceLROnPlateau(
+                optimizer, factor=0.5, patience=config.plateau_patience, threshold=0.0
+            )
         return cls(model, optimizer, schedule, WeightAverage(model, config.average))
+
+    def stepped(self) -> None:
+        """A step of the optimizer is done."""
+        if isinstance(self.schedule, LambdaLR):
+            self.schedule.step()
+        self.average.update()
+
+    def judged(self, mae: float) -> None:
+        """An epoch is done, and this is its validation MAE."""
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(mae)
+
+
+def _groups(model: nn.Module, config: FitConfig) -> list[dict[str, Any]]:
+    """What trains, in one group, or two where the head has a learning rate of its own."""
+    moving = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if not config.head_rate:
+        return [{"params": [p for _, p in moving]}]
+    body = [p for name, p in moving if not name.startswith(HEAD)]
+    head = [p for name, p in moving if name.startswith(HEAD)]
+    return [{"params": body}, {"params": head, "lr": config.head_rate}]
 
 
 def fit(
     model: nn.Module,
-    batches: Callable[[int], Iterable[Batch]],
+    steps: Callable[[int], Iterable[Step]],
     validate: Callable[[], dict[str, float]],
     config: FitConfig,
     *,
@@ -152,8 +190,8 @@ def fit(
     """Train the parameters that require gradients; leave the model at its best epoch.
 
     Args:
-        batches: epoch number -> the batches of that epoch, a function of the number alone, so
-            that a resumed run sees what an uninterrupted one would have seen.
+        steps: epoch number -> the steps of that epoch, a function of the number alone, so that
+            a resumed run sees what an uninterrupted one would have seen.
         validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin; the model has
             its averaged weights then.
         on_epoch: told of every epoch as it ends (of earlier ones too, when resuming).
@@ -173,14 +211,14 @@ def fit(
         if _stale(history) >= config.patience:
             break
         start = time.monotonic()
-        rate = float(descent.schedule.get_last_lr()[0])
+        rate = float(descent.optimizer.param_groups[0]["lr"])
         bar = tqdm(
-            batches(epoch),
+            steps(epoch),
             total=steps_per_epoch,
             desc=f"epoch {epoch}/{config.epochs}",
             leave=False,
             disable=quiet or None,
-            unit="batch",
+            unit="step",
         )
         loss = _train_epoch(descent, bar, config, device)
         model.eval()
@@ -198,6 +236,7 @@ def fit(
             best=errors["mae"] < min((r.val_mae for r in history), default=math.inf),
         )
         history.append(record)
+        descent.judged(record.val_mae)
         if record.best:
             best_state = state
         if checkpoints:
@@ -211,34 +250,45 @@ def fit(
 
 
 def _train_epoch(
-    descent: _Descent, bar: "tqdm[Batch]", config: FitConfig, device: torch.device
+    descent: _Descent, bar: "tqdm[Step]", config: FitConfig, device: torch.device
 ) -> float:
-    """One pass over the batches; returns the mean loss over samples."""
+    """One pass over the steps; returns the mean loss over samples."""
     model, optimizer = descent.model.train(), descent.optimizer
     total, count = 0.0, 0
-    for inputs, targets, _ids in bar:
-        targets = targets.to(device)
-        with autocast(device):
-            predicted = model(inputs.to(device))  # [batch]
-        if predicted.shape != targets.shape:
-            raise ValueError(
-                f"The model gave {tuple(predicted.shape)} for targets {tuple(targets.shape)}."
-            )
-        loss = nn.functional.smooth_l1_loss(predicted.float(), targets, beta=config.beta)
-        _require_finite("training loss", loss.item())
+    for step in bar:
+        size = sum(len(targets) for _, targets, _ in step)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        for inputs, targets, _ids in step:
+            loss = _loss(model, inputs.to(device), targets.to(device), config, device)
+            (loss / size).backward()
+            total += loss.item()
         nn.utils.clip_grad_norm_(
             [p for group in optimizer.param_groups for p in group["params"]], config.clip
         )
         optimizer.step()
-        descent.schedule.step()
-        descent.average.update()
-        total, count = total + loss.item() * len(targets), count + len(targets)
+        descent.stepped()
+        count += size
         bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
     if not count:
-        raise ValueError("An epoch has no batches: there is nothing to train on.")
+        raise ValueError("An epoch has no steps: there is nothing to train on.")
     return total / count
+
+
+def _loss(
+    model: nn.Module, inputs: Any, targets: torch.Tensor, config: FitConfig, device: torch.device
+) -> torch.Tensor:
+    """The sum of the samples' losses."""
+    with autocast(device):
+        predicted = model(inputs)  # [batch]
+    if predicted.shape != targets.shape:
+        raise ValueError(
+            f"The model gave {tuple(predicted.shape)} for targets {tuple(targets.shape)}."
+        )
+    loss = nn.functional.smooth_l1_loss(
+        predicted.float(), targets, beta=config.beta, reduction="sum"
+    )
+    _require_finite("training loss", loss.item())
+    return loss
 
 
 def _require_finite(what: str, value: float) -> None:

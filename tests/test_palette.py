@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from supervision.vision.head import Head, PeriodicEmbedding
+from supervision.head import Head, PeriodicEmbedding
 from supervision.vision.palette import PALETTE, QUANTILES, palette
 
 
@@ -62,8 +62,8 @@ def test_periodic_embedding_by_hand():
     torch.testing.assert_close(found, torch.tensor([[1.5, 2.0], [0.0, 1.0]]))
 
 
-def test_the_head_reads_palette_and_tokens():
-    head = Head(tokens=6).eval()
+def test_the_head_reads_plain_numbers_and_states():
+    head = Head(PALETTE, 6, gate=3).eval()
     features = torch.randn(5, PALETTE + 6, requires_grad=True)
     assert head(features).shape == (5,)
     head(features).sum().backward()

@@ -48,7 +48,7 @@ class Net(nn.Module):
 
 def batches(epoch):
     for rows in iterate(COUNT, BATCH, seed=3, epoch=epoch):
-        yield X[rows], Y[rows], [str(i) for i in rows]
+        yield [(X[rows], Y[rows], [str(i) for i in rows])]
 
 
 def judge(model):
@@ -159,7 +159,7 @@ def test_loss_is_a_mean_over_samples_not_over_batches():
     still = FitConfig(epochs=1, learning_rate=1e-30, beta=0.1)
     (record,) = fit(
         model,
-        lambda _epoch: [(X[:48].double(), Y[:48].double(), []), (X[48:].double(), Y[48:], [])],
+        lambda _epoch: [[(X[:48].double(), Y[:48].double(), [])], [(X[48:].double(), Y[48:], [])]],
         scripted([1.0]),
         still,
         steps_per_epoch=2,
@@ -174,8 +174,8 @@ def test_loss_is_a_mean_over_samples_not_over_batches():
 @pytest.mark.parametrize("bad", [math.nan, math.inf], ids=str)
 def test_a_loss_that_is_not_finite_stops(bad):
     def poisoned(epoch):
-        for x, y, ids in batches(epoch):
-            yield x, y + (bad if epoch == 2 else 0), ids
+        for ((x, y, ids),) in batches(epoch):
+            yield [(x, y + (bad if epoch == 2 else 0), ids)]
 
     seen = []
     with pytest.raises(FloatingPointError, match="lower learning_rate"):

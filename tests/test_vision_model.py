@@ -4,21 +4,22 @@ import pytest
 import timm
 import torch
 
+from supervision.network import count_parameters
 from supervision.training import trainable_state
 from supervision.vision.model import (
     VisionRegressor,
     adapt_backbone,
-    count_parameters,
     load_pretrained,
     merge_lora,
     resample_positions,
 )
 from supervision.vision.palette import PALETTE
-from supervision.weights import WEIGHTS, Fetched, Weights, WeightsError, get_weights
+from supervision.weights import Fetched, ImageWeights, WeightsError, get_weights
+from supervision.weights.table import WEIGHTS
 
 TINY = {
-    "dinov2": Weights("tiny2", "vit_small_patch14_dinov2", "none", ()),
-    "dinov3": Weights("tiny3", "vit_small_patch16_dinov3", "none", ()),
+    "dinov2": ImageWeights("tiny2", "vit_small_patch14_dinov2", "none", ()),
+    "dinov3": ImageWeights("tiny3", "vit_small_patch16_dinov3", "none", ()),
 }
 
 

@@ -13,7 +13,6 @@ from supervision.predictor import load_predictor
 from supervision.training import Checkpoints, FitConfig, iterate
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import select_views
-from supervision.vision.fitting import Fitting
 from supervision.vision.predictor import VisionPredictor
 from supervision.weights import get_weights
 
@@ -53,7 +52,9 @@ def test_saved_and_loaded_gives_the_same_number(fitted, crystals, tmp_path):
 
 
 def test_what_is_saved_says_which_weights_it_began_from(fitted, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitted, "weights", {"name": "dinov2_vits14", "sha256": "ab" * 32})
+    monkeypatch.setattr(
+        fitted, "weights", {"name": "dinov2_vits14", "sha256": "ab" * 32, "config": {}}
+    )
     fitted.save(tmp_path / "once")
     load_predictor(tmp_path / "once").save(tmp_path / "again")
     assert (tmp_path / "again" / "config.json").read_text() == (
@@ -80,11 +81,7 @@ def test_a_gpu_gives_the_number_of_a_cpu(fitted, crystals, tmp_path):
 @pytest.mark.parametrize(("views", "count"), [(1, 1), (2, 2), (6, 2)])
 def test_epochs_are_chosen_by_two_views_and_by_none_that_is_not_used(materials, views, count):
     predictor = new_predictor(dataclasses.replace(CONFIG, views=views))
-    fitting = Fitting(
-        predictor.model, predictor.config, predictor.target, materials[:8], materials[8:], {},
-        predictor.device, True,
-    )  # fmt: skip
-    pictures, _ = fitting._validation_views()
+    pictures, _ = predictor.samples(materials[:8], materials[8:]).of_validation()
     assert len(pictures) == count * len(materials[8:])
     assert {view for _, view in pictures} <= set(select_views(views))
 
@@ -96,7 +93,7 @@ def test_a_head_alone_takes_the_batch_size_that_is_asked_for(materials, monkeypa
         sizes.append(batch_size)
         return iterate(count, batch_size, seed=seed, epoch=epoch)
 
-    monkeypatch.setattr("supervision.vision.fitting.iterate", told)
+    monkeypatch.setattr("supervision.fitting.iterate", told)
     config = dataclasses.replace(CONFIG, adapt="linear", batch_size=3, head_batch_size=5)
     new_predictor(config).fit(materials[:8], materials[8:])
     assert set(sizes) == {3}
@@ -109,7 +106,7 @@ def test_a_crystal_that_cannot_be_read_is_named(fitted, crystals):
 
 def test_pictures_of_another_recipe_are_refused(fitted, tmp_path, monkeypatch):
     fitted.save(tmp_path)
-    monkeypatch.setattr("supervision.vision.predictor.SCENE_VERSION", 999)
+    monkeypatch.setattr(VisionPredictor, "recipe", ("scene", 999))
     with pytest.raises(ValueError, match="recipe 999"):
         load_predictor(tmp_path)
 

@@ -9,10 +9,13 @@ import torch
 from tqdm.auto import tqdm
 
 from supervision.crystals import Crystal, Material
-from supervision.training import Batch, iterate
+from supervision.training import Step, iterate
 from supervision.vision.prepare import scenes_of
 from supervision.vision.render import SUPERCELLS, VIEWS, View, contact_sheet, draw
 from supervision.vision.scene import Scene
+
+VALIDATION_VIEWS = 2
+READ_BATCH = 16
 
 # An axis and a rotation by turns, the supercell changing with each: the first few views show as
 # many directions and supercells as so few can.
@@ -57,20 +60,52 @@ class TrainingViews:
         """A structure (by weight) and a view for each material."""
         rng = np.random.default_rng([self.seed, epoch])
         structure, view = rng.random(len(self.materials)), rng.random(len(self.materials))
-        chosen = []
-        for material, s, v in zip(self.materials, structure, view, strict=True):
-            weights = np.cumsum([c.weight for c in material.crystals])
-            index = int(np.searchsorted(weights, s * weights[-1], side="right"))
-            chosen.append((material.crystals[index], self.views[int(v * len(self.views))]))
-        return chosen
+        return [
+            (material.structure_at(s), self.views[int(v * len(self.views))])
+            for material, s, v in zip(self.materials, structure, view, strict=True)
+        ]
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
+    def __call__(self, epoch: int) -> Iterator[Step]:
         cv2.setNumThreads(1)
         chosen = self.choose(epoch)
         for rows in iterate(len(self.materials), self.batch_size, seed=self.seed, epoch=epoch):
             images = [draw(self.scenes[chosen[i][0].id], chosen[i][1]) for i in rows]
             targets = torch.tensor(self.targets[rows], dtype=torch.float32)
-            yield to_tensor(images), targets, [self.materials[i].id for i in rows]
+            yield [(to_tensor(images), targets, [self.materials[i].id for i in rows])]
+
+
+@dataclass(frozen=True)
+class ViewSamples:
+    """The pictures that a model is trained on and chosen by; see ``supervision.fitting.Samples``.
+
+    ``views`` a structure are drawn from in training, the first ``head_views`` of them fit the head,
+    and the first two choose the epoch.
+    """
+
+    train: TrainingViews
+    val: Sequence[Material]
+    scenes: Mapping[str, Scene]
+    views: int
+    head_views: int
+
+    def of_training(self) -> tuple[list[tuple[str, int]], list[int]]:
+        """Pictures ``(crystal id, view)`` that the head is fitted to."""
+        return fixed_views(self.train.materials, select_views(min(self.head_views, self.views)))
+
+    def of_validation(self) -> tuple[list[tuple[str, int]], list[int]]:
+        """The pictures that choose the epoch: never a view that the model does not use."""
+        return fixed_views(self.val, select_views(min(VALIDATION_VIEWS, self.views)))
+
+    def read(self, samples: Sequence[tuple[str, int]], desc: str) -> Iterator[torch.Tensor]:
+        """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
+        return picture_batches(samples, self.scenes, READ_BATCH, desc=desc, quiet=not desc)
+
+    def steps(self, epoch: int) -> Iterator[Step]:
+        """One random view of every training material."""
+        return self.train(epoch)
+
+    def __len__(self) -> int:
+        return len(self.train)
 
 
 def fixed_views(

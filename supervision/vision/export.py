@@ -11,7 +11,8 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from supervision.crystals import Crystal
-from supervision.vision.prepare import SPAWN_FROM, scenes_of
+from supervision.prepared import SPAWN_FROM
+from supervision.vision.prepare import scenes_of
 from supervision.vision.render import VIEWS, draw, save_png
 from supervision.vision.scene import SCENE_VERSION, Scene
 

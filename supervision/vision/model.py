@@ -7,12 +7,13 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from torch import nn
 
-from supervision.vision.head import Head
+from supervision.head import Head
 from supervision.vision.palette import PALETTE, palette
-from supervision.weights import Fetched, StateDict, Weights, WeightsError
+from supervision.weights import Fetched, ImageWeights, StateDict, WeightsError
 
 IMAGE_SIZE = 224
 LEVELS = 5
+GATE = 32  # how many numbers the head makes of all patch tokens
 ADAPTATIONS = ("lora", "linear", "full")
 
 
@@ -31,7 +32,7 @@ class VisionRegressor(nn.Module):
     feature_mean: torch.Tensor
     feature_std: torch.Tensor
 
-    def __init__(self, row: Weights) -> None:
+    def __init__(self, row: ImageWeights) -> None:
         super().__init__()
         self.backbone = create_backbone(row)
         depth = len(self.backbone.blocks)
@@ -42,7 +43,7 @@ class VisionRegressor(nn.Module):
         self.register_buffer("pixel_std", 255 * torch.tensor(row.std).view(3, 1, 1))
         self.register_buffer("feature_mean", torch.zeros(PALETTE + tokens))
         self.register_buffer("feature_std", torch.ones(PALETTE + tokens))
-        self.head = Head(tokens)
+        self.head = Head(PALETTE, tokens, gate=GATE)
 
     def train(self, mode: bool = True) -> "VisionRegressor":
         """As usual; and on a CPU leave torch's fused attention while training.
@@ -94,7 +95,7 @@ class VisionRegressor(nn.Module):
         self.feature_std.copy_(features.std(dim=0, correction=0).clamp_min(1e-6))
 
 
-def create_backbone(row: Weights) -> Any:
+def create_backbone(row: ImageWeights) -> Any:
     """The architecture at 224 px without its classifier, weights not yet loaded (timm's class)."""
     return timm.create_model(row.architecture, pretrained=False, img_size=IMAGE_SIZE, num_classes=0)
 
@@ -146,12 +147,3 @@ def merge_lora(model: VisionRegressor) -> None:
             module.merge()
             parent = model.backbone.get_submodule(name.rpartition(".")[0])
             setattr(parent, name.rpartition(".")[2], module.get_base_layer())
-
-
-def count_parameters(model: nn.Module) -> dict[str, int]:
-    """All parameters and those that train."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return {
-        "parameters": sum(size for size, _ in sizes),
-        "trained_parameters": sum(size for size, trains in sizes if trains),
-    }

@@ -14,6 +14,7 @@ the origin of each (x or x + 1), the way the axes stood in space, or the machine
 
 import hashlib
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from supervision.elements import channels, element
 from supervision.errors import one_line
+from supervision.geometry import check_geometry
 
 if TYPE_CHECKING:  # a cached scene is read and drawn where pymatgen is not installed
     from pymatgen.core import PeriodicSite, Structure
@@ -35,7 +37,6 @@ FACE = 1e-3  # a fractional coordinate this close to 0 or 1 lies on the cell's f
 BOND_REACH = 1.14  # a bond is at most this many times an end's shortest bond
 SPLIT_SITE = 0.6  # sites closer than this share of their radii's sum exclude one another
 FIRST_CUTOFF = 5.0  # angstrom
-THINNEST_CELL = 0.5  # angstrom; below it a neighbour search has no end
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class Scene:
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Scene":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Scene":
         """The scene that ``to_arrays`` came from. Raises KeyError where an array is missing."""
         key = str(arrays["key"])
         return cls(key=key, **{f.name: arrays[f.name] for f in fields(cls) if f.name != "key"})
@@ -85,8 +86,7 @@ def build_scene(structure: "Structure", *, bonding: str = "fast") -> Scene:
     """
     if bonding not in BONDINGS:
         raise ValueError(f"bonding '{bonding}' is not one of {', '.join(BONDINGS)}.")
-    if not np.isfinite(structure.frac_coords).all():
-        raise ValueError("A site has a coordinate that is not a finite number.")
+    check_geometry(structure)
     lattice = _to_grid(_upright(structure.lattice.matrix))
     grid = _to_grid(structure.frac_coords)
     cell = np.floor_divide(grid + round(FACE / GRID), round(1 / GRID))  # [n, 3] which cell
@@ -118,10 +118,6 @@ def _to_grid(values: np.ndarray) -> np.ndarray:
 
 def _upright(matrix: np.ndarray) -> np.ndarray:
     """The lattice turned so that a lies along x and b in the xy plane; handedness is kept."""
-    areas = np.linalg.norm(np.cross(matrix[[1, 2, 0]], matrix[[2, 0, 1]]), axis=1)
-    thickness = abs(np.linalg.det(matrix)) / areas.max()
-    if not thickness > THINNEST_CELL:
-        raise ValueError(f"The cell is {thickness:.2g} angstrom thick, which no crystal's is.")
     lower = np.linalg.cholesky(matrix @ matrix.T)
     lower[2, 2] *= np.sign(np.linalg.det(matrix))
     return lower

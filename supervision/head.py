@@ -1,11 +1,9 @@
-"""What reads the features of a picture: palette and patch tokens in, one number out."""
+"""What reads a crystal's features: a few plain numbers and many states in, one number out."""
 
 import math
 
 import torch
 from torch import nn
-
-from supervision.vision.palette import PALETTE
 
 
 class PeriodicEmbedding(nn.Module):
@@ -33,19 +31,20 @@ class PeriodicEmbedding(nn.Module):
 
 
 class Head(nn.Module):
-    """Standardised features ``[b, PALETTE + tokens]``, the palette first -> ``[b]``.
+    """Standardised features ``[b, plain + states]`` -> ``[b]``.
 
-    The thousands of pooled token features pass a narrow, half dropped-out gate beside the forty of
-    the palette; without it the head learns them by heart and is worse for having them.
+    The plain numbers come first: colours of a picture, properties averaged over a composition.
+    Beside them the many pooled states of a backbone pass a narrow, half dropped-out gate; without
+    it the head learns them by heart and is worse for having them.
     """
 
     def __init__(
-        self, tokens: int, *, gate: int = 32, hidden: int = 512, dropout: float = 0.1
+        self, plain: int, states: int, *, gate: int, hidden: int = 512, dropout: float = 0.1
     ) -> None:
         super().__init__()
-        self.palette = PeriodicEmbedding(PALETTE)
-        self.tokens = nn.Sequential(nn.Dropout(0.5), nn.Linear(tokens, gate), nn.GELU())
-        width = self.palette.bias.numel() + gate
+        self.plain = PeriodicEmbedding(plain)
+        self.states = nn.Sequential(nn.Dropout(0.5), nn.Linear(states, gate), nn.GELU())
+        width = self.plain.bias.numel() + gate
         self.perceptron = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(width, hidden),
@@ -58,7 +57,9 @@ class Head(nn.Module):
         )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features ``[b, PALETTE + tokens]`` -> ``[b]``."""
-        colours, tokens = features[:, :PALETTE], features[:, PALETTE:]
-        read = torch.cat([self.palette(colours), self.tokens(tokens)], dim=1)
+        """Features ``[b, plain + states]`` -> ``[b]``."""
+        numbers, states = features.split(
+            [self.plain.bias.shape[0], features.shape[1] - self.plain.bias.shape[0]], dim=1
+        )
+        read = torch.cat([self.plain(numbers), self.states(states)], dim=1)
         return self.perceptron(read).squeeze(-1)

@@ -1,0 +1,185 @@
+"""What the two neural paradigms share: a model that is fitted, asked, saved and loaded one way."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from tqdm.auto import tqdm
+
+from supervision.crystals import Crystal, CrystalError, Material
+from supervision.fitting import Fitting, HeadFit, Samples
+from supervision.predictor import CONFIG_FILE
+from supervision.resources import pick_device
+from supervision.target import TargetTransform
+from supervision.training import Checkpoints, EpochRecord, FitConfig
+from supervision.weights import Fetched, row_of
+
+MODEL_FILE = "model.safetensors"
+
+
+def full_precision() -> AbstractContextManager:
+    """Keep CUDA's convolutions from the short floats that it takes them in by itself."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+class NetworkPredictor(ABC):
+    """Prepares crystals, reads them with a network, answers in kelvin.
+
+    A paradigm says what its configuration is, how its network is built and adapted, what it reads
+    in training (``samples``) and how it reads one crystal (``read``).
+    """
+
+    pipeline: ClassVar[str]
+    config_class: ClassVar[Any]
+    recipe: ClassVar[tuple[str, int]]  # what crystals are made into, and in which version
+
+    def __init__(
+        self,
+        config: Any,
+        fetched: Fetched,
+        fit_config: FitConfig,
+        *,
+        device: str = "auto",
+        quiet: bool = False,
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.fit_config, self.quiet = config, fit_config, quiet
+        self.device = pick_device(device)
+        self.weights = {
+            "name": fetched.name,
+            "sha256": fetched.sha256,
+            "config": dict(fetched.config),
+        }
+        self.model: Any = self.build(fetched)
+        self.target = TargetTransform(config.target)
+        self.size: Mapping[str, int] = {}
+
+    @abstractmethod
+    def build(self, fetched: Fetched) -> nn.Module:
+        """The network (see ``supervision.fitting.Regressor``), with the weights if there are."""
+
+    @abstractmethod
+    def samples(self, train: Sequence[Material], val: Sequence[Material]) -> Samples:
+        """What it learns from and is chosen by; the target is fitted by then."""
+
+    @abstractmethod
+    def read(self, crystal: Crystal) -> np.ndarray:
+        """Target-space outputs for one crystal, one a view; CrystalError where there are none."""
+
+    def adapt(self) -> None:
+        """Choose what of the backbone trains: by default all of it."""
+        self.model.backbone.requires_grad_(True)
+
+    def fit(
+        self,
+        train: Sequence[Material],
+        val: Sequence[Material],
+        *,
+        on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+        checkpoints: Checkpoints | None = None,
+    ) -> list[EpochRecord]:
+        """Fit the head on frozen features, then train the backbone with it; keep the best epoch."""
+        config, model = self.config, self.model.to(self.device)
+        self.target = TargetTransform.fit(np.array([m.tc for m in train]), config.target)
+        fitting = Fitting(
+            model, self.samples(train, val), self.target, train, val,
+            self.device, config.seed, self.quiet,
+        )  # fmt: skip
+        model.backbone.requires_grad_(False)
+        self.size = count_parameters(model)
+        if config.adapt == "linear":
+            return fitting.head(
+                self.fit_config,
+                batch_size=config.batch_size,
+                on_epoch=on_epoch,
+                checkpoints=checkpoints,
+                quiet=self.quiet,
+            )
+        resuming = checkpoints is not None and checkpoints.resume
+        before = None if resuming else fitting.start(self._head_fit())
+        self.adapt()
+        model.to(self.device)
+        self.size = count_parameters(model)
+        return fitting.backbone(
+            self.fit_config, before=before, on_epoch=on_epoch, checkpoints=checkpoints
+        )
+
+    def _head_fit(self) -> HeadFit:
+        config = self.config
+        return HeadFit(
+            config.head_epochs,
+            config.head_learning_rate,
+            config.head_batch_size,
+            self.fit_config.weight_decay,
+        )
+
+    def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Tc in kelvin, ``[n]``, in float32: the mean over what is read of a crystal.
+
+        Each crystal is read by itself, so its number does not depend on its company.
+        Raises CrystalError, naming the crystal, for one that cannot be read.
+        """
+        self.model.to(self.device).eval()
+        predicted = []
+        for crystal in tqdm(crystals, desc="prediction", leave=False, disable=self.quiet or None):
+            try:
+                with torch.inference_mode(), full_precision():
+                    outputs = self.read(crystal)
+            except CrystalError as error:
+                raise CrystalError(f"{crystal.id}: {error}") from error
+            predicted.append(self.target.decode(outputs).mean())
+        return np.array(predicted)
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        noun, version = self.recipe
+        config: dict[str, Any] = {
+            "pipeline": self.pipeline,
+            "config": asdict(self.config),
+            "weights": self.weights,
+            "target": self.target.to_dict(),
+            f"{noun}_version": version,
+        }
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
+        state = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
+        save_file(state, folder / MODEL_FILE)
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
+        """The predictor that ``save`` wrote.
+
+        Raises ValueError where it reads crystals prepared by another recipe than this code's.
+        """
+        noun, version = cls.recipe
+        theirs = config[f"{noun}_version"]
+        if theirs != version:
+            raise ValueError(
+                f"The model was trained on {noun}s of recipe {theirs}; this code makes recipe "
+                f"{version}."
+            )
+        made_of = config["weights"]
+        row = row_of(made_of["name"], cls.pipeline)
+        empty = Fetched(row, None, "", "saved model", "", made_of["config"])
+        predictor = cls(cls.config_class(**config["config"]), empty, FitConfig(), quiet=True)
+        predictor.weights = dict(made_of)
+        predictor.model.load_state_dict(load_file(folder / MODEL_FILE), strict=True)
+        predictor.target = TargetTransform(**config["target"])
+        return predictor
+
+
+def count_parameters(model: nn.Module) -> dict[str, int]:
+    """All parameters and those that train."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return {
+        "parameters": sum(size for size, _ in sizes),
+        "trained_parameters": sum(size for size, trains in sizes if trains),
+    }

@@ -1,0 +1,107 @@
+"""Crystals -> what a paradigm reads of them: worked out once, in parallel, and kept.
+
+An entry of the cache is named by the sha256 of the CIF text and lies in a folder named by the
+recipe, so it is never stale. Needs pymatgen and numpy, not torch.
+"""
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from supervision.crystals import Crystal, CrystalError, Reject
+from supervision.paths import cache_dir, written_whole
+
+SPAWN_FROM = 100  # crystals from which other processes are worth their start
+
+
+class Arrays(Protocol):
+    """What can be written down as plain arrays."""
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name."""
+
+
+Prepared = TypeVar("Prepared", bound=Arrays)
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[Prepared]):
+    """How one crystal is prepared.
+
+    Attributes:
+        noun: what comes of it, in the plural; also the cache's folder.
+        version: changes whenever the result would.
+        build: crystal -> result; raises CrystalError with one sentence.
+        read: the arrays of a result -> the result; raises KeyError where one is missing.
+    """
+
+    noun: str
+    version: str
+    build: Callable[[Crystal], Prepared]
+    read: Callable[[Mapping[str, np.ndarray]], Prepared]
+
+    def entry(self, crystal: Crystal) -> Path:
+        """Where a crystal's result is kept."""
+        name = crystal.content_hash
+        return cache_dir() / self.noun / self.version / name[:2] / f"{name}.npz"
+
+
+def prepare(
+    recipe: Recipe[Prepared], crystals: Sequence[Crystal], *, workers: int = 0, quiet: bool = False
+) -> tuple[dict[str, Prepared], list[Reject]]:
+    """Results by crystal id, from the cache or built in parallel; what fails is a reject.
+
+    ``workers=0`` takes every core.
+    """
+    paths = [recipe.entry(crystal) for crystal in crystals]
+    missing = [job for job in zip(crystals, paths, strict=True) if not job[1].is_file()]
+    run = Parallel(n_jobs=workers or -1 if len(missing) > SPAWN_FROM else 1, return_as="generator")
+    built = run(delayed(_build_entry)(recipe, crystal, path) for crystal, path in missing)
+    bar = tqdm(built, total=len(missing), desc=recipe.noun, unit="crystal", disable=quiet or None)
+    reasons = {path: why for path, why in bar if why}
+    results, rejects = {}, []
+    for crystal, path in zip(crystals, paths, strict=True):
+        if path in reasons:
+            rejects.append(Reject(crystal.id, reasons[path]))
+        else:
+            results[crystal.id] = _read_entry(recipe, crystal, path)
+    return results, rejects
+
+
+def prepare_all(
+    recipe: Recipe[Prepared], crystals: Sequence[Crystal], *, quiet: bool = False
+) -> dict[str, Prepared]:
+    """Results of crystals that are known to be good; raises CrystalError for one that is not."""
+    results, rejects = prepare(recipe, crystals, quiet=quiet)
+    if rejects:
+        raise CrystalError(f"{rejects[0].name} cannot be used: {rejects[0].reason}")
+    return results
+
+
+def _read_entry(recipe: Recipe[Prepared], crystal: Crystal, path: Path) -> Prepared:
+    """A result from the cache; an entry that a full disk or a crash left damaged is made again."""
+    try:
+        with np.load(path) as arrays:
+            return recipe.read(dict(arrays))
+    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
+        path.unlink(missing_ok=True)
+    _build_entry(recipe, crystal, path)
+    with np.load(path) as arrays:
+        return recipe.read(dict(arrays))
+
+
+def _build_entry(recipe: Recipe[Prepared], crystal: Crystal, path: Path) -> tuple[Path, str]:
+    """Build and cache one result; returns its path and why it failed, or an empty text."""
+    try:
+        result = recipe.build(crystal)
+    except CrystalError as error:
+        return path, str(error)
+    with written_whole(path) as file:
+        np.savez(file, **result.to_arrays())  # type: ignore[arg-type]
+    return path, ""
