@@ -21,21 +21,19 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save, save_file
 
-from supervision import weights
 from supervision.paths import cache_dir
 from supervision.vision.model import VisionRegressor, load_pretrained
 from supervision.weights import (
-    AUTO,
-    IMGFOCUS,
-    WEIGHTS,
-    Hub,
-    Weights,
+    GraphWeights,
+    ImageWeights,
     WeightsError,
-    Wheel,
-    dinov2_from_onnx,
     get_weights,
-    sha256_of,
+    sources,
+    table,
 )
+from supervision.weights.convert import dinov2_from_onnx
+from supervision.weights.sources import Hub, Wheel, sha256_of
+from supervision.weights.table import AUTO, IMGFOCUS, UNTRAINED, WEIGHTS
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(1)}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -66,10 +64,10 @@ class Source:
 @pytest.fixture
 def row(own_cache, monkeypatch):
     """Adds a row with the given sources to the table and returns its name."""
-    monkeypatch.setattr(weights, "WEIGHTS", dict(WEIGHTS))
+    monkeypatch.setattr(table, "WEIGHTS", dict(WEIGHTS))
 
     def add(name, *sources):
-        weights.WEIGHTS[name] = Weights(name, "test_vit", "none", sources)
+        table.WEIGHTS[name] = ImageWeights(name, "test_vit", "none", sources)
         return name
 
     return add
@@ -87,15 +85,21 @@ def left(folder):
 def test_every_row_is_complete(name):
     found = WEIGHTS[name]
     assert found.name == name
-    assert timm.is_model(found.architecture)
     assert found.license
     assert found.sources
-    assert all(0 < m < 1 for m in found.mean + found.std)
+    if isinstance(found, ImageWeights):
+        assert timm.is_model(found.architecture)
+        assert all(0 < m < 1 for m in found.mean + found.std)
+    else:
+        assert isinstance(found, GraphWeights)
+        assert found.architecture in ("alignn", "alignn_atomwise")
 
 
 def test_auto_names_rows():
-    assert AUTO == ("dinov3_vitb16", "dinov2_vits14_imgfocus")
-    assert set(AUTO) < set(WEIGHTS)
+    assert AUTO["vision"] == ("dinov3_vitb16", "dinov2_vits14_imgfocus")
+    for pipeline in ("vision", "graph"):
+        for name in (*AUTO[pipeline], UNTRAINED[pipeline]):
+            assert WEIGHTS[name].pipeline == pipeline
 
 
 # --- choosing
@@ -173,7 +177,7 @@ def test_named_weights_that_cannot_be_had_list_every_source(row, own_cache):
 def test_auto_takes_the_first_that_can_be_had_and_says_why(row, monkeypatch):
     row("large", Source("hub", OSError("no route")))
     row("small", Source("wheel"))
-    monkeypatch.setattr(weights, "AUTO", ("large", "small"))
+    monkeypatch.setattr(table, "AUTO", {"vision": ("large", "small")})
     fetched = get_weights("auto")
     assert fetched.row.name == "small"
     assert fetched.pretrained
@@ -185,7 +189,7 @@ def test_auto_takes_the_first_that_can_be_had_and_says_why(row, monkeypatch):
 def test_auto_never_falls_back_to_random_weights(row, monkeypatch):
     row("large", Source("hub", OSError("no route")))
     row("small", Source("wheel", OSError("no index")))
-    monkeypatch.setattr(weights, "AUTO", ("large", "small"))
+    monkeypatch.setattr(table, "AUTO", {"vision": ("large", "small")})
     with pytest.raises(WeightsError, match=r"large: hub: no route; small: wheel: no index\.$"):
         get_weights("auto")
 
@@ -352,7 +356,7 @@ def test_hub_without_the_model_or_the_file_is_named(hub, row, repo, filename):
 
 
 def test_hub_that_accepts_and_never_answers_is_given_up(hub, monkeypatch):
-    monkeypatch.setattr(weights, "HUB_SECONDS", 0.3)
+    monkeypatch.setattr(sources, "HUB_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         point_at(f"http://127.0.0.1:{deaf.getsockname()[1]}", monkeypatch)
         with pytest.raises(WeightsError, match=r"hub me/tiny: .*(no answer within|timed out)"):
@@ -361,7 +365,7 @@ def test_hub_that_accepts_and_never_answers_is_given_up(hub, monkeypatch):
 
 def test_hub_that_answers_without_end_is_given_up(hub, monkeypatch):
     """A byte now and then keeps every read within its own time limit, but not the whole."""
-    monkeypatch.setattr(weights, "HUB_SECONDS", 0.5)
+    monkeypatch.setattr(sources, "HUB_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as slow:
 
         def drip():
@@ -381,7 +385,7 @@ def test_a_call_that_never_returns_is_given_up_and_holds_up_no_exit():
     before = set(threading.enumerate())
     never = threading.Event()
     with pytest.raises(WeightsError, match=r"no answer within 0\.05 s"):
-        weights._within(0.05, never.wait)
+        sources._within(0.05, never.wait)
     assert all(thread.daemon for thread in set(threading.enumerate()) - before)
     never.set()
 
@@ -396,7 +400,9 @@ def test_hub_that_cannot_be_reached_is_named(hub, own_cache):
 
 ASK = """
 from supervision.weights import *
-WEIGHTS["tiny"] = Weights("tiny", "test_vit", "none", (Hub("me/tiny"),))
+from supervision.weights.sources import Hub
+from supervision.weights.table import WEIGHTS
+WEIGHTS["tiny"] = ImageWeights("tiny", "test_vit", "none", (Hub("me/tiny"),))
 print(get_weights("tiny").sha256)
 """
 
@@ -428,7 +434,7 @@ def test_dinov3_in_the_hubs_format_loads_strictly(hub, row):
     torch.manual_seed(0)
     origin = timm.create_model("vit_small_patch16_dinov3", img_size=256, num_classes=0).eval()
     hub.serve(save({name: t.contiguous() for name, t in origin.state_dict().items()}))
-    weights.WEIGHTS["dinov3_vits16"] = Weights(
+    table.WEIGHTS["dinov3_vits16"] = ImageWeights(
         "dinov3_vits16", "vit_small_patch16_dinov3", "DINOv3 License", (Hub("me/tiny"),)
     )
     fetched = get_weights("dinov3_vits16")
@@ -440,7 +446,7 @@ def test_dinov3_in_the_hubs_format_loads_strictly(hub, row):
 def test_weights_of_another_architecture_are_not_loaded(row):
     fetched = get_weights(row("tiny", Source("good")))
     with pytest.raises(RuntimeError, match="Missing key"):
-        load_pretrained(VisionRegressor(weights.WEIGHTS["tiny"]), fetched)
+        load_pretrained(VisionRegressor(table.WEIGHTS["tiny"]), fetched)
 
 
 # --- the wheel

@@ -1,0 +1,162 @@
+"""Weights from figshare, against a server on this machine that answers as figshare does."""
+
+import hashlib
+import io
+import json
+import pickle
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+
+from supervision.graph.backbone import create_backbone, load_pretrained
+from supervision.weights import GraphWeights, WeightsError, get_weights, sources, table
+from supervision.weights.convert import alignn_from_checkpoint
+from supervision.weights.sources import Figshare
+
+SHAPE = {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 16}
+CONFIG = {"model": {"name": "alignn"} | SHAPE}
+
+
+def checkpoint(state):
+    """A .pt file's bytes."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
+def archive(members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as opened:
+        for name, content in members.items():
+            opened.writestr(name, content)
+    return file.getvalue()
+
+
+@pytest.fixture
+def origin():
+    torch.manual_seed(0)
+    return create_backbone("alignn", "pure", CONFIG)
+
+
+@pytest.fixture
+def figshare(monkeypatch, own_cache, origin):
+    """Serves file 7 of article 3; what it holds and what is said of it can be changed."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = server.answers.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Length", str(server.length or len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server.daemon_threads = True
+    server.length = None
+
+    def serve(content, md5=None):
+        md5 = md5 or hashlib.md5(content).hexdigest()
+        listed = [{"id": 6, "computed_md5": "0" * 32}, {"id": 7, "computed_md5": md5}]
+        server.answers = {"/files/7": content, "/v2/articles/3/files": json.dumps(listed).encode()}
+
+    server.serve = serve
+    members = {
+        "run/config.json": json.dumps(CONFIG),
+        "run/checkpoint_300.pt": checkpoint({"model": origin.state_dict(), "epoch": 300}),
+        "run/checkpoint_2.pt": b"an earlier one",
+    }
+    serve(archive(members))
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(sources, "FIGSHARE_FILES", f"{url}/files")
+    monkeypatch.setattr(sources, "FIGSHARE_API", f"{url}/v2")
+    origins = (Figshare(7, 3, alignn_from_checkpoint),)
+    row = GraphWeights("stand_in", "alignn", "none", origins)
+    monkeypatch.setattr(table, "WEIGHTS", table.WEIGHTS | {"stand_in": row})
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_last_checkpoint_is_loaded_strictly_into_its_class(figshare, origin):
+    fetched = get_weights("stand_in", "graph")
+    assert fetched.source == "figshare file 7"
+    assert fetched.config == CONFIG
+    torch.manual_seed(1)
+    net = create_backbone("alignn", "pure", fetched.config)
+    load_pretrained(net, fetched)
+    for name, tensor in origin.state_dict().items():
+        assert torch.equal(net.state_dict()[name], tensor), name
+
+
+def test_the_second_time_it_comes_from_the_cache(figshare):
+    get_weights("stand_in", "graph")
+    figshare.answers = {}
+    fetched = get_weights("stand_in", "graph")
+    assert fetched.source == "cache, first had from figshare file 7"
+    assert fetched.config == CONFIG
+
+
+def test_the_best_model_goes_before_checkpoints(figshare):
+    best = {"fc.bias": torch.arange(3.0)}
+    members = {"best_model.pt": checkpoint(best), "checkpoint_9.pt": checkpoint({})}
+    figshare.serve(archive(members))
+    assert get_weights("stand_in", "graph").state_dict()["fc.bias"].tolist() == [0, 1, 2]
+
+
+class Malice:
+    def __reduce__(self):
+        return (print, ("unpickled",))
+
+
+@pytest.mark.parametrize(
+    ("content", "md5", "said"),
+    [
+        (b"no archive", None, "File is not a zip file"),
+        (archive({"readme.txt": b""}), None, "holds no checkpoint: readme.txt"),
+        (archive({"best_model.pt": b"\x80"}), None, "damaged, or holds more than tensors"),
+        (archive({"best_model.pt": pickle.dumps(Malice())}), None, "more than tensors"),
+        (archive({}), "f" * 32, "not ffffffff"),
+    ],
+    ids=["no zip", "no checkpoint", "damaged", "malicious", "another md5"],
+)
+def test_what_is_not_what_it_should_be_is_refused_and_leaves_nothing(
+    figshare, own_cache, capsys, content, md5, said
+):
+    figshare.serve(content, md5)
+    with pytest.raises(WeightsError, match=rf"Tried: figshare file 7: .*{said}"):
+        get_weights("stand_in", "graph")
+    assert not list((own_cache / "weights").iterdir())
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_a_file_that_the_article_does_not_list_is_refused(figshare):
+    figshare.answers["/v2/articles/3/files"] = b"[]"
+    with pytest.raises(WeightsError, match="article 3 lists no file 7"):
+        get_weights("stand_in", "graph")
+
+
+def test_a_transfer_broken_off_is_refused(figshare):
+    figshare.length = 10**6
+    with pytest.raises(WeightsError, match="Tried: figshare file 7: "):
+        get_weights("stand_in", "graph")
+
+
+def test_what_has_no_end_is_given_up(figshare, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_ARCHIVE_BYTES", 100)
+    with pytest.raises(WeightsError, match="holds more than"):
+        get_weights("stand_in", "graph")
+
+
+def test_weights_of_the_other_paradigm_are_unknown():
+    with pytest.raises(WeightsError, match="'alignn_ff' is not one of auto, none, dinov3_vitb16"):
+        get_weights("alignn_ff")
+    with pytest.raises(WeightsError, match="is not one of auto, none, alignn_ff"):
+        get_weights("dinov3_vitb16", "graph")
