@@ -1,0 +1,149 @@
+"""ALIGNN: alignn's own classes, and the two ways through their layers.
+
+The classes hold the weights (Choudhary and DeCost, npj Comput. Mater. 7, 185, 2021). ``walk`` is
+ours, because on a folded graph every sum over neighbours is weighted; ``walk_dgl`` calls alignn's
+own layers on DGL graphs and is what the first is held to.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from supervision.graph.data import GraphBatch
+from supervision.weights import Fetched, WeightsError
+
+ATOM_FEATURES = 92
+SHAPE = {  # as alignn's published models are; a checkpoint's own configuration says otherwise
+    "alignn_layers": 4,
+    "gcn_layers": 4,
+    "atom_input_features": ATOM_FEATURES,
+    "edge_input_features": 80,
+    "triplet_input_features": 40,
+    "embedding_features": 64,
+    "hidden_features": 256,
+    "output_features": 1,
+}
+UNUSED = ("_species_table",)  # an empty buffer of the pure class, not in checkpoints
+
+
+def create_backbone(architecture: str, backend: str, config: Mapping[str, Any]) -> Any:
+    """alignn's class of that name, untrained, without what no Tc needs (forces, penalties).
+
+    ``alignn`` (with batch norm) has one class, ``alignn_atomwise`` one for each backend.
+    """
+    known = config.get("model", {})
+    shape = {name: known.get(name, value) for name, value in SHAPE.items()}
+    os.environ.setdefault("DGLBACKEND", "pytorch")  # else dgl writes a file into the home folder
+    if architecture == "alignn":
+        from alignn.models.alignn import ALIGNN, ALIGNNConfig
+
+        return ALIGNN(ALIGNNConfig(name="alignn", **shape))
+    plain = {
+        "calculate_gradient": False,
+        "gradwise_weight": 0.0,
+        "use_penalty": False,
+        "energy_mult_natoms": False,
+    }
+    if backend == "dgl":
+        from alignn.models.alignn_atomwise import ALIGNNAtomWise, ALIGNNAtomWiseConfig
+
+        return ALIGNNAtomWise(ALIGNNAtomWiseConfig(name="alignn_atomwise", **shape, **plain))
+    from alignn.models.alignn_atomwise_pure import ALIGNNAtomWisePure, ALIGNNAtomWisePureConfig
+
+    return ALIGNNAtomWisePure(
+        ALIGNNAtomWisePureConfig(name="alignn_atomwise_pure", **shape, **plain)
+    )
+
+
+def load_pretrained(backbone: Any, fetched: Fetched) -> None:
+    """Load weights strictly; raises WeightsError where they are of another class or shape."""
+    own = backbone.state_dict()
+    spare = {name: own[name] for name in UNUSED if name in own}
+    try:
+        backbone.load_state_dict(fetched.state_dict() | spare, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{fetched.source} does not fit {fetched.row.name}: {reason}") from error
+
+
+def walk(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
+    """States of all atoms, ``[n, hidden]``: embedded, and after each layer."""
+    x = net.atom_embedding(batch.features)  # [n, hidden]
+    y = net.edge_embedding(batch.distance)  # [m, hidden]
+    z = net.angle_embedding(batch.cosine)  # [t, hidden]
+    bonds = (batch.source, batch.target, batch.edges)
+    turns = (batch.first, batch.second, batch.angles)
+    states = [x]
+    for layer in net.alignn_layers:
+        x, message = convolve(layer.node_update, *bonds, x, y)
+        y, z = convolve(layer.edge_update, *turns, message, z)
+        states.append(x)
+    for layer in net.gcn_layers:
+        x, y = convolve(layer, *bonds, x, y)
+        states.append(x)
+    return states
+
+
+def convolve(
+    layer: Any,
+    source: torch.Tensor,
+    target: torch.Tensor,
+    copies: torch.Tensor,
+    x: torch.Tensor,
+    y: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """alignn's edge-gated graph convolution where an edge stands for ``copies`` ``[m]`` of them.
+
+    Nodes ``[n, h]`` and edges ``[m, h]`` in, the same out (equations 1 to 3 of the paper).
+    """
+    gate = layer.src_gate(x)[source] + layer.dst_gate(x)[target] + layer.edge_gate(y)  # [m, h]
+    weight = torch.sigmoid(gate) * copies[:, None]
+    message = scatter_sum(weight * layer.dst_update(x)[source], target, len(x))
+    message = message / (scatter_sum(weight, target, len(x)) + 1e-6)
+    nodes = F.silu(layer.bn_nodes(layer.src_update(x) + message))
+    edges = F.silu(layer.bn_edges(gate))
+    return x + nodes, y + edges
+
+
+def scatter_sum(rows: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:
+    """Rows ``[m, h]`` summed into ``size`` bins by ``index``, ``[size, h]``."""
+    return rows.new_zeros(size, rows.shape[1]).index_add_(0, index, rows)
+
+
+def walk_dgl(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
+    """What ``walk`` gives, by alignn's own layers on DGL graphs; graphs must not be folded."""
+    graph, lines = to_dgl(batch)
+    x = net.atom_embedding(batch.features)
+    y = net.edge_embedding(batch.distance)
+    z = net.angle_embedding(batch.cosine)
+    states = [x]
+    for layer in net.alignn_layers:
+        x, y, z = layer(graph, lines, x, y, z)
+        states.append(x)
+    for layer in net.gcn_layers:
+        x, y = layer(graph, x, y)
+        states.append(x)
+    return states
+
+
+def to_dgl(batch: GraphBatch) -> tuple[Any, Any]:
+    """The batch as alignn's two DGL graphs.
+
+    Of an edge's vector alignn's models use the length alone, so one of that length stands for it.
+    Raises ValueError for folded graphs, which DGL's layers would misread.
+    """
+    if (batch.edges != 1).any() or (batch.angles != 1).any():
+        raise ValueError("A folded graph has no DGL form; unfold it.")
+    import dgl
+
+    graph = dgl.graph((batch.source, batch.target), num_nodes=len(batch.features))
+    graph.ndata["atom_features"] = batch.features
+    graph.edata["r"] = F.pad(batch.distance[:, None], (0, 2))
+    graph.set_batch_num_nodes(torch.bincount(batch.crystal, minlength=batch.size))
+    graph.set_batch_num_edges(torch.bincount(batch.crystal[batch.source], minlength=batch.size))
+    lines = dgl.graph((batch.first, batch.second), num_nodes=len(batch.distance))
+    lines.edata["h"] = batch.cosine
+    return graph, lines

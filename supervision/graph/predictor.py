@@ -1,0 +1,53 @@
+"""The graph paradigm as a predictor: graphs, ALIGNN, a head."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from supervision.crystals import Crystal, Material
+from supervision.graph.config import GraphConfig
+from supervision.graph.data import GraphSamples, collate
+from supervision.graph.model import GraphRegressor
+from supervision.graph.orbits import FoldedGraph
+from supervision.graph.prepare import FOLDED, GRAPH_VERSION, UNFOLDED
+from supervision.network import NetworkPredictor
+from supervision.prepared import Recipe, prepare_all
+from supervision.weights import Fetched
+
+
+class GraphPredictor(NetworkPredictor):
+    """Builds the graphs of crystals and reads them with ALIGNN, in kelvin."""
+
+    pipeline = "graph"
+    config_class = GraphConfig
+    recipe = ("graph", GRAPH_VERSION)
+    config: GraphConfig
+
+    def build(self, fetched: Fetched) -> GraphRegressor:
+        """ALIGNN and a head on its atom states.
+
+        DGL's layers know no copies, and batch norm would count each kind once: for these graphs
+        stay unfolded.
+        """
+        plain = self.config.backend == "dgl" or fetched.row.architecture == "alignn"
+        self.graphs: Recipe[FoldedGraph] = UNFOLDED if plain else FOLDED
+        return GraphRegressor(fetched, self.config)
+
+    def adapt(self) -> None:
+        """All of ALIGNN trains."""
+        self.model.backbone.requires_grad_(True)
+
+    def samples(self, train: Sequence[Material], val: Sequence[Material]) -> GraphSamples:
+        """The graphs to learn from and to be chosen by."""
+        config = self.config
+        crystals = [c for part in (train, val) for m in part for c in m.crystals]
+        graphs = prepare_all(self.graphs, crystals, quiet=self.quiet)
+        targets = self.target.encode([m.tc for m in train])
+        return GraphSamples(
+            train, val, targets, graphs, config.batch_size, config.angle_budget, config.seed
+        )
+
+    def read(self, crystal: Crystal) -> np.ndarray:
+        """One output: a graph has one view."""
+        batch = collate([self.graphs.build(crystal)]).to(self.device)
+        return self.model(batch).cpu().numpy()

@@ -1,0 +1,250 @@
+"""The graph predictor as a whole, on a small ALIGNN with random weights (no download)."""
+
+import dataclasses
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+from torch import nn
+
+from supervision.crystals import Crystal, CrystalError, group_materials
+from supervision.datasets import load_dataset
+from supervision.graph.config import GraphConfig
+from supervision.graph.data import GraphSamples
+from supervision.graph.predictor import GraphPredictor
+from supervision.graph.prepare import FOLDED, UNFOLDED
+from supervision.predictor import load_predictor
+from supervision.prepared import prepare, prepare_all
+from supervision.training import Checkpoints, FitConfig, fit
+from supervision.weights.fetch import Fetched
+from supervision.weights.table import WEIGHTS
+
+SMALL = {"model": {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 16}}
+BUDGET = 100  # angles: few enough that steps of these crystals are cut
+CONFIG = GraphConfig(head_epochs=2, batch_size=4)
+
+
+def new_predictor(config=CONFIG, epochs=1, architecture="alignn_ff"):
+    fit_config = FitConfig(epochs=epochs, learning_rate=1e-3)
+    fetched = Fetched(WEIGHTS[architecture], None, "", "none", "", SMALL)
+    return GraphPredictor(config, fetched, fit_config, device="cpu", quiet=True)
+
+
+@pytest.fixture(scope="module")
+def materials():
+    return group_materials(load_dataset("classics").crystals[:24])
+
+
+@pytest.fixture(scope="module")
+def crystals(materials):
+    return [m.crystals[0] for m in materials[16:]]
+
+
+@pytest.fixture(scope="module")
+def fitted(materials):
+    predictor = new_predictor()
+    predictor.fit(materials[:16], materials[16:])
+    return predictor
+
+
+def cif(structure):
+    return Crystal("a.cif", "", structure.to(fmt="cif"))
+
+
+def test_saved_and_loaded_gives_the_same_number(fitted, crystals, tmp_path):
+    fitted.save(tmp_path)
+    loaded = load_predictor(tmp_path)
+    np.testing.assert_allclose(loaded.predict(crystals), fitted.predict(crystals), atol=1e-5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_a_number_does_not_depend_on_its_company(fitted, crystals):
+    together = fitted.predict(crystals)
+    alone = [fitted.predict([c])[0] for c in reversed(crystals)]
+    assert np.array_equal(together, alone[::-1])
+
+
+def test_a_supercell_gives_the_same_number(fitted, crystals):
+    for crystal in crystals[:4]:
+        larger = cif(crystal.structure * (1, 2, 1))
+        assert fitted.predict([larger])[0] == pytest.approx(fitted.predict([crystal])[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["pure", "dgl"])
+@pytest.mark.parametrize("architecture", ["alignn_ff", "mp_e_form_alignn"])
+def test_every_class_trains_on_every_backend(materials, backend, architecture):
+    """And both backends learn the same, up to rounding and with dropout seeded alike."""
+    config = dataclasses.replace(CONFIG, backend=backend)
+    predictor = new_predictor(config, architecture=architecture)
+    assert predictor.graphs is (UNFOLDED if "dgl" in backend or "mp" in architecture else FOLDED)
+    (start, record) = predictor.fit(materials[:16], materials[16:])
+    assert start.epoch == 0 and record.epoch == 1
+    assert np.isfinite(predictor.predict([materials[0].crystals[0]])).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_number_of_a_cpu(fitted, crystals, tmp_path):
+    fitted.save(tmp_path)
+    loaded = load_predictor(tmp_path)
+    assert loaded.device.type == "cuda"
+    np.testing.assert_allclose(loaded.predict(crystals), fitted.predict(crystals), atol=1e-4)
+
+
+def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals, tmp_path):
+    def run(folder, stop_at=99, resume=False):
+        predictor = new_predictor(epochs=2)
+        checkpoints = Checkpoints(tmp_path / folder, {"run": "same"}, resume=resume)
+
+        def stop(record):
+            if record.epoch == stop_at:
+                raise KeyboardInterrupt
+
+        try:
+            predictor.fit(materials[:16], materials[16:], on_epoch=stop, checkpoints=checkpoints)
+        except KeyboardInterrupt:
+            return None
+        return predictor.predict(crystals)
+
+    whole = run("whole")
+    assert run("stopped", stop_at=1) is None
+    assert np.array_equal(whole, run("stopped", resume=True))
+
+
+# --- batches
+
+
+def samples(materials, **changes):
+    crystals = [c for m in materials for c in m.crystals]
+    settings = {"batch_size": 4, "angle_budget": 10**9, "seed": 0} | changes
+    targets = np.array([m.tc for m in materials]) ** 0.5
+    return GraphSamples(materials, materials, targets, prepare_all(FOLDED, crystals), **settings)
+
+
+def test_every_material_comes_once_an_epoch_with_its_own_target(materials):
+    seen = {}
+    for step in samples(materials).steps(1):
+        for inputs, targets, ids in step:
+            assert inputs.size == len(targets) == len(ids)
+            seen |= dict(zip(ids, targets.tolist(), strict=True))
+    assert seen == {m.id: pytest.approx(m.tc**0.5, rel=1e-6) for m in materials}
+
+
+def test_parts_keep_to_the_budget_and_are_the_same_step(materials):
+    whole, parts = samples(materials), samples(materials, angle_budget=BUDGET)
+    for one, other in zip(whole.steps(3), parts.steps(3), strict=True):
+        assert [id for _, _, ids in one for id in ids] == [id for _, _, ids in other for id in ids]
+        assert len(one) == 1
+        for inputs, _, ids in other:
+            assert len(inputs.cosine) <= BUDGET or len(ids) == 1
+    assert any(len(step) > 1 for step in parts.steps(3))
+
+
+def test_a_step_in_parts_learns_what_a_step_in_one_learns(materials, monkeypatch):
+    monkeypatch.setattr("supervision.training.autocast", lambda device: nullcontext())
+    monkeypatch.setattr(nn.Dropout, "forward", lambda self, x: x)  # it would be drawn by part
+    moved = []
+    for budget in (10**9, BUDGET):
+        model = new_predictor().model.eval()
+        before = torch.cat([p.detach().flatten() for p in model.parameters()])
+        found = samples(materials, angle_budget=budget)
+        fit(
+            model, found.steps, lambda: {"mae": 1.0, "rmse": 1.0, "r2": 0.0},
+            FitConfig(epochs=1, learning_rate=1e-3, average=0.0), steps_per_epoch=len(found),
+            device=torch.device("cpu"), quiet=True,
+        )  # fmt: skip
+        moved.append(torch.cat([p.detach().flatten() for p in model.parameters()]) - before)
+    assert torch.cosine_similarity(*moved, dim=0) > 0.999
+    assert moved[0].norm() > 0.01
+
+
+def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials):
+    ids = [
+        [id for step in samples(materials).steps(epoch) for _, _, part in step for id in part]
+        for epoch in (1, 1, 2)
+    ]
+    assert ids[0] == ids[1] != ids[2]
+
+
+# --- odd crystals
+
+
+@pytest.mark.parametrize(
+    ("structure", "said"),
+    [
+        (Structure(Lattice.cubic(4), ["Am"], [[0, 0, 0]]), "no features for Am"),
+        (Structure(Lattice.cubic(4), ["X"], [[0, 0, 0]]), "no features for X"),
+        (Structure(Lattice.orthorhombic(4, 4, 0.2), ["Cu"], [[0, 0, 0]]), "angstrom thick"),
+    ],
+    ids=["beyond the table", "dummy", "thin"],
+)
+def test_what_cannot_be_read_is_said_in_one_sentence(fitted, structure, said):
+    with pytest.raises(CrystalError, match=rf"^a\.cif: .*{said}.*\.$"):
+        fitted.predict([cif(structure)])
+    _, (reject,) = prepare(FOLDED, [cif(structure)])
+    assert said in reject.reason
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]]),
+        Structure(Lattice.cubic(20), ["H"], [[0, 0, 0]]),
+        Structure(Lattice.cubic(4), ["Pd", "D"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
+        Structure(Lattice.cubic(3), [{"Nb": 0.5, "Ti": 0.3}], [[0, 0, 0]]),
+    ],
+    ids=["one atom", "isolated", "deuterium", "disordered"],
+)
+def test_odd_crystals_have_a_number(fitted, structure):
+    assert np.isfinite(fitted.predict([cif(structure)])).all()
+
+
+LARGE = """
+import resource, sys
+import numpy as np, torch
+from pymatgen.core import Lattice, Structure
+from supervision.graph.build import build_graph
+from supervision.graph.orbits import fold
+from supervision.graph.data import collate
+from supervision.graph.config import GraphConfig
+from supervision.graph.model import GraphRegressor
+from supervision.weights.fetch import Fetched
+from supervision.weights.table import WEIGHTS
+rng = np.random.default_rng(0)
+sites = np.array([[i, j, k] for i in range(8) for j in range(8) for k in range(8)])[:500] / 8
+sites += rng.normal(0, 0.01, (500, 3))
+crowd = Structure(Lattice.cubic(22), rng.choice(["Nb", "Ti", "O"], 500), sites)
+model = GraphRegressor(Fetched(WEIGHTS["alignn_ff"], None, "", "", ""), GraphConfig()).eval()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+batch = collate([fold(build_graph(crowd))])
+with torch.inference_mode():
+    assert model(batch).isfinite().all()
+print(len(batch.cosine), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
+"""
+
+
+def test_five_hundred_atoms_without_symmetry_stay_within_two_gigabytes():
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    angles, gigabytes = done.stdout.split()
+    assert int(angles) > 50_000
+    assert float(gigabytes) < 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"adapt": "lora"}, "adapt 'lora'"),
+        ({"backend": "abacus"}, "backend 'abacus'"),
+        ({"angle_budget": 0}, "angle_budget"),
+        ({"target": "cube"}, "'cube'"),
+        ({"dropout": 1.0}, "dropout"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_bad_setting_is_named_with_its_value(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CONFIG, **change)
