@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -17,6 +17,20 @@ EXPECTED = (
     ValueError, WeightsError,
 )  # fmt: skip
 Value = TypeVar("Value", int, float)
+
+# options that mean the same wherever they are taken
+DatasetOption = Annotated[str, typer.Option(help="classics, 3dsc, or a folder or CSV table")]
+DataOption = Annotated[str, typer.Option(help="3dsc: local archive or folder; empty: download")]
+SplitOption = Annotated[str, typer.Option(help="random, chemsys or family")]
+EpochsOption = Annotated[str, typer.Option(help="epochs, or auto")]
+PatienceOption = Annotated[str, typer.Option(help="epochs without gain, or auto")]
+TargetOption = Annotated[str, typer.Option(help="sqrt, log1p or identity")]
+LimitOption = Annotated[int, typer.Option(help="first N materials after a shuffle; 0: all")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+RegisterOption = Annotated[str, typer.Option(help="register the model: true or false")]
+LossOption = Annotated[str, typer.Option(help="go on when over 5% is rejected")]
+CheckpointsOption = Annotated[str, typer.Option(help="folder of last.pt and best.pt")]
+ResumeOption = Annotated[str, typer.Option(help="checkpoint folder of a run to carry on")]
 
 
 def speak(main: Callable[[], None]) -> None:

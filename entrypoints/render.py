@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from entrypoints.options import speak, truth
+from entrypoints.options import (
+    DataOption,
+    DatasetOption,
+    LimitOption,
+    LossOption,
+    speak,
+    truth,
+)  # fmt: skip
 from supervision.vision.data import contact_sheet_of, select_views
 from supervision.vision.export import export_views
 from supervision.vision.prepare import prepare_scenes
@@ -22,15 +29,13 @@ DATA_SETTINGS = ("dataset", "data", "limit", "seed", "allow_loss")
 
 @app.command()
 def main(
-    dataset: Annotated[str, typer.Option(help="classics, 3dsc, or a folder or CSV table")] = (
-        "classics"
-    ),
-    data: Annotated[str, typer.Option(help="3dsc: local archive or folder; empty: download")] = "",
+    dataset: DatasetOption = "classics",
+    data: DataOption = "",
     views: Annotated[int, typer.Option(help="views a structure, 1 to 18")] = 18,
-    limit: Annotated[int, typer.Option(help="first N materials after a shuffle; 0: all")] = 0,
+    limit: LimitOption = 0,
     seed: Annotated[int, typer.Option(help="of the shuffle")] = 42,
     bonding: Annotated[str, typer.Option(help="fast, crystalnn or none")] = "fast",
-    allow_loss: Annotated[str, typer.Option(help="go on when over 5% is rejected")] = "false",
+    allow_loss: LossOption = "false",
     out: Annotated[str, typer.Option(help="folder for the PNG files; empty: none")] = "",
 ) -> None:
     """Draw the crystals of a data set and log a contact sheet."""

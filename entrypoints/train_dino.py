@@ -5,20 +5,35 @@ python -m entrypoints.train_dino --dataset 3dsc --data 3DSC_MP.tar.xz --split fa
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from entrypoints.options import given, speak, truth
+from entrypoints.options import (
+    CheckpointsOption,
+    DataOption,
+    DatasetOption,
+    DeviceOption,
+    EpochsOption,
+    LimitOption,
+    LossOption,
+    PatienceOption,
+    RegisterOption,
+    ResumeOption,
+    SplitOption,
+    TargetOption,
+    given,
+    speak,
+    truth,
+)  # fmt: skip
 from supervision.crystals import Crystal, Material, Reject
 from supervision.training import FitConfig
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import contact_sheet_of
 from supervision.vision.predictor import VisionPredictor
 from supervision.vision.prepare import prepare_scenes
-from supervision.vision.scene import SCENE_VERSION
 from supervision.weights import get_weights
 from tracking import runs
 from tracking.train import Experiment, Pipeline, train
@@ -41,27 +56,25 @@ PRESETS = {"classics": Preset(epochs=6, views=6, learning_rate=3e-4)}
 
 @app.command()
 def main(
-    dataset: Annotated[str, typer.Option(help="classics, 3dsc, or a folder or CSV table")] = (
-        "classics"
-    ),
-    data: Annotated[str, typer.Option(help="3dsc: local archive or folder; empty: download")] = "",
-    split: Annotated[str, typer.Option(help="random, chemsys or family")] = "random",
+    dataset: DatasetOption = "classics",
+    data: DataOption = "",
+    split: SplitOption = "random",
     weights: Annotated[str, typer.Option(help="auto, none, a name, or name:file")] = "auto",
-    epochs: Annotated[str, typer.Option(help="epochs, or auto")] = "auto",
+    epochs: EpochsOption = "auto",
     batch_size: Annotated[str, typer.Option(help="pictures a step, or auto")] = "auto",
     learning_rate: Annotated[str, typer.Option(help="peak learning rate, or auto")] = "auto",
     lora_rank: Annotated[int, typer.Option(help="rank of the LoRA matrices")] = 16,
     adapt: Annotated[str, typer.Option(help="lora, linear (head only) or full")] = "lora",
     views: Annotated[str, typer.Option(help="views a structure, 1 to 18, or auto")] = "auto",
-    patience: Annotated[str, typer.Option(help="epochs without gain, or auto")] = "auto",
-    target: Annotated[str, typer.Option(help="sqrt, log1p or identity")] = "sqrt",
-    limit: Annotated[int, typer.Option(help="first N materials after a shuffle; 0: all")] = 0,
+    patience: PatienceOption = "auto",
+    target: TargetOption = "sqrt",
+    limit: LimitOption = 0,
     seed: Annotated[int, typer.Option(help="of split, views, order and weights")] = 42,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    register: Annotated[str, typer.Option(help="register the model: true or false")] = "true",
-    allow_loss: Annotated[str, typer.Option(help="go on when over 5% is rejected")] = "false",
-    checkpoint_dir: Annotated[str, typer.Option(help="folder of last.pt and best.pt")] = "",
-    resume: Annotated[str, typer.Option(help="checkpoint folder of a run to carry on")] = "",
+    device: DeviceOption = "auto",
+    register: RegisterOption = "true",
+    allow_loss: LossOption = "false",
+    checkpoint_dir: CheckpointsOption = "",
+    resume: ResumeOption = "",
 ) -> None:
     """Train on pictures of crystals and log, judge and register the result."""
     preset = PRESETS.get(dataset, Preset())
@@ -102,7 +115,6 @@ def main(
 def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device: str) -> Pipeline:
     fetched = get_weights(weights)
     print(fetched.message, flush=True)
-    predictor = VisionPredictor(config, fetched, fit_config, device=device)
 
     def prepare(crystals: Sequence[Crystal]) -> Sequence[Reject]:
         return prepare_scenes(crystals, bonding=config.bonding)[1]
@@ -110,22 +122,8 @@ def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device:
     def pictures(materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
         return {"contact_sheet": contact_sheet_of(materials, seed=config.seed)}
 
-    return Pipeline(
-        name="vision",
-        predictor=predictor,
-        settings=asdict(config)
-        | asdict(fit_config)
-        | {"device": str(predictor.device), "scene_version": SCENE_VERSION},
-        prepare=prepare,
-        pictures=pictures,
-        variant=config.adapt,
-        weights=fetched.name,
-        weights_source=fetched.source,
-        weights_choice=fetched.message,
-        weights_hash=fetched.sha256,
-        weights_license=fetched.license,
-        pretrained=fetched.pretrained,
-    )
+    predictor = VisionPredictor(config, fetched, fit_config, device=device)
+    return Pipeline.of_network(predictor, fetched, prepare, pictures)
 
 
 if __name__ == "__main__":

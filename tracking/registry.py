@@ -17,12 +17,14 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
 ROOT = Path(__file__).resolve().parents[1]
+NETWORKS_NEED = (
+    "joblib", "mlflow", "numpy", "pandas", "pymatgen", "safetensors", "scipy", "torch", "tqdm",
+)  # fmt: skip
 SERVING_NEEDS = {
-    "vision": (
-        "joblib", "mlflow", "numpy", "opencv-python-headless", "pandas", "pymatgen",
-        "safetensors", "scipy", "timm", "torch", "tqdm",
-    )
-}  # fmt: skip
+    "vision": (*NETWORKS_NEED, "opencv-python-headless", "timm"),
+    "graph": (*NETWORKS_NEED, "alignn", "jarvis-tools"),
+    "composition": (*NETWORKS_NEED, "jarvis-tools", "scikit-learn", "skops"),
+}
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "cif")]),
     outputs=Schema([ColSpec(DataType.double, "tc_kelvin")]),
@@ -105,7 +107,7 @@ def register(
     client = MlflowClient()
     created = mlflow.register_model(model_uri, name, tags=candidate.tags() | dict(tags))
     client.update_model_version(name, created.version, description=description)
-    client.update_registered_model(name, description=MODEL_DESCRIPTIONS[name])
+    client.update_registered_model(name, description=describe(name))
     said = [f"Registered {name} version {created.version}."]
     return said + move_aliases(client, name, str(created.version), candidate)
 
@@ -172,13 +174,19 @@ def holder_of(client: MlflowClient, name: str, alias: str) -> ModelVersion | Non
         raise
 
 
-MODEL_DESCRIPTIONS = {
-    "supervision-vision": (
-        "Critical temperature (K) of a superconductor from its crystal structure, by pictures of "
-        "the crystal and a DINO vision transformer. Input: a table with a `cif` column (CIF text, "
-        "partial occupancies welcome). Output: `tc_kelvin`. Serve it with "
-        "`mlflow models serve -m models:/supervision-vision@champion --env-manager local`. "
-        "Use it to rank candidates: in its training data a Tc of 0 means that none was reported, "
-        "not that none is there."
-    )
+BY = {
+    "supervision-vision": "pictures of the crystal and a DINO vision transformer",
+    "supervision-graph": "the crystal's graph and ALIGNN",
+    "supervision-composition": "its composition alone and an ensemble of trees",
 }
+
+
+def describe(name: str) -> str:
+    """What a registered model is, for who finds it in the registry."""
+    return (
+        "Critical temperature (K) of a superconductor from its crystal structure, by "
+        f"{BY[name]}. Input: a table with a `cif` column (CIF text, partial occupancies welcome). "
+        f"Output: `tc_kelvin`. Serve it with `mlflow models serve -m models:/{name}@champion "
+        "--env-manager local`. Use it to rank candidates: in its training data a Tc of 0 means "
+        "that none was reported, not that none is there."
+    )

@@ -17,12 +17,14 @@ from matplotlib.figure import Figure
 from supervision import metrics
 from supervision.crystals import Crystal, Material, Reject, group_materials, take
 from supervision.datasets import Dataset, load_dataset
+from supervision.network import NetworkPredictor
 from supervision.paths import cache_dir
 from supervision.prediction import predict_materials
 from supervision.predictor import Predictor
 from supervision.splits import KINDS as SPLITS
 from supervision.splits import PARTS, Split, families, make_split
 from supervision.training import Checkpoints, EpochRecord
+from supervision.weights import Fetched
 from tracking import plots, registry, runs
 
 FREE_ON_RESUME = ("device", "patience")  # what does not change what a model has learned so far
@@ -71,6 +73,34 @@ class Pipeline:
     weights_hash: str
     weights_license: str
     pretrained: bool
+    resumable: bool = True
+
+    @classmethod
+    def of_network(
+        cls,
+        predictor: NetworkPredictor,
+        fetched: Fetched,
+        prepare: Callable[[Sequence[Crystal]], Sequence[Reject]],
+        pictures: Callable[[Sequence[Material]], Mapping[str, np.ndarray]],
+    ) -> "Pipeline":
+        """That of a network that began from these weights."""
+        noun, version = predictor.recipe
+        return cls(
+            name=predictor.pipeline,
+            predictor=predictor,
+            settings=asdict(predictor.config)
+            | asdict(predictor.fit_config)
+            | {"device": str(predictor.device), f"{noun}_version": version},
+            prepare=prepare,
+            pictures=pictures,
+            variant=predictor.config.adapt,
+            weights=fetched.name,
+            weights_source=fetched.source,
+            weights_choice=fetched.message,
+            weights_hash=fetched.sha256,
+            weights_license=fetched.license,
+            pretrained=fetched.pretrained,
+        )
 
     @property
     def model_name(self) -> str:
@@ -99,7 +129,7 @@ def train(pipeline: Pipeline, experiment: Experiment) -> None:
     name = " · ".join((pipeline.name, data, experiment.split, pipeline.weights, pipeline.variant))
     mlflow.set_tags({"mlflow.runName": name, "dataset": data})
     log_inputs(prepared, pipeline)
-    checkpoints = _checkpoints(pipeline, experiment, prepared)
+    checkpoints = _checkpoints(pipeline, experiment, prepared) if pipeline.resumable else None
     start = time.monotonic()
     history = pipeline.predictor.fit(
         prepared.part("train"),
@@ -118,7 +148,8 @@ def train(pipeline: Pipeline, experiment: Experiment) -> None:
         register(pipeline, experiment, prepared, uri, judged)
     else:
         print("Not registered (register=false).", flush=True)
-    _clear(checkpoints)
+    if checkpoints:
+        _clear(checkpoints)
     print(f"Run {runs.run_id()}", flush=True)
 
 
@@ -302,12 +333,14 @@ def _figures(
     nulls: dict[str, float],
     title: str,
 ) -> dict[str, Figure]:
-    return {
+    figures = {
         "parity": plots.parity(test, title),
         "residuals": plots.residuals(test, title),
         "error_by_band": plots.error_by_band(bands, title),
-        "training_curve": plots.training_curve(history, nulls, title),
     }
+    if len(history) > 1:
+        figures["training_curve"] = plots.training_curve(history, nulls, title)
+    return figures
 
 
 def summary(logged: Mapping[str, float]) -> str:

@@ -1,0 +1,179 @@
+"""The composition paradigm: trees on what the formula says, blind to where the atoms are.
+
+It trains in seconds and is the bar that every other model is held to.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import skops.io
+from sklearn.base import RegressorMixin
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
+
+from supervision.composition.features import composition_features
+from supervision.crystals import Crystal, CrystalError, Material, Reject
+from supervision.metrics import all_metrics
+from supervision.prediction import predict_materials
+from supervision.predictor import CONFIG_FILE
+from supervision.target import TargetTransform
+from supervision.training import Checkpoints, EpochRecord
+
+FEATURE_VERSION = 1
+MODEL_FILE = "model.skops"
+KINDS = ("extra_trees", "boosting")
+TRUSTED = [  # all that such a file may hold beside scikit-learn's plain classes and arrays
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+]
+
+
+@dataclass(frozen=True)
+class CompositionConfig:
+    """Everything that shapes a model of compositions.
+
+    Attributes:
+        model: ``extra_trees`` or ``boosting`` (histogram gradient boosting).
+        trees: how many, or how many rounds of boosting.
+        max_features: share of the features that a split of an extra tree may choose from.
+        leaf: least number of materials in a leaf.
+    """
+
+    model: str = "extra_trees"
+    trees: int = 300
+    max_features: float = 0.3
+    leaf: int = 1
+    target: str = "sqrt"
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if self.model not in KINDS:
+            raise ValueError(f"model '{self.model}' is not one of {', '.join(KINDS)}.")
+        for name in ("trees", "leaf"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+        if not 0 < self.max_features <= 1:
+            raise ValueError(f"max_features is a share above 0, got {self.max_features}.")
+        TargetTransform(self.target)
+
+
+class CompositionPredictor:
+    """Features of compositions and an ensemble of trees, in kelvin."""
+
+    pipeline: ClassVar[str] = "composition"
+
+    def __init__(self, config: CompositionConfig) -> None:
+        self.config = config
+        self.target = TargetTransform(config.target)
+        self.model: RegressorMixin = _untrained(config)
+        self.size: Mapping[str, int] = {}
+
+    def fit(
+        self,
+        train: Sequence[Material],
+        val: Sequence[Material],
+        *,
+        on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+        checkpoints: Checkpoints | None = None,
+    ) -> list[EpochRecord]:
+        """Grow the trees on all structures of ``train``, each with its weight.
+
+        The history is one record; there is nothing to resume.
+        """
+        began = time.monotonic()
+        crystals = [(c, m.tc, c.weight) for m in train for c in m.crystals]
+        self.target = TargetTransform.fit(np.array([m.tc for m in train]), self.config.target)
+        tc, weight = np.array([(tc, weight) for _, tc, weight in crystals]).T
+        features = self._features([c for c, _, _ in crystals])
+        encoded = self.target.encode(tc)
+        self.model.fit(features, encoded, sample_weight=weight)
+        if self.config.model == "extra_trees":
+            self.model.set_params(n_jobs=1)  # several add up the trees in the order they finish
+        self.size = {"parameters": 0, "trained_parameters": 0, "trees": self.config.trees}
+        judged = predict_materials(self, {"val": val})
+        errors = all_metrics(judged["tc"].to_numpy(), judged["tc_pred"].to_numpy())
+        record = EpochRecord(
+            epoch=1,
+            train_loss=float(np.mean(np.abs(self.model.predict(features) - encoded))),
+            val_mae=errors["mae"],
+            val_rmse=errors["rmse"],
+            val_r2=errors["r2"],
+            learning_rate=0.0,
+            seconds=time.monotonic() - began,
+            best=True,
+        )
+        on_epoch(record)
+        return [record]
+
+    def rejects(self, crystals: Sequence[Crystal]) -> list[Reject]:
+        """Those of the crystals that cannot be read, and why."""
+        found = []
+        for crystal in crystals:
+            try:
+                _row(crystal)
+            except CrystalError as error:
+                found.append(Reject(crystal.id, str(error)))
+        return found
+
+    def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        rows = []
+        for crystal in crystals:
+            try:
+                rows.append(_row(crystal))
+            except CrystalError as error:
+                raise CrystalError(f"{crystal.id}: {error}") from error
+        return np.stack(rows)
+
+    def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
+        return self.target.decode(self.model.predict(self._features(crystals)))
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` and ``model.skops``, which loads without unpickling."""
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "pipeline": self.pipeline,
+            "config": asdict(self.config),
+            "target": self.target.to_dict(),
+            "feature_version": FEATURE_VERSION,
+        }
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
+        skops.io.dump(self.model, folder / MODEL_FILE)
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
+        """The predictor that ``save`` wrote. Raises ValueError for features of another recipe."""
+        if config["feature_version"] != FEATURE_VERSION:
+            raise ValueError(
+                f"The model was trained on features of recipe {config['feature_version']}; "
+                f"this code makes recipe {FEATURE_VERSION}."
+            )
+        predictor = cls(CompositionConfig(**config["config"]))
+        predictor.model = skops.io.load(folder / MODEL_FILE, trusted=TRUSTED)
+        predictor.target = TargetTransform(**config["target"])
+        return predictor
+
+
+def _row(crystal: Crystal) -> np.ndarray:
+    return composition_features([crystal.structure.composition])[0]
+
+
+def _untrained(config: CompositionConfig) -> RegressorMixin:
+    if config.model == "boosting":
+        return HistGradientBoostingRegressor(
+            loss="absolute_error",
+            max_iter=config.trees,
+            min_samples_leaf=config.leaf,
+            random_state=config.seed,
+        )
+    return ExtraTreesRegressor(
+        config.trees,
+        max_features=config.max_features,
+        min_samples_leaf=config.leaf,
+        n_jobs=-1,
+        random_state=config.seed,
+    )

@@ -1,0 +1,165 @@
+"""Features of compositions by hand, and trees that come back from disk as they went."""
+
+import dataclasses
+import zipfile
+
+import numpy as np
+import pytest
+from example_structures import mgb2, nb3sn
+from pymatgen.core import Composition, DummySpecies
+
+from supervision.composition.features import composition_features, feature_names
+from supervision.composition.predictor import (
+    KINDS,
+    MODEL_FILE,
+    CompositionConfig,
+    CompositionPredictor,
+)
+from supervision.crystals import Crystal, CrystalError, group_materials
+from supervision.datasets import load_dataset
+from supervision.element_tables import cgcnn, magpie, magpie_names
+from supervision.metrics import constant_median, mae
+from supervision.prediction import predict_materials
+from supervision.predictor import load_predictor
+
+
+def feature(composition, name):
+    return composition_features([Composition(composition)])[0][feature_names().index(name)]
+
+
+# --- tables
+
+
+def test_tables_hold_what_is_published():
+    """Xie and Grossman's Nb: group 5 and period 5; Magpie's Nb, from its own files."""
+    nb, names = magpie()[40], magpie_names()
+    published = {"Number": 41, "MendeleevNumber": 47, "MeltingT": 2750, "CovalentRadius": 164,
+                 "Electronegativity": 1.6, "NdValence": 4, "NValence": 5, "GSvolume_pa": 18.18,
+                 "SpaceGroupNumber": 229}  # fmt: skip
+    assert {name: nb[names.index(name)] for name in published} == pytest.approx(published)
+    assert set(np.unique(cgcnn())) == {0, 1}
+    assert np.isfinite(magpie()).all() and (magpie() > -1000).all()
+
+
+# --- features
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mean Number", (3 * 41 + 50) / 4),
+        ("deviation Number", 2 * 0.75 * 0.25 * 9),
+        ("minimum Number", 41),
+        ("maximum Number", 50),
+        ("range Number", 9),
+        ("mode Number", 41),
+        ("share Nb", 0.75),
+        ("share Sn", 0.25),
+        ("share Al", 0),
+    ],
+)
+def test_statistics_of_nb3sn_by_hand(name, value):
+    assert feature("Nb3Sn", name) == pytest.approx(value)
+
+
+def test_the_mode_of_equal_shares_is_their_mean():
+    assert feature("NbN", "mode Number") == pytest.approx((41 + 7) / 2)
+
+
+def test_scale_and_order_do_not_matter():
+    rows = composition_features([Composition(f) for f in ("MgB2", "B4Mg2", "Mg0.5B")])
+    np.testing.assert_allclose(rows, rows[[0, 0, 0]], rtol=1e-12)
+
+
+def test_deuterium_counts_as_hydrogen():
+    rows = composition_features([Composition(f) for f in ("PdD", "PdH")])
+    assert np.array_equal(*rows)
+
+
+@pytest.mark.parametrize("species", ["Am", "Lr", DummySpecies("X")], ids=str)
+def test_an_element_beyond_the_table_is_named(species):
+    with pytest.raises(CrystalError, match=f"no features for {species}"):
+        composition_features([Composition({species: 1, "O": 1})])
+
+
+# --- trees
+
+
+@pytest.fixture(scope="module")
+def materials():
+    return group_materials(load_dataset("classics").crystals)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def fitted(request, materials):
+    predictor = CompositionPredictor(CompositionConfig(model=request.param, trees=20))
+    predictor.fit(materials[::2], materials[1::4])
+    return predictor
+
+
+def test_trees_beat_the_constant(fitted, materials):
+    test = materials[3::4]
+    table = predict_materials(fitted, {"test": test})
+    tc = np.array([m.tc for m in materials[::2]])
+    assert mae(table["tc"], table["tc_pred"]) < mae(table["tc"], constant_median(tc, len(test)))
+
+
+def test_saved_without_pickles_and_loaded_the_same(fitted, materials, tmp_path):
+    fitted.save(tmp_path)
+    crystals = [m.crystals[0] for m in materials[:20]]
+    assert np.array_equal(load_predictor(tmp_path).predict(crystals), fitted.predict(crystals))
+    with zipfile.ZipFile(tmp_path / MODEL_FILE) as archive:
+        assert {name.rpartition(".")[2] for name in archive.namelist()} == {"json", "npy"}
+
+
+def test_a_file_that_holds_anything_else_is_refused(fitted, tmp_path):
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    fitted.save(tmp_path)
+    skops.io.dump(CompositionConfig(), tmp_path / MODEL_FILE)
+    with pytest.raises(UntrustedTypesFoundException, match="CompositionConfig"):
+        load_predictor(tmp_path)
+
+
+def test_the_same_seed_gives_the_same_trees(materials):
+    tables = []
+    for _ in range(2):
+        predictor = CompositionPredictor(CompositionConfig(trees=5))
+        predictor.fit(materials[::2], materials[1::2])
+        tables.append(predict_materials(predictor, {"val": materials[1::2]}))
+    assert tables[0].equals(tables[1])
+
+
+def test_where_the_atoms_are_does_not_matter(fitted):
+    one = nb3sn()
+    other = one.copy()
+    other.perturb(0.3)
+    cifs = [s.to(fmt="cif") for s in (one, other, one * (2, 1, 1))]
+    predicted = fitted.predict([Crystal(str(i), "", cif) for i, cif in enumerate(cifs)])
+    np.testing.assert_allclose(predicted, predicted[0], rtol=1e-9)
+
+
+def test_what_cannot_be_read_is_named(fitted):
+    good = Crystal("good", "", mgb2().to(fmt="cif"))
+    bad = Crystal("bad.cif", "", "data_x")
+    assert [reject.name for reject in fitted.rejects([good, bad])] == ["bad.cif"]
+    with pytest.raises(CrystalError, match=r"^bad\.cif: "):
+        fitted.predict([good, bad])
+
+
+def test_features_of_another_recipe_are_refused(fitted, tmp_path, monkeypatch):
+    fitted.save(tmp_path)
+    monkeypatch.setattr("supervision.composition.predictor.FEATURE_VERSION", 999)
+    with pytest.raises(ValueError, match="recipe 999"):
+        load_predictor(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"model": "oracle"}, "'oracle'"), ({"trees": 0}, "trees"), ({"max_features": 2}, "got 2")],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_bad_setting_is_named_with_its_value(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(CompositionConfig(), **change)
