@@ -257,7 +257,9 @@ def test_data_of_ones_own_do_not_pass_for_a_named_set(tmp_path):
 )
 def test_unknown_data_sets_are_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DatasetError, match="neither 'classics' nor '3dsc' nor a file") as caught:
+    with pytest.raises(
+        DatasetError, match="is none of classics, 3dsc, jarvis_supercon, and no file"
+    ) as caught:
         load_dataset(name)
     assert len(said(caught)) < 400
 

@@ -85,7 +85,7 @@ def test_conda_file_lists_the_requirements_and_never_the_folder():
     ("options", "message"),
     [
         (["--split", "famly"], "split 'famly' is not one of random, chemsys, family"),
-        (["--dataset", "nowhere"], "dataset 'nowhere' is neither 'classics' nor '3dsc'"),
+        (["--dataset", "nowhere"], "dataset 'nowhere' is none of classics, 3dsc, jarvis_supercon"),
         (["--epochs", "many"], "epochs must be a number or auto, got 'many'"),
         (["--weights", "dinov9"], "weights 'dinov9' is not one of auto, none, dinov3_vitb16"),
         (["--views", "99"], "views must be 1 to 18, got 99"),

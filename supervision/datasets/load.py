@@ -13,12 +13,13 @@ import pandas as pd
 
 from supervision.crystals import Crystal, CrystalError, DatasetError, Reject, material_key
 from supervision.datasets.classics import load_classics
+from supervision.datasets.jarvis import load_jarvis
 from supervision.datasets.table import parse_table, read_cif
 from supervision.datasets.threedsc import open_threedsc
 from supervision.paths import shown
 
 MAX_LOST = 0.05
-NAMED = ("classics", "3dsc")
+NAMED = ("classics", "3dsc", "jarvis_supercon")
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ class Dataset:
 
 
 def load_dataset(name: str, data: str = "") -> Dataset:
-    """Read a data set: ``classics``, ``3dsc`` (``data``: archive or folder, or empty to download),
-    or a path: a folder of CIF files with a ``tc.csv``, or a CSV table ``formula, tc, cif``.
+    """Read a data set: ``classics``, ``3dsc`` or ``jarvis_supercon`` (``data``: a local copy, or
+    empty to download), or a path: a folder of CIF files with a ``tc.csv``, or a CSV table
+    ``formula, tc, cif``.
 
     Raises DatasetError where there is nothing to read. Rows without a usable formula, Tc or CIF
     are rejects; whether each CIF is a crystal shows when it is prepared.
@@ -72,6 +74,9 @@ def load_dataset(name: str, data: str = "") -> Dataset:
     if name == "3dsc":
         table, read = open_threedsc(data)
         return _from_table("3dsc", table, read)
+    if name == "jarvis_supercon":
+        crystals, rejects = load_jarvis(data)
+        return Dataset(name, tuple(crystals), tuple(rejects))
     try:
         path = Path(name).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -83,13 +88,18 @@ def load_dataset(name: str, data: str = "") -> Dataset:
         table = parse_table(path.read_bytes(), str(path), {"formula", "tc", "cif"})
         return _from_table(_own_name(path.stem), table, _reader(path.parent))
     raise DatasetError(
-        f"dataset '{name[:200]}' is neither 'classics' nor '3dsc' nor a file or folder that exists."
+        f"dataset '{name[:200]}' is none of {', '.join(NAMED)}, and no file or folder that exists."
     )
 
 
 def _own_name(name: str) -> str:
     """The name of a data set of one's own, never one that reads like a named data set."""
-    return f"own-{name}" if re.sub(r"[^a-z0-9]", "", name.lower()) in NAMED else name
+    taken = {_slug(named) for named in NAMED}
+    return f"own-{name}" if _slug(name) in taken else name
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _reader(folder: Path) -> Callable[[str], str]:
