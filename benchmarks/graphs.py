@@ -4,10 +4,12 @@
 
 Processor seconds of one process. Parsing the CIF is left out on both sides, and so is reading a
 cache. alignn knows one element a site, so it is given each site's most abundant one; its graph is
-then the same but for the features and the ties that it loses.
+then the same but for the features, the ties that it loses, and the bonds to an atom's own image,
+which it has twice.
 """
 
 import argparse
+import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -98,6 +100,7 @@ def _as_jarvis(structure: Structure) -> Any:
 
 
 def _alignn(atoms: Any) -> Any:
+    os.environ.setdefault("DGLBACKEND", "pytorch")  # else dgl writes a file into the home folder
     from alignn.graphs import Graph
 
     with warnings.catch_warnings():

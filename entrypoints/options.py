@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -11,6 +11,7 @@ from supervision.crystals import CrystalError, DatasetError
 from supervision.splits import LeakError
 from supervision.weights import WeightsError
 from tracking.models import ModelError
+from tracking.train import Experiment
 
 EXPECTED = (
     CheckpointError, CrystalError, DatasetError, FloatingPointError, LeakError, ModelError, OSError,
@@ -50,6 +51,13 @@ def truth(text: str, name: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(f"{name} must be true or false, got '{text}'.")
     return text.lower() == "true"
+
+
+def experiment_of(register: str, allow_loss: str, **chosen: Any) -> Experiment:
+    """The experiment that options describe; ValueError, naming it, for one that cannot be."""
+    return Experiment(
+        register=truth(register, "register"), allow_loss=truth(allow_loss, "allow_loss"), **chosen
+    )
 
 
 def given(text: str, preset: Value, name: str) -> Value:

@@ -15,7 +15,7 @@ from entrypoints.options import (
     LossOption,
     speak,
     truth,
-)  # fmt: skip
+)
 from supervision.vision.data import contact_sheet_of, select_views
 from supervision.vision.export import export_views
 from supervision.vision.prepare import prepare_scenes

@@ -24,10 +24,10 @@ from entrypoints.options import (
     ResumeOption,
     SplitOption,
     TargetOption,
+    experiment_of,
     given,
     speak,
-    truth,
-)  # fmt: skip
+)
 from supervision.crystals import Crystal, Material, Reject
 from supervision.graph.config import GraphConfig
 from supervision.graph.predictor import GraphPredictor
@@ -35,7 +35,7 @@ from supervision.prepared import prepare
 from supervision.training import FitConfig
 from supervision.weights import get_weights
 from tracking import runs
-from tracking.train import Experiment, Pipeline, train
+from tracking.train import Pipeline, train
 
 app = typer.Typer(add_completion=False)
 
@@ -79,14 +79,14 @@ def main(
     preset = PRESETS.get(dataset, Preset())
 
     def run() -> None:
-        experiment = Experiment(
+        experiment = experiment_of(
+            register,
+            allow_loss,
             dataset=dataset,
             data=data,
             split=split,
             limit=limit,
             seed=seed,
-            register=truth(register, "register"),
-            allow_loss=truth(allow_loss, "allow_loss"),
             checkpoint_dir=checkpoint_dir,
             resume=resume,
         )

@@ -19,9 +19,9 @@ from entrypoints.options import (
     RegisterOption,
     SplitOption,
     TargetOption,
+    experiment_of,
     speak,
-    truth,
-)  # fmt: skip
+)
 from supervision.composition.predictor import (
     FEATURE_VERSION,
     CompositionConfig,
@@ -29,7 +29,7 @@ from supervision.composition.predictor import (
 )
 from supervision.crystals import Crystal, Material, Reject
 from tracking import runs
-from tracking.train import Experiment, Pipeline, train
+from tracking.train import Pipeline, train
 
 app = typer.Typer(add_completion=False)
 
@@ -52,14 +52,14 @@ def main(
     """Train on compositions and log, judge and register the result."""
 
     def run() -> None:
-        experiment = Experiment(
+        experiment = experiment_of(
+            register,
+            allow_loss,
             dataset=dataset,
             data=data,
             split=split,
             limit=limit,
             seed=seed,
-            register=truth(register, "register"),
-            allow_loss=truth(allow_loss, "allow_loss"),
         )
         config = CompositionConfig(
             model=model,

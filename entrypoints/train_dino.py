@@ -24,10 +24,10 @@ from entrypoints.options import (
     ResumeOption,
     SplitOption,
     TargetOption,
+    experiment_of,
     given,
     speak,
-    truth,
-)  # fmt: skip
+)
 from supervision.crystals import Crystal, Material, Reject
 from supervision.training import FitConfig
 from supervision.vision.config import VisionConfig
@@ -36,7 +36,7 @@ from supervision.vision.predictor import VisionPredictor
 from supervision.vision.prepare import prepare_scenes
 from supervision.weights import get_weights
 from tracking import runs
-from tracking.train import Experiment, Pipeline, train
+from tracking.train import Pipeline, train
 
 app = typer.Typer(add_completion=False)
 
@@ -80,14 +80,14 @@ def main(
     preset = PRESETS.get(dataset, Preset())
 
     def run() -> None:
-        experiment = Experiment(
+        experiment = experiment_of(
+            register,
+            allow_loss,
             dataset=dataset,
             data=data,
             split=split,
             limit=limit,
             seed=seed,
-            register=truth(register, "register"),
-            allow_loss=truth(allow_loss, "allow_loss"),
             checkpoint_dir=checkpoint_dir,
             resume=resume,
         )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pymatgen.core import DummySpecies, Element
 
 LAST = 94  # Pu, where the pictures end too: every paradigm sees the same materials
 UNKNOWN = -9999.0  # how Magpie's table says that it does not know
@@ -19,6 +18,8 @@ VALENCES = ("NsValence", "NpValence", "NdValence", "NfValence")
 
 def atomic_number(atom: Any) -> int:
     """Of a pymatgen Element or Species; ValueError, naming it, for one that has no row."""
+    from pymatgen.core import DummySpecies  # a graph that is ready is read without pymatgen
+
     if isinstance(atom, DummySpecies) or atom.Z > LAST:
         raise ValueError(f"There are no features for {atom}; they cover H to Pu.")
     return int(atom.Z)
@@ -40,6 +41,8 @@ def magpie() -> np.ndarray:
 
     Ward et al., npj Comput. Mater. 2, 16028 (2016).
     """
+    from pymatgen.core import Element
+
     rows = [_read("magpie.json")[Element.from_Z(z).symbol] for z in range(1, LAST + 1)]
     table = np.array([[*row.values(), sum(row[name] for name in VALENCES)] for row in rows])
     table[table == UNKNOWN] = np.nan

@@ -23,7 +23,7 @@ class Predictor(Protocol):
     """Crystals in, critical temperatures out."""
 
     pipeline: ClassVar[str]
-    size: Mapping[str, int]  # after fit: how many parameters, how many of them trained
+    size: Mapping[str, int]  # after fit: how large the model is, to be logged
 
     def fit(
         self,

@@ -77,7 +77,6 @@ def test_a_supercell_gives_the_same_number(fitted, crystals):
 @pytest.mark.parametrize("backend", ["pure", "dgl"])
 @pytest.mark.parametrize("architecture", ["alignn_ff", "mp_e_form_alignn"])
 def test_every_class_trains_on_every_backend(materials, backend, architecture):
-    """And both backends learn the same, up to rounding and with dropout seeded alike."""
     config = dataclasses.replace(CONFIG, backend=backend)
     predictor = new_predictor(config, architecture=architecture)
     assert predictor.graphs is (UNFOLDED if "dgl" in backend or "mp" in architecture else FOLDED)

@@ -161,7 +161,7 @@ def refuse(*_): raise AssertionError("a connection at import")
 socket.socket.connect = refuse
 before = threading.active_count()
 import supervision.crystals, supervision.datasets, supervision.splits, supervision.metrics
-import supervision.vision.prepare
+import supervision.vision.prepare, supervision.graph.prepare, supervision.composition.features
 assert "torch" not in sys.modules, "preparing must not need torch"
 for name in sys.argv[1:]:
     __import__(name)

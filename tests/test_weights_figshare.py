@@ -155,6 +155,16 @@ def test_what_has_no_end_is_given_up(figshare, monkeypatch):
         get_weights("stand_in", "graph")
 
 
+def test_what_swells_when_unpacked_is_refused(figshare, monkeypatch):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("best_model.pt", bytes(10**6))
+    figshare.serve(file.getvalue())
+    monkeypatch.setattr(sources, "MAX_ARCHIVE_BYTES", 10**5)
+    with pytest.raises(WeightsError, match="unpacked it holds more than 100000 bytes"):
+        get_weights("stand_in", "graph")
+
+
 def test_weights_of_the_other_paradigm_are_unknown():
     with pytest.raises(WeightsError, match="'alignn_ff' is not one of auto, none, dinov3_vitb16"):
         get_weights("alignn_ff")

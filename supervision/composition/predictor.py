@@ -39,8 +39,8 @@ class CompositionConfig:
     Attributes:
         model: ``extra_trees`` or ``boosting`` (histogram gradient boosting).
         trees: how many, or how many rounds of boosting.
-        max_features: share of the features that a split of an extra tree may choose from.
-        leaf: least number of materials in a leaf.
+        max_features: share of the features that a split may choose from.
+        leaf: least number of structures in a leaf.
     """
 
     model: str = "extra_trees"
@@ -93,7 +93,7 @@ class CompositionPredictor:
         self.model.fit(features, encoded, sample_weight=weight)
         if self.config.model == "extra_trees":
             self.model.set_params(n_jobs=1)  # several add up the trees in the order they finish
-        self.size = {"parameters": 0, "trained_parameters": 0, "trees": self.config.trees}
+        self.size = {"trees": self.config.trees}
         judged = predict_materials(self, {"val": val})
         errors = all_metrics(judged["tc"].to_numpy(), judged["tc_pred"].to_numpy())
         record = EpochRecord(
@@ -167,7 +167,9 @@ def _untrained(config: CompositionConfig) -> RegressorMixin:
         return HistGradientBoostingRegressor(
             loss="absolute_error",
             max_iter=config.trees,
+            max_features=config.max_features,
             min_samples_leaf=config.leaf,
+            early_stopping=False,  # it would judge by structures of materials it learns from
             random_state=config.seed,
         )
     return ExtraTreesRegressor(

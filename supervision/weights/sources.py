@@ -144,6 +144,8 @@ class Figshare:
             archive = Path(folder) / "archive.zip"
             self._download(archive)
             with zipfile.ZipFile(archive) as opened:
+                if sum(member.file_size for member in opened.infolist()) > MAX_ARCHIVE_BYTES:
+                    raise WeightsError(f"unpacked it holds more than {MAX_ARCHIVE_BYTES} bytes")
                 content = opened.read(_checkpoint_in(opened))
                 configs = [name for name in opened.namelist() if name.endswith("config.json")]
                 config = opened.read(configs[0]).decode() if configs else ""
