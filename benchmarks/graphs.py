@@ -23,6 +23,7 @@ from supervision.datasets import Dataset, load_dataset
 from supervision.element_tables import LAST
 from supervision.graph.build import build_graph, line_graph
 from supervision.graph.orbits import fold
+from supervision.graph.published import main_elements
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     structures = choose(load_dataset("3dsc", options.data), options.structures, options.seed)
-    theirs = [_as_jarvis(structure) for structure in structures]
+    theirs = [main_elements(structure) for structure in structures]
     timed = {
         "ours: atom graph and line graph": _seconds(_ours, structures),
         "ours, folded by symmetry as well": _seconds(_folded, structures),
@@ -87,16 +88,6 @@ def _ours(structure: Structure) -> Any:
 
 def _folded(structure: Structure) -> Any:
     return fold(build_graph(structure))
-
-
-def _as_jarvis(structure: Structure) -> Any:
-    """jarvis's Atoms, each site the most abundant of its elements."""
-    from jarvis.core.atoms import Atoms
-
-    symbols = [max(site.species.items(), key=lambda part: part[1])[0].symbol for site in structure]
-    return Atoms(
-        lattice_mat=structure.lattice.matrix, elements=symbols, coords=structure.frac_coords
-    )
 
 
 def _alignn(atoms: Any) -> Any:

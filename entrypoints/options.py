@@ -10,8 +10,8 @@ from supervision.checkpoint import CheckpointError
 from supervision.crystals import CrystalError, DatasetError
 from supervision.splits import LeakError
 from supervision.weights import WeightsError
+from tracking.experiment import Experiment
 from tracking.models import ModelError
-from tracking.train import Experiment
 
 EXPECTED = (
     CheckpointError, CrystalError, DatasetError, FloatingPointError, LeakError, ModelError, OSError,

@@ -21,7 +21,7 @@ from supervision.vision.export import export_views
 from supervision.vision.prepare import prepare_scenes
 from supervision.vision.scene import BONDINGS
 from tracking import runs
-from tracking.train import Experiment, load_materials
+from tracking.experiment import Experiment, load_materials
 
 app = typer.Typer(add_completion=False)
 DATA_SETTINGS = ("dataset", "data", "limit", "seed", "allow_loss")

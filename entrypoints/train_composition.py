@@ -29,6 +29,7 @@ from supervision.composition.predictor import (
 )
 from supervision.crystals import Crystal, Material, Reject
 from tracking import runs
+from tracking.experiment import Origin
 from tracking.train import Pipeline, train
 
 app = typer.Typer(add_completion=False)
@@ -90,12 +91,7 @@ def _pipeline(config: CompositionConfig) -> Pipeline:
         prepare=prepare,
         pictures=pictures,
         variant=config.model,
-        weights="none",
-        weights_source="none",
-        weights_choice="Trees have no weights to begin from.",
-        weights_hash="",
-        weights_license="none",
-        pretrained=False,
+        origin=Origin(choice="Trees have no weights to begin from."),
         resumable=False,
     )
 

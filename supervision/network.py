@@ -62,6 +62,12 @@ class NetworkPredictor(ABC):
         self.target = TargetTransform(config.target)
         self.size: Mapping[str, int] = {}
 
+    def settings(self) -> dict[str, Any]:
+        """All that this predictor was told, to be logged."""
+        noun, version = self.recipe
+        told = asdict(self.config) | asdict(self.fit_config)
+        return told | {"device": str(self.device), f"{noun}_version": version}
+
     @abstractmethod
     def build(self, fetched: Fetched) -> nn.Module:
         """The network (see ``supervision.fitting.Regressor``), with the weights if there are."""

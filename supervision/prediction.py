@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 
 from supervision.crystals import Material
-from supervision.predictor import Predictor
+from supervision.predictor import Reader
 
 COLUMNS = ["material_id", "formula", "split", "tc", "tc_pred"]
 
 
-def predict_materials(
-    predictor: Predictor, parts: Mapping[str, Sequence[Material]]
-) -> pd.DataFrame:
+def predict_materials(predictor: Reader, parts: Mapping[str, Sequence[Material]]) -> pd.DataFrame:
     """Predict every structure of every material and average them, with equal weight.
 
     Args:

@@ -19,11 +19,19 @@ CLASSES = {
 }
 
 
-class Predictor(Protocol):
+class Reader(Protocol):
     """Crystals in, critical temperatures out."""
 
+    size: Mapping[str, int]  # how large the model is, to be logged; of a predictor, after fit
+
+    def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Tc of each crystal in kelvin, ``[n]``; raises CrystalError for one it cannot read."""
+
+
+class Predictor(Reader, Protocol):
+    """A reader that learns, and can be kept."""
+
     pipeline: ClassVar[str]
-    size: Mapping[str, int]  # after fit: how large the model is, to be logged
 
     def fit(
         self,
@@ -34,9 +42,6 @@ class Predictor(Protocol):
         checkpoints: Checkpoints | None,
     ) -> list[EpochRecord]:
         """Learn from ``train``, choose by the MAE on ``val``; returns the history."""
-
-    def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        """Tc of each crystal in kelvin, ``[n]``; raises CrystalError for one it cannot read."""
 
     def save(self, folder: Path) -> None:
         """Write all that ``load`` needs: config.json and safetensors, no pickles."""

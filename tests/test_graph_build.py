@@ -8,14 +8,17 @@ from scipy.spatial import cKDTree
 
 from supervision.datasets import load_dataset
 from supervision.graph.build import (
-    NEIGHBOURS,
     TIE,
+    TWELVE,
+    Neighbourhood,
     build_graph,
     edge_pairs,
     line_graph,
     site_features,
 )
 
+NEIGHBOURS = TWELVE.nearest
+RADIUS = Neighbourhood(nearest=1, within=5.0)
 AL = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.05), ["Al"], [[0, 0, 0]])
 
 
@@ -57,6 +60,49 @@ def test_nearest_neighbours_are_those_of_a_plain_search(structure):
                 wanted.add((i, near.index, *image))
                 wanted.add((near.index, i, *(-x for x in image)))
     assert edge_set(graph) == wanted
+
+
+def test_a_radius_graph_holds_what_is_within(structure):
+    graph = build_graph(structure, RADIUS)
+    wanted = {
+        (i, near.index, *(round(x) for x in near.image))
+        for i, found in enumerate(structure.get_all_neighbors(RADIUS.within + TIE))
+        for near in found
+    }
+    assert edge_set(graph) == wanted
+
+
+def test_a_radius_graph_reaches_for_the_nearest_of_what_has_none_within():
+    """Simple cubic, 7 A: the six nearest, though they are farther than 5 A."""
+    lonely = Structure(Lattice.cubic(7.0), ["Ar"], [[0, 0, 0]])
+    graph = build_graph(lonely, RADIUS)
+    assert len(graph.source) == 6
+    np.testing.assert_allclose(np.linalg.norm(graph.vector, axis=1), 7.0)
+
+
+@pytest.mark.shared
+def test_radius_graphs_are_those_of_alignn(shared_data):
+    from alignn.graphs import radius_graph
+    from jarvis.core.atoms import pmg_to_atoms
+
+    crystals = load_dataset("3dsc", str(shared_data / "3dsc" / "3DSC_MP.tar.xz")).crystals
+    compared = 0
+    for index in np.random.default_rng(2).permutation(len(crystals))[:100]:
+        structure = crystals[index].structure
+        if not structure.is_ordered or len(structure) > 12:
+            continue
+        source, target, vector, _ = radius_graph(pmg_to_atoms(structure), cutoff=5.0)
+        near = [n.nn_distance for found in structure.get_all_neighbors(5.1) for n in found]
+        if np.abs(np.array([*near, 0.0]) - 5.0).min() < 1e-3:
+            continue  # on the edge, where floats decide
+        graph = build_graph(structure, RADIUS)
+        ours = np.column_stack([1000 * graph.source, 1000 * graph.target, graph.vector])
+        theirs = np.column_stack([1000 * source, 1000 * target, vector])
+        distance, place = cKDTree(ours).query(theirs)
+        assert len(ours) == len(theirs) and distance.max() < 1e-4, structure.formula
+        assert len(set(place)) == len(ours)
+        compared += 1
+    assert compared >= 15
 
 
 def test_vectors_lead_from_source_to_target(structure):

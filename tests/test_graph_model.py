@@ -27,9 +27,10 @@ def structure(request):
     return ALL[request.param]()
 
 
-def network(architecture="alignn_atomwise", backend="pure", seed=0):
+def network(architecture="alignn_atomwise", backend="pure", seed=0, **settings):
     torch.manual_seed(seed)
-    return create_backbone(architecture, backend, SMALL).eval()
+    config = {"model": SMALL["model"] | settings}
+    return create_backbone(architecture, backend, config).eval()
 
 
 def answer(net, *graphs, how=walk):
@@ -159,12 +160,18 @@ def test_dopants_and_vacancies_give_other_answers():
 # --- against alignn
 
 
-def test_the_walk_is_alignns_own_forward():
+FADED = {"use_cutoff_function": True, "inner_cutoff": 6.0, "exponent": 5}
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, FADED | {"multiply_cutoff": True}, FADED], ids=["plain", "faded", "cut off"]
+)
+def test_the_walk_is_alignns_own_forward(settings):
     """On alignn's own graph of an ordered crystal, energy and all, in its pure class and in DGL."""
     from alignn.graphs import Graph
     from jarvis.core.atoms import pmg_to_atoms
 
-    net, reference = network(), network(backend="dgl")
+    net, reference = network(**settings), network(backend="dgl", **settings)
     reference.load_state_dict(
         {k: v for k, v in net.state_dict().items() if k != "_species_table"}, strict=True
     )

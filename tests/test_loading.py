@@ -14,7 +14,7 @@ from supervision.crystals import DatasetError
 from supervision.datasets import load_dataset
 from supervision.vision.prepare import prepare_scenes
 from tracking import runs
-from tracking.train import Experiment, load_materials
+from tracking.experiment import Experiment, load_materials
 
 pytestmark = pytest.mark.usefixtures("own_store")
 

@@ -16,7 +16,8 @@ import yaml
 from entrypoints.options import given, truth
 from supervision.training import FitConfig
 from supervision.vision.config import VisionConfig
-from tracking.train import Experiment
+from tracking.experiment import Experiment
+from tracking.train import identity_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -125,3 +126,9 @@ def test_nothing_of_this_machine_is_in_the_project():
             text = path.read_text()
             assert sys.prefix not in text, name
             assert str(ROOT) not in text, name
+
+
+def test_what_a_training_can_be_carried_on_without():
+    told = {"schedule": "cosine", "epochs": 9, "patience": 2, "device": "cpu", "beta": 0.1}
+    assert identity_of(told) == {"schedule": "cosine", "epochs": "9", "beta": "0.1"}
+    assert identity_of(told | {"schedule": "plateau"}) == {"schedule": "plateau", "beta": "0.1"}

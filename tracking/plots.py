@@ -1,6 +1,6 @@
 """Plots of a run, drawn with one hand: same colours, same bands, kelvin on every axis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -13,6 +13,8 @@ from supervision.metrics import mae, r2
 from supervision.training import EpochRecord
 
 INK, ACCENT, QUIET, WARM = "#1b2a3a", "#2a6f97", "#9fb3c8", "#d1495b"
+PALETTE = (ACCENT, WARM, "#6a994e", "#7b5ea7", "#e09f3e", "#4a4e69", QUIET)
+TICKS = (0, 1, 5, 10, 20, 40, 60, 90, 130)  # K, on sqrt axes
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -47,7 +49,7 @@ def parity(predictions: pd.DataFrame, title: str) -> Figure:
         ax.scatter(tc, tc_pred, s=14, color=ACCENT, alpha=0.55, lw=0, zorder=2, clip_on=False)
         for axis in (ax.set_xscale, ax.set_yscale):
             axis("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-        ticks = [t for t in (0, 1, 5, 10, 20, 40, 60, 90, 130) if t <= top]
+        ticks = [t for t in TICKS if t <= top]
         ax.set(xlim=(0, top), ylim=(0, top), xticks=ticks, yticks=ticks, aspect="equal")
         ax.set(xlabel="measured Tc (K)", ylabel="predicted Tc (K)", title=title)
         text = f"{len(tc)} materials\nMAE {mae(tc, tc_pred):.2f} K\nR² {r2(tc, tc_pred):.3f}"
@@ -71,6 +73,28 @@ def residuals(predictions: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
+def distributions(sets: Mapping[str, np.ndarray], title: str) -> Figure:
+    """Sets of Tc side by side: the share of materials in each bin of a sqrt axis."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 1.5 * len(sets) + 0.7), layout="constrained")
+        axes = figure.subplots(len(sets), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        top = max(10.0, *(float(tc.max()) for tc in sets.values()))
+        edges = np.linspace(0, np.sqrt(top), 27) ** 2
+        for ax, (name, tc), colour in zip(axes, sets.items(), cycle(PALETTE), strict=False):
+            shares = np.full(len(tc), 1 / len(tc))
+            ax.hist(np.clip(tc, 0, None), bins=edges, weights=shares, color=colour)
+            ax.axvline(float(tc.mean()), color=INK, lw=1.2)
+            text = f"{name}: {len(tc)} materials, mean {tc.mean():.1f} K, most {tc.max():.1f} K"
+            ax.text(0.99, 0.92, text, transform=ax.transAxes, ha="right", va="top", fontsize=9)
+            ax.yaxis.set_major_formatter("{x:.0%}")
+            ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+        ticks = [t for t in TICKS if t <= top]
+        axes[0].set_title(title)
+        axes[-1].set(xlim=(0, top), xticks=ticks, xlabel="Tc (K)")
+        figure.supylabel("share of materials", fontsize=10)
+    return figure
+
+
 def training_curve(history: Sequence[EpochRecord], nulls: dict[str, float], title: str) -> Figure:
     """Validation MAE by epoch against the nulls, above the training loss."""
     with matplotlib.rc_context(STYLE):
@@ -90,7 +114,8 @@ def training_curve(history: Sequence[EpochRecord], nulls: dict[str, float], titl
         )
         for (name, value), dashes in zip(nulls.items(), cycle(("--", ":", "-.")), strict=False):
             top.axhline(value, color=QUIET, lw=1.5, ls=dashes, label=f"{name} {value:.2f} K")
-        top.legend(frameon=False, fontsize=8.5)
+        if nulls:
+            top.legend(frameon=False, fontsize=8.5)
         top.margins(x=0.06, y=0.15)
         top.set(ylabel="validation MAE (K)", title=title)
         bottom.plot(epochs, [r.train_loss for r in history], color=INK, marker="o", ms=3.5)

@@ -25,7 +25,9 @@ SHAPE = {  # as alignn's published models are; a checkpoint's own configuration 
     "embedding_features": 64,
     "hidden_features": 256,
     "output_features": 1,
+    "link": "identity",
 }
+EDGE_WEIGHTING = ("use_cutoff_function", "multiply_cutoff", "inner_cutoff", "exponent")
 UNUSED = ("_species_table",)  # an empty buffer of the pure class, not in checkpoints
 
 
@@ -36,12 +38,15 @@ def create_backbone(architecture: str, backend: str, config: Mapping[str, Any]) 
     """
     known = config.get("model", {})
     shape = {name: known.get(name, value) for name, value in SHAPE.items()}
+    if known.get("extra_features"):
+        raise WeightsError("These weights want features of a crystal that are not known here.")
     os.environ.setdefault("DGLBACKEND", "pytorch")  # else dgl writes a file into the home folder
     if architecture == "alignn":
         from alignn.models.alignn import ALIGNN, ALIGNNConfig
 
         return ALIGNN(ALIGNNConfig(name="alignn", **shape))
-    plain = {
+    plain = {name: known[name] for name in EDGE_WEIGHTING if name in known}
+    plain |= {
         "calculate_gradient": False,
         "gradwise_weight": 0.0,
         "use_penalty": False,
@@ -72,7 +77,7 @@ def load_pretrained(backbone: Any, fetched: Fetched) -> None:
 def walk(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
     """States of all atoms, ``[n, hidden]``: embedded, and after each layer."""
     x = net.atom_embedding(batch.features)  # [n, hidden]
-    y = net.edge_embedding(batch.distance)  # [m, hidden]
+    y = embed_distances(net, batch.distance)  # [m, hidden]
     z = net.angle_embedding(batch.cosine)  # [t, hidden]
     bonds = (batch.source, batch.target, batch.edges)
     turns = (batch.first, batch.second, batch.angles)
@@ -85,6 +90,18 @@ def walk(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
         x, y = convolve(layer, *bonds, x, y)
         states.append(x)
     return states
+
+
+def embed_distances(net: Any, distance: torch.Tensor) -> torch.Tensor:
+    """Edge lengths ``[m]`` -> states ``[m, hidden]``, faded out where the class does so."""
+    if not getattr(net.config, "use_cutoff_function", False):
+        return net.edge_embedding(distance)
+    from alignn.models.utils import cutoff_function_based_edges
+
+    fade = cutoff_function_based_edges(distance, net.config.inner_cutoff, net.config.exponent)
+    if net.config.multiply_cutoff:
+        return net.edge_embedding(distance) * fade[:, None]
+    return net.edge_embedding(fade)
 
 
 def convolve(
@@ -117,7 +134,7 @@ def walk_dgl(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
     """What ``walk`` gives, by alignn's own layers on DGL graphs; graphs must not be folded."""
     graph, lines = to_dgl(batch)
     x = net.atom_embedding(batch.features)
-    y = net.edge_embedding(batch.distance)
+    y = embed_distances(net, batch.distance)
     z = net.angle_embedding(batch.cosine)
     states = [x]
     for layer in net.alignn_layers:

@@ -8,6 +8,9 @@ graph of a supercell is the graph of the cell, repeated.
     graph = build_graph(structure)
     first, second, cosine = line_graph(graph)
 
+Models that learned from radius graphs are given those: all neighbours within a distance, and at
+least the nearest.
+
 The recipe is ALIGNN's (Choudhary and DeCost, npj Comput. Mater. 7, 185, 2021) with its two weak
 points mended: ties are kept within a tolerance and not by equality of floats, and a bond to an
 image of the same atom counts once.
@@ -24,9 +27,24 @@ from supervision.geometry import check_geometry
 if TYPE_CHECKING:
     from pymatgen.core import Composition, Structure
 
-NEIGHBOURS = 12
 TIE = 1e-4  # angstrom: a neighbour this much farther than the twelfth is as near as it
 CLOSEST = 1e-3  # angstrom: nearer than this, two sites are one and the same place
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Which neighbours an atom is bonded to.
+
+    Attributes:
+        nearest: this many, and all that tie with the last of them.
+        within: and all within this distance, in angstrom.
+    """
+
+    nearest: int = 12
+    within: float = 0.0
+
+
+TWELVE = Neighbourhood()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +68,7 @@ class CrystalGraph:
     vector: np.ndarray
 
 
-def build_graph(structure: "Structure", *, neighbours: int = NEIGHBOURS) -> CrystalGraph:
+def build_graph(structure: "Structure", neighbourhood: Neighbourhood = TWELVE) -> CrystalGraph:
     """The atom graph of a structure, ordered or not.
 
     Raises ValueError for an element without features, a coordinate that is no number, a cell
@@ -58,7 +76,7 @@ def build_graph(structure: "Structure", *, neighbours: int = NEIGHBOURS) -> Crys
     """
     check_geometry(structure)
     features, properties = site_features(structure)
-    i, j, image = _nearest(structure, neighbours)
+    i, j, image = _nearest(structure, neighbourhood)
     edges = np.concatenate([np.column_stack([i, j, image]), np.column_stack([j, i, -image])])
     edges = edges[np.lexsort(edges.T[::-1])]
     new = np.concatenate([[True], (edges[1:] != edges[:-1]).any(axis=1)])
@@ -91,8 +109,10 @@ def edge_pairs(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.n
     return first, by_source[np.repeat(begins[target], partners) + rank]
 
 
-def _nearest(structure: "Structure", neighbours: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Source, target and image of each atom's nearest neighbours, all ties with the last kept.
+def _nearest(
+    structure: "Structure", neighbourhood: Neighbourhood
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Source, target and image of the neighbours of each atom, all ties with the last kept.
 
     The search begins with a sphere that would hold enough at the crystal's mean density, and
     widens for the atoms that it was too small for, however far their neighbours are.
@@ -104,7 +124,9 @@ def _nearest(structure: "Structure", neighbours: int) -> tuple[np.ndarray, np.nd
         for x in (structure.lattice.matrix, structure.cart_coords)
     )
     periodic = np.ones(3, dtype=np.int64)
-    radius = 1.5 * (3 * neighbours * structure.volume / (4 * np.pi * len(xyz))) ** (1 / 3)
+    nearest, within = neighbourhood.nearest, neighbourhood.within
+    radius = 1.5 * (3 * nearest * structure.volume / (4 * np.pi * len(xyz))) ** (1 / 3)
+    radius = max(radius, within + TIE)
     atoms, found = np.arange(len(xyz)), []
     while len(atoms):
         centre, j, image, distance = find_points_in_spheres(
@@ -116,9 +138,10 @@ def _nearest(structure: "Structure", neighbours: int) -> tuple[np.ndarray, np.nd
         order = np.lexsort((distance, centre))
         centre, j, image, distance = (x[order] for x in (centre, j, image, distance))
         count = np.bincount(centre, minlength=len(atoms))
-        enough = count >= neighbours
-        reach = np.full(len(atoms), np.inf)  # distance of the twelfth, and what ties with it
-        reach[enough] = distance[(np.cumsum(count) - count)[enough] + neighbours - 1] + TIE
+        enough = count >= nearest
+        reach = np.full(len(atoms), np.inf)  # distance of the last, and what ties with it
+        last = distance[(np.cumsum(count) - count)[enough] + nearest - 1]
+        reach[enough] = np.maximum(last, within) + TIE
         settled = reach <= radius
         near = settled[centre] & (distance <= reach[centre])
         found.append(np.column_stack([atoms[centre], j, image])[near])

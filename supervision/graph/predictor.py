@@ -5,14 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from supervision.crystals import Crystal, Material
+from supervision.graph.build import TWELVE, Neighbourhood
 from supervision.graph.config import GraphConfig
 from supervision.graph.data import GraphSamples, collate
 from supervision.graph.model import GraphRegressor
 from supervision.graph.orbits import FoldedGraph
-from supervision.graph.prepare import FOLDED, GRAPH_VERSION, UNFOLDED
+from supervision.graph.prepare import GRAPH_VERSION, graphs
 from supervision.network import NetworkPredictor
 from supervision.prepared import Recipe, prepare_all
-from supervision.weights import Fetched
+from supervision.weights import Fetched, GraphWeights, Weights
 
 
 class GraphPredictor(NetworkPredictor):
@@ -26,11 +27,11 @@ class GraphPredictor(NetworkPredictor):
     def build(self, fetched: Fetched) -> GraphRegressor:
         """ALIGNN and a head on its atom states.
 
-        DGL's layers know no copies, and batch norm would count each kind once: for these graphs
-        stay unfolded.
+        Weights that learned from radius graphs are given those. DGL's layers know no copies, and
+        batch norm would count each kind once: for these graphs stay unfolded.
         """
         plain = self.config.backend == "dgl" or fetched.row.architecture == "alignn"
-        self.graphs: Recipe[FoldedGraph] = UNFOLDED if plain else FOLDED
+        self.graphs: Recipe[FoldedGraph] = graphs(neighbourhood_of(fetched.row), folded=not plain)
         return GraphRegressor(fetched, self.config)
 
     def adapt(self) -> None:
@@ -41,13 +42,20 @@ class GraphPredictor(NetworkPredictor):
         """The graphs to learn from and to be chosen by."""
         config = self.config
         crystals = [c for part in (train, val) for m in part for c in m.crystals]
-        graphs = prepare_all(self.graphs, crystals, quiet=self.quiet)
+        prepared = prepare_all(self.graphs, crystals, quiet=self.quiet)
         targets = self.target.encode([m.tc for m in train])
         return GraphSamples(
-            train, val, targets, graphs, config.batch_size, config.angle_budget, config.seed
+            train, val, targets, prepared, config.batch_size, config.angle_budget, config.seed
         )
 
     def read(self, crystal: Crystal) -> np.ndarray:
         """One output: a graph has one view."""
         batch = collate([self.graphs.build(crystal)]).to(self.device)
         return self.model(batch).cpu().numpy()
+
+
+def neighbourhood_of(row: Weights) -> Neighbourhood:
+    """What our graphs hold for these weights: as many neighbours as they learned from."""
+    if isinstance(row, GraphWeights) and row.rule == "radius":
+        return Neighbourhood(nearest=1, within=row.cutoff)
+    return TWELVE

