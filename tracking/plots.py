@@ -7,13 +7,17 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supervision.metrics import mae, r2
 from supervision.training import EpochRecord
 
 INK, ACCENT, QUIET, WARM = "#1b2a3a", "#2a6f97", "#9fb3c8", "#d1495b"
-PALETTE = (ACCENT, WARM, "#6a994e", "#7b5ea7", "#e09f3e", "#4a4e69", QUIET)
+PALETTE = (
+    ACCENT, WARM, "#6a994e", "#7b5ea7", "#e09f3e",
+    "#4a4e69", "#00a6a6", "#b56576", "#8d6a3f", QUIET,
+)  # fmt: skip
 TICKS = (0, 1, 5, 10, 20, 40, 60, 90, 130)  # K, on sqrt axes
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
@@ -44,17 +48,23 @@ def parity(predictions: pd.DataFrame, title: str) -> Figure:
         figure = _figure(5.4, 5.2)
         ax = figure.axes[0]
         tc, tc_pred = predictions["tc"].to_numpy(), predictions["tc_pred"].to_numpy()
-        top = 1.05 * max(tc.max(), tc_pred.max(), 1.0)
-        ax.plot([0, top], [0, top], color=QUIET, lw=1.2, zorder=1)
-        ax.scatter(tc, tc_pred, s=14, color=ACCENT, alpha=0.55, lw=0, zorder=2, clip_on=False)
-        for axis in (ax.set_xscale, ax.set_yscale):
-            axis("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-        ticks = [t for t in TICKS if t <= top]
-        ax.set(xlim=(0, top), ylim=(0, top), xticks=ticks, yticks=ticks, aspect="equal")
-        ax.set(xlabel="measured Tc (K)", ylabel="predicted Tc (K)", title=title)
+        parity_axes(ax, tc, tc_pred, ACCENT)
+        ax.set_title(title)
         text = f"{len(tc)} materials\nMAE {mae(tc, tc_pred):.2f} K\nR² {r2(tc, tc_pred):.3f}"
         ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top")
     return figure
+
+
+def parity_axes(ax: Axes, tc: np.ndarray, tc_pred: np.ndarray, colour: str) -> None:
+    """Draw predicted against measured Tc, both on a sqrt axis, with the diagonal."""
+    top = 1.05 * max(tc.max(), tc_pred.max(), 1.0)
+    ax.plot([0, top], [0, top], color=QUIET, lw=1.2, zorder=1)
+    ax.scatter(tc, tc_pred, s=14, color=colour, alpha=0.55, lw=0, zorder=2, clip_on=False)
+    for axis in (ax.set_xscale, ax.set_yscale):
+        axis("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    ticks = [t for t in TICKS if t <= top]
+    ax.set(xlim=(0, top), ylim=(0, top), xticks=ticks, yticks=ticks, aspect="equal")
+    ax.set(xlabel="measured Tc (K)", ylabel="predicted Tc (K)")
 
 
 def residuals(predictions: pd.DataFrame, title: str) -> Figure:

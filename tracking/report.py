@@ -9,11 +9,9 @@ that are of the same test materials.
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
-import mlflow
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,55 +19,10 @@ from scipy.stats import spearmanr
 
 from supervision.metrics import paired_bootstrap
 from tracking.plots import ACCENT, INK, QUIET, STYLE, WARM
+from tracking.results import Result, test_part
 
 PREDICTED = {"below 1": 1, "1 to 5": 5, "5 to 15": 15, "15 to 40": 40, "over 40": np.inf}  # K
 COLOURS = {"lora": ACCENT, "linear": WARM, "full": INK}
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run, read back."""
-
-    id: str
-    adapt: str
-    split: str
-    split_hash: str
-    metrics: dict[str, float]
-    curve: dict[int, float]
-    comparison: pd.DataFrame
-    bands: pd.DataFrame
-    test: pd.DataFrame
-
-    @classmethod
-    def read(cls, run_id: str) -> "Result":
-        """Raises ValueError for a run that is not finished."""
-        run, client = mlflow.get_run(run_id), mlflow.MlflowClient()
-        if run.info.status != "FINISHED":
-            raise ValueError(f"Run {run_id} is {run.info.status}, not FINISHED.")
-        return cls(
-            id=run_id,
-            adapt=run.data.params["adapt"],
-            split=run.data.tags["split"],
-            split_hash=run.data.params["split_hash"],
-            metrics=run.data.metrics,
-            curve={m.step: m.value for m in client.get_metric_history(run_id, "val_mae")},
-            comparison=_table(run_id, "comparison.csv"),
-            bands=_table(run_id, "bands.csv"),
-            test=_test_part(_table(run_id, "predictions.csv")),
-        )
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch that validation chose."""
-        return min(self.curve, key=lambda epoch: self.curve[epoch])
-
-
-def _table(run_id: str, name: str) -> pd.DataFrame:
-    return pd.read_csv(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name))
-
-
-def _test_part(predictions: pd.DataFrame) -> pd.DataFrame:
-    return predictions[predictions["split"] == "test"].set_index("material_id").sort_index()
 
 
 def main() -> None:
@@ -80,7 +33,7 @@ def main() -> None:
     parser.add_argument("--curves", type=Path, help="draw the validation curves to this file")
     options = parser.parse_args()
     results = [Result.read(run_id) for run_id in options.runs]
-    beside = {path.stem: _test_part(pd.read_csv(path)) for path in options.beside}
+    beside = {path.stem: test_part(pd.read_csv(path)) for path in options.beside}
     for split_hash in dict.fromkeys(r.split_hash for r in results):
         report([r for r in results if r.split_hash == split_hash], beside)
     if options.curves:

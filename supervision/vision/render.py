@@ -292,10 +292,14 @@ def _dither(size: int) -> np.ndarray:
     return (x * DITHER_STEP[0] + y * DITHER_STEP[1]).astype(np.uint16)
 
 
+def png_of(rgb: np.ndarray) -> bytes:
+    """A PNG file of [height, width, 3] uint8 red-green-blue."""
+    return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
 def save_png(path: str | Path, rgb: np.ndarray) -> None:
     """Write [height, width, 3] uint8 red-green-blue as PNG. Raises OSError where it cannot."""
-    if not cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"The picture {path} could not be written.")
+    Path(path).write_bytes(png_of(rgb))
 
 
 def contact_sheet(

@@ -1,0 +1,295 @@
+"""What several runs say beside each other: the tables and the sentences of the report.
+
+Every number is of test materials, one prediction a material. A difference counts as one where the
+95% interval of the paired bootstrap leaves out zero; the sentences say so where it does not.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import pandas as pd
+
+from supervision.metrics import all_metrics, bootstrap_intervals, paired_bootstrap
+from tracking.results import Result
+
+BAR = "composition"  # the pipeline that every other is held to
+NULLS = ("constant median", "family mean")
+PUBLISHED = (  # result, MAE in K, on what, source
+    ("ALIGNN, alex_supercon_Tc", "0.88", "Tc computed with DFT, Alexandria", "alignn 2026.8.11"),
+    (
+        "BETE-NET, from the spectral function",
+        "2.1",
+        "Tc computed with DFT, 818 materials",
+        "npj Comput. Mater. 11, 7 (2025)",
+    ),
+    (
+        "boosted trees on composition",
+        "RMSE 9.5",
+        "SuperCon, superconductors only, with repeated entries",
+        "arXiv:1803.10260; doi:10.3390/molecules26010008",
+    ),
+)
+CLAIMED = (  # of the figures that this project set out from: a random split of 3DSC, not ours
+    ("a vision transformer", "4.85"),
+    ("ALIGNN, fine-tuned", "5.34"),
+    ("ALIGNN, zero-shot", "9.49"),
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """MAE of one model minus that of another on the same materials, K."""
+
+    one: str
+    other: str
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def shows(self) -> bool:
+        """Whether zero is left out."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def text(self) -> str:
+        """The difference with its interval."""
+        return f"{self.difference:+.2f} K, {self.low:+.2f} to {self.high:+.2f}"
+
+
+def ranked(results: Sequence[Result], split: str) -> list[Result]:
+    """The models of a split, the lowest test MAE first."""
+    chosen = [r for r in results if r.split == split]
+    return sorted(chosen, key=lambda r: (r.test["tc"] - r.test["tc_pred"]).abs().mean())
+
+
+def splits_of(results: Sequence[Result]) -> list[str]:
+    """The splits, in the order of their first run."""
+    return list(dict.fromkeys(result.split for result in results))
+
+
+def names_of(results: Sequence[Result]) -> list[str]:
+    """The models, in the order of the first split, those of other splits after them."""
+    order = [r.name for split in splits_of(results) for r in ranked(results, split)]
+    return list(dict.fromkeys(order))
+
+
+def difference(one: Result, other: Result) -> Difference:
+    """Of two models on one split."""
+    tc = one.test["tc"].to_numpy()
+    paired = paired_bootstrap(tc, one.test["tc_pred"].to_numpy(), other.test["tc_pred"].to_numpy())
+    return Difference(one.name, other.name, **paired)
+
+
+def differences(results: Sequence[Result], split: str) -> list[Difference]:
+    """Of every pair on a split, and of each model and the nulls."""
+    models = ranked(results, split)
+    found = [difference(one, other) for one, other in combinations(models, 2)]
+    for model in models:
+        for row in _null_rows(model):
+            keys = ("difference", "low", "high", "p")
+            values = {key: float(row[f"model_minus_null_{key}"]) for key in keys}
+            found.append(Difference(model.name, str(row["predictor"]), **values))
+    return found
+
+
+def _null_rows(result: Result) -> list[dict]:
+    if result.comparison.empty:
+        return []
+    rows = result.comparison[result.comparison["predictor"].isin(NULLS)]
+    return rows.to_dict("records")
+
+
+# --- tables
+
+
+def main_table(results: Sequence[Result]) -> pd.DataFrame:
+    """A row a model, MAE with its interval, RMSE and R2 on each split; the nulls first."""
+    rows: dict[str, dict[str, str]] = {name: {} for name in (*NULLS, *names_of(results))}
+    for split in splits_of(results):
+        models = ranked(results, split)
+        for model in models:
+            rows[model.name] |= _cells(split, _judged(model))
+        for null in next((_null_rows(model) for model in models if _null_rows(model)), []):
+            rows[str(null["predictor"])] |= _cells(split, null)
+    table = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+    return table.rename_axis("model").reset_index()
+
+
+def _judged(result: Result) -> dict[str, float]:
+    tc, tc_pred = result.test["tc"].to_numpy(), result.test["tc_pred"].to_numpy()
+    found = all_metrics(tc, tc_pred)
+    for name, (low, high) in bootstrap_intervals(tc, tc_pred).items():
+        found |= {f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def _cells(split: str, row: Mapping[str, float]) -> dict[str, str]:
+    def cell(name: str, digits: int) -> str:
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        return f"{row[name]:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+    return {
+        f"{split}: MAE (K)": cell("mae", 2),
+        f"{split}: RMSE (K)": cell("rmse", 1),
+        f"{split}: R²": cell("r2", 2),
+    }
+
+
+def band_table(results: Sequence[Result], split: str) -> pd.DataFrame:
+    """MAE and bias of each model in each band of measured Tc."""
+    models = [model for model in ranked(results, split) if not model.bands.empty]
+    counted = models[0].bands[models[0].bands["n"] > 0]
+    columns = {f"{row.band}, n = {row.n}": row.band for row in counted.itertuples()}
+    rows = []
+    for model in models:
+        bands = model.bands.set_index("band").to_dict("index")
+        cells = {
+            title: f"{bands[band]['mae']:.2f} ({bands[band]['bias']:+.1f})"
+            for title, band in columns.items()
+        }
+        rows.append({"MAE (and bias), K": model.name} | cells)
+    return pd.DataFrame(rows)
+
+
+def pair_table(results: Sequence[Result], split: str) -> pd.DataFrame:
+    """Every pair: difference, interval, p, and whether it shows."""
+    rows = [
+        {
+            "MAE of": d.one,
+            "minus that of": d.other,
+            "difference (K)": f"{d.difference:+.2f}",
+            "95% interval": f"{d.low:+.2f} to {d.high:+.2f}",
+            "p": "< 0.001" if d.p < 0.001 else f"{d.p:.3f}",
+            "shows": "yes" if d.shows else "",
+        }
+        for d in differences(results, split)
+    ]
+    return pd.DataFrame(rows)
+
+
+def cost_table(results: Sequence[Result], milliseconds: Mapping[str, str]) -> pd.DataFrame:
+    """What each run took: size, share trained, epochs, minutes, milliseconds a crystal."""
+    rows = []
+    for result in results:
+        if not result.id:
+            continue
+        parameters = int(result.params.get("parameters", 0))
+        trained = int(result.params.get("trained_parameters", 0))
+        trees = f"{result.params['trees']} trees" if "trees" in result.params else "–"
+        rows.append(
+            {
+                "model": result.name,
+                "split": result.split,
+                "parameters": f"{parameters / 1e6:.2f} M" if parameters else trees,
+                "trained": f"{trained / parameters:.1%}" if trained else "–",
+                "epochs (best)": f"{max(result.curve)} ({result.best_epoch})"
+                if result.curve
+                else "–",
+                "minutes": _minutes(result),
+                "ms a crystal": milliseconds.get(result.id, "–"),
+                "run": f"`{result.id[:8]}`",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _minutes(result: Result) -> str:
+    minutes = result.metrics.get("train_minutes")
+    return "–" if minutes is None else f"{minutes:.1f}"
+
+
+def published_table() -> pd.DataFrame:
+    """What others report, on other data or another split: for orientation, not for comparison."""
+    on = "3DSC, a random split that is not ours"
+    rows = [(what, mae, on, "claimed, unpublished") for what, mae in CLAIMED]
+    columns = ["published elsewhere", "MAE (K)", "on", "source"]
+    return pd.DataFrame([*rows, *PUBLISHED], columns=columns)
+
+
+# --- sentences
+
+
+def sentences(results: Sequence[Result]) -> list[str]:
+    """What the numbers say, splits on which the bar stands first before all else."""
+    by_split = {split: ranked(results, split) for split in splits_of(results)}
+    verdicts = [(_bar_wins(models), _verdict(split, models)) for split, models in by_split.items()]
+    said = [text for _, text in sorted(verdicts, key=lambda pair: not pair[0])]
+    for split, models in by_split.items():
+        for speak in (_pretraining, _paradigms, _zero_shot, _alike):
+            said += [f"On `{split}`, {text}" for text in speak(models)]
+    return said
+
+
+def _bar_wins(models: Sequence[Result]) -> bool:
+    return models[0].pipeline == BAR
+
+
+def _verdict(split: str, models: Sequence[Result]) -> str:
+    """Who is first, and how that one lies to the bar, or to the next where it is the bar."""
+    first = models[0]
+    mae = _judged(first)["mae"]
+    bars = [model for model in models if model.pipeline == BAR]
+    if _bar_wins(models):
+        others = [model for model in models if model.pipeline != BAR]
+        said = f"**On `{split}`, trees on composition alone are first** ({first.name}, {mae:.2f} K)"
+        if not others:
+            return f"{said}; nothing else was compared."
+        return f"{said}. {_sentence(difference(others[0], first))}"
+    said = f"**On `{split}`, {first.name} is first** at {mae:.2f} K"
+    if not bars:
+        return f"{said}; no trees on composition were compared with it."
+    return f"{said}. {_sentence(difference(first, bars[0]))}"
+
+
+def _sentence(d: Difference, *, capital: bool = True) -> str:
+    one = d.one[:1].upper() + d.one[1:] if capital else d.one
+    if not d.shows:
+        return f"{one} and {d.other} cannot be told apart ({d.text})."
+    return f"{one} is {'better' if d.high < 0 else 'worse'} than {d.other} ({d.text})."
+
+
+def _pick(models: Sequence[Result], suits: Callable[[Result], bool]) -> Result | None:
+    return next((model for model in models if suits(model)), None)
+
+
+def _pretraining(models: Sequence[Result]) -> Iterator[str]:
+    for pipeline in ("graph", "vision"):
+        of_it = [model for model in models if model.pipeline == pipeline]
+        scratch = _pick(of_it, lambda m: m.name.endswith("from scratch"))
+        trained = _pick(of_it, lambda m: not m.name.endswith("from scratch"))
+        if scratch and trained:
+            d = difference(trained, scratch)
+            worth = "is not to be seen" if not d.shows else "helps" if d.high < 0 else "harms"
+            yield (
+                f"pretraining {worth} for the {pipeline} path "
+                f"({trained.name} against {scratch.name}: {d.text})."
+            )
+
+
+def _paradigms(models: Sequence[Result]) -> Iterator[str]:
+    graph = _pick(models, lambda m: m.pipeline == "graph")
+    vision = _pick(models, lambda m: m.pipeline == "vision")
+    if graph and vision:
+        one, other = sorted((graph, vision), key=models.index)
+        yield f"of the two paradigms, {one.name} is ahead. {_sentence(difference(one, other))}"
+
+
+def _zero_shot(models: Sequence[Result]) -> Iterator[str]:
+    for model in models:
+        if model.pipeline != "zero_shot":
+            continue
+        row = next(r for r in _null_rows(model) if r["predictor"] == NULLS[0])
+        keys = ("difference", "low", "high", "p")
+        values = {key: float(row[f"model_minus_null_{key}"]) for key in keys}
+        d = Difference(model.name, "the same Tc for all", **values)
+        yield _sentence(d, capital=False)
+
+
+def _alike(models: Sequence[Result]) -> Iterator[str]:
+    pairs = [difference(one, other) for one, other in combinations(models, 2)]
+    alike = [f"{d.one} and {d.other}" for d in pairs if not d.shows]
+    if alike:
+        yield f"no difference shows between {'; '.join(alike)}."

@@ -1,0 +1,89 @@
+"""The report of the comparison, from the first sentence to the last figure."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from supervision.crystals import Crystal, group_materials
+from supervision.datasets import load_dataset
+from supervision.predictor import load_predictor
+from supervision.vision.data import contact_sheet_of
+from supervision.vision.render import png_of
+from tracking import compare_plots as figures
+from tracking.compare import (
+    band_table,
+    cost_table,
+    main_table,
+    pair_table,
+    published_table,
+    sentences,
+    splits_of,
+)
+from tracking.page import Page
+from tracking.results import Result, predictor_folder
+
+
+def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
+    """The page; ``timings`` are what ``milliseconds`` says."""
+    page = Page("Comparison of models")
+    page.bullets(sentences(results))
+    page.text(
+        "A difference shows where the 95% interval of the paired bootstrap over materials leaves "
+        "out zero. Of twenty pairs that are alike, one will show by chance. Each model was chosen "
+        "on validation; the order below is by test."
+    )
+    table = main_table(results)
+    page.table(table)
+    page.picture("table", figures.table(table, "Test errors with 95% intervals"), "The table")
+    page.heading("Predicted and measured")
+    page.picture("scatter", figures.scatter(results), "The best of each paradigm")
+    for split in splits_of(results):
+        page.picture(f"parity_{split}", figures.parity(results, split), f"All models, {split}")
+    page.picture("residuals", figures.residuals(results), "Errors and bias")
+    page.heading("By measured Tc")
+    for split in splits_of(results):
+        page.text(f"`{split}`:")
+        page.table(band_table(results, split))
+    page.heading("Every pair")
+    for split in splits_of(results):
+        page.table(pair_table(results, split), folded=f"Paired differences on {split}")
+    page.heading("How they learned, and what it took")
+    page.picture("curves", figures.curves(results), "Validation MAE by epoch")
+    page.table(cost_table(results, timings))
+    page.text(
+        "Milliseconds a crystal: from CIF text to Tc, one crystal after the other in one process, "
+        "the mean over the same crystals for all, measured while this report was made."
+    )
+    page.heading("What others report")
+    page.text("On other data or another split: for orientation, not for comparison.")
+    page.table(published_table())
+    if any(result.pipeline == "vision" for result in results):
+        page.heading("What the vision models see")
+        sheet = contact_sheet_of(group_materials(load_dataset("classics").crystals))
+        page.picture("examples", png_of(sheet), "Six crystals of the embedded data set, six views")
+    return page
+
+
+def milliseconds(results: Sequence[Result], count: int) -> dict[str, str]:
+    """Run id -> milliseconds a crystal, the first left out; a dash where no predictor was kept."""
+    if not count:
+        return {}
+    crystals = load_dataset("classics").crystals
+    picks = np.linspace(0, len(crystals) - 1, count + 1).astype(int)
+    timings = {}
+    for result in results:
+        folder = predictor_folder(result) if result.id else None
+        if folder is None:
+            continue
+        try:
+            predictor = load_predictor(folder)
+        except ValueError as error:  # it was made by another recipe than this code's
+            print(f"{result.name} is not timed: {error}", flush=True)
+            continue
+        fresh = [Crystal(crystals[i].id, crystals[i].formula, crystals[i].cif) for i in picks]
+        predictor.predict(fresh[:1])
+        began = time.perf_counter()
+        predictor.predict(fresh[1:])
+        timings[result.id] = f"{1000 * (time.perf_counter() - began) / count:.0f}"
+    return timings
