@@ -6,7 +6,9 @@ The reference is alignn's DGL class in float32 on whole graphs. Every side begin
 published weights, the same fresh head and the same standardised features, and takes the same
 structures of 3DSC's training materials, in the same steps, through the project's own loop: loss,
 clipping, AdamW, mean of the weights. Dropout is off everywhere, so that the loss curves can be laid
-on each other. The sides take turns every few steps: a machine that slows down slows them all.
+on each other. Floats below 1e-38 are taken as zero everywhere, as training does, though PyTorch by
+itself does not, and the float32 sides gain most. The sides take turns every few steps: a machine
+that slows down slows them all.
 
 Timed is a step, by the clock: reading (graphs side by side in a batch) and training (forward,
 backward, optimizer); the first step of each side is left out. No side builds a graph from a
@@ -36,12 +38,12 @@ from supervision.graph.config import GraphConfig
 from supervision.graph.data import GraphBatch, GraphSamples, collate
 from supervision.graph.model import GraphRegressor
 from supervision.graph.orbits import FoldedGraph
-from supervision.graph.prepare import FOLDED, UNFOLDED
+from supervision.graph.prepare import graphs
 from supervision.prepared import prepare, prepare_all
-from supervision.resources import fast_bf16
+from supervision.resources import fast_bf16, flush_denormals
 from supervision.splits import make_split
 from supervision.target import TargetTransform
-from supervision.training import FitConfig, Step, _Descent, _train_epoch
+from supervision.training import Descent, FitConfig, Step, train_epoch
 from supervision.weights import get_weights
 
 CPU = torch.device("cpu")  # the reference's DGL has no other
@@ -73,14 +75,14 @@ class Side:
 
     def __post_init__(self) -> None:
         self.steps: Iterator[Step] = iter(self.samples.steps(1))
-        self.descent = _Descent.start(self.model, FIT, len(self.samples))
+        self.descent = Descent.start(self.model, FIT, len(self.samples), CPU)
 
     def go(self) -> None:
         """Take one step."""
         start, processor = time.perf_counter(), time.process_time()
         step = next(self.steps)
         read = time.perf_counter()
-        loss = _train_epoch(self.descent, tqdm([step], disable=True), FIT, CPU)
+        loss = train_epoch(self.descent, tqdm([step], disable=True), FIT, CPU)
         self.training.append(time.perf_counter() - read)
         self.processor.append(time.process_time() - processor)
         self.reading.append(read - start)
@@ -94,7 +96,7 @@ class Side:
 def main() -> None:
     """Train all sides, print the tables, draw the curves."""
     options = _options()
-    torch.set_flush_denormal(options.flush_denormals)
+    flush_denormals()
     size = GraphConfig().batch_size
     train = draw_materials(options.data, options.steps * size, options.seed)
     sides = create_sides(train, options.seed)
@@ -104,7 +106,7 @@ def main() -> None:
                 for _ in range(min(TURN, options.steps - start)):
                     side.go()
                     bar.update()
-    report_machine(options.flush_denormals)
+    report_machine()
     report_speed(sides, size)
     report_curves(sides)
     report_dgl(sides[0])
@@ -118,10 +120,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=30, help="steps of each side")
     parser.add_argument("--seed", type=int, default=0, help="of materials, order and head")
     parser.add_argument("--curves", default="", help="a PNG to draw the loss curves into")
-    parser.add_argument(
-        "--flush-denormals", action="store_true",
-        help="all sides take floats below 1e-38 as zero: how much of the difference they are",
-    )  # fmt: skip
     options = parser.parse_args()
     if options.steps < 4:
         parser.error("--steps must be 4 or more: the first is not timed, the rest are averaged")
@@ -131,7 +129,7 @@ def _options() -> argparse.Namespace:
 def draw_materials(data: str, count: int, seed: int) -> list[Material]:
     """Training materials of 3DSC's random split, each with one structure, drawn by weight."""
     dataset = load_dataset("3dsc", data)
-    usable = group_materials(dataset.without(prepare(FOLDED, dataset.crystals)[1]).crystals)
+    usable = group_materials(dataset.without(prepare(graphs(), dataset.crystals)[1]).crystals)
     chosen = take(make_split(usable, "random").select(usable, "train"), count, seed)
     if len(chosen) < count:
         raise ValueError(f"There are {len(chosen)} training materials, too few for {count}.")
@@ -142,7 +140,7 @@ def draw_materials(data: str, count: int, seed: int) -> list[Material]:
 def create_sides(train: Sequence[Material], seed: int) -> list[Side]:
     """The reference first, then ours, step by step nearer to what train_alignn runs."""
     crystals = [m.crystals[0] for m in train]
-    whole, folded = prepare_all(UNFOLDED, crystals), prepare_all(FOLDED, crystals)
+    whole, folded = (prepare_all(graphs(folded=f), crystals) for f in (False, True))
     used = "bfloat16" if fast_bf16(CPU) else "float32: the processor has no bfloat16"
     plan: list[tuple[str, type[GraphRegressor], str, Graphs]] = [
         ("alignn's DGL layers, whole graphs, float32", InFloat32, "dgl", whole),
@@ -156,8 +154,8 @@ def create_sides(train: Sequence[Material], seed: int) -> list[Side]:
     targets = TargetTransform.fit(tc, GraphConfig().target).encode(tc)
     size, budget = GraphConfig().batch_size, GraphConfig().angle_budget
     return [
-        Side(name, model, GraphSamples(train, (), targets, graphs, size, budget, seed))
-        for (name, _, _, graphs), model in zip(plan, models, strict=True)
+        Side(name, model, GraphSamples(train, (), targets, read, size, budget, seed))
+        for (name, _, _, read), model in zip(plan, models, strict=True)
     ]
 
 
@@ -182,11 +180,10 @@ def _same_start(models: Sequence[GraphRegressor], graphs: Sequence[FoldedGraph])
         model.feature_std.copy_(example.feature_std)
 
 
-def report_machine(flush: bool) -> None:
+def report_machine() -> None:
     """What the numbers below hang on."""
     bf16 = "yes" if fast_bf16(CPU) else "no"
     print(f"\nThreads: {torch.get_num_threads()}. bfloat16 in the processor, and used: {bf16}.")
-    print(f"Floats below 1e-38 taken as zero: {'on all sides' if flush else 'no'}.")
 
 
 def report_speed(sides: Sequence[Side], size: int) -> None:

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from supervision.crystals import Crystal, CrystalError, Material
 from supervision.fitting import Fitting, HeadFit, Samples
 from supervision.predictor import CONFIG_FILE
-from supervision.resources import pick_device
+from supervision.resources import flush_denormals, pick_device
 from supervision.target import TargetTransform
 from supervision.training import Checkpoints, EpochRecord, FitConfig
 from supervision.weights import Fetched, row_of
@@ -50,6 +50,7 @@ class NetworkPredictor(ABC):
         device: str = "auto",
         quiet: bool = False,
     ) -> None:
+        flush_denormals()
         torch.manual_seed(config.seed)
         self.config, self.fit_config, self.quiet = config, fit_config, quiet
         self.device = pick_device(device)

@@ -24,6 +24,7 @@ from supervision.resources import autocast
 
 Batch = tuple[Any, torch.Tensor, list[str]]
 Step = Sequence[Batch]
+FUSED = ("cpu", "cuda")  # where AdamW is one kernel
 SCHEDULES = ("cosine", "plateau")
 HEAD = "head."  # how the names of a head's parameters begin
 
@@ -130,7 +131,7 @@ class Checkpoints:
 
 
 @dataclass
-class _Descent:
+class Descent:
     """What moves while a model trains."""
 
     model: nn.Module
@@ -139,9 +140,14 @@ class _Descent:
     average: WeightAverage
 
     @classmethod
-    def start(cls, model: nn.Module, config: FitConfig, steps: int) -> "_Descent":
+    def start(
+        cls, model: nn.Module, config: FitConfig, steps: int, device: torch.device
+    ) -> "Descent":
         optimizer = torch.optim.AdamW(
-            _groups(model, config), lr=config.learning_rate, weight_decay=config.weight_decay
+            _groups(model, config),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=device.type in FUSED,
         )
         schedule: LambdaLR | ReduceLROnPlateau
         if config.schedule == "cosine":
@@ -200,7 +206,7 @@ def fit(
     Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
     FloatingPointError when the loss is not finite.
     """
-    descent = _Descent.start(model, config, config.epochs * steps_per_epoch)
+    descent = Descent.start(model, config, config.epochs * steps_per_epoch, device)
     history = [before] if before else []
     best_state = trainable_state(model)
     if checkpoints and checkpoints.resume:
@@ -220,7 +226,7 @@ def fit(
             disable=quiet or None,
             unit="step",
         )
-        loss = _train_epoch(descent, bar, config, device)
+        loss = train_epoch(descent, bar, config, device)
         model.eval()
         with descent.average.in_place():
             errors, state = validate(), trainable_state(model)
@@ -249,8 +255,8 @@ def fit(
     return history
 
 
-def _train_epoch(
-    descent: _Descent, bar: "tqdm[Step]", config: FitConfig, device: torch.device
+def train_epoch(
+    descent: Descent, bar: "tqdm[Step]", config: FitConfig, device: torch.device
 ) -> float:
     """One pass over the steps; returns the mean loss over samples."""
     model, optimizer = descent.model.train(), descent.optimizer
@@ -361,7 +367,7 @@ def _clock(seconds: float) -> str:
 
 
 def _save(
-    descent: _Descent,
+    descent: Descent,
     history: list[EpochRecord],
     best_state: dict[str, torch.Tensor],
     checkpoints: Checkpoints,
@@ -384,7 +390,7 @@ def _save(
 
 
 def _restore(
-    descent: _Descent, checkpoints: Checkpoints
+    descent: Descent, checkpoints: Checkpoints
 ) -> tuple[list[EpochRecord], dict[str, torch.Tensor]]:
     """Go on from the last checkpoint; returns the history and the best state so far."""
     state = checkpoints.load()
