@@ -4,19 +4,16 @@ mlflow run . -e compare --env-manager local
 python -m entrypoints.compare --runs ID,ID,... --out results/comparison.md
 """
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import mlflow
 import typer
 
 from entrypoints.options import speak
 from supervision.splits import KINDS
-from tracking.compare import sentences
-from tracking.comparison import milliseconds, report
+from tracking.comparison import publish
 from tracking.results import Result, from_file, latest, refuse_mixed
-from tracking.runs import run_id, tracked_run
+from tracking.runs import tracked_run
 
 app = typer.Typer(add_completion=False)
 
@@ -37,15 +34,7 @@ def main(
         results = [Result.read(id) for id in _listed(runs)] or latest(dataset, KINDS)
         results += [from_file(Path(path), results) for path in _listed(beside)]
         refuse_mixed(results)
-        page = report(results, milliseconds(results, timed))
-        with tempfile.TemporaryDirectory() as room:
-            page.write(Path(room) / "comparison.md")
-            mlflow.log_artifacts(room)
-        if out:
-            page.write(Path(out))
-        said = sentences(results)
-        mlflow.set_tags({"pipeline": "comparison", "mlflow.note.content": "\n\n".join(said)})
-        print(*said, f"Run {run_id()}", sep="\n", flush=True)
+        publish(results, timed, Path(out) if out else None)
 
     speak(tracked_run(f"comparison · {dataset}")(run))
 

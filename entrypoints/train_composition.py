@@ -23,11 +23,12 @@ from entrypoints.options import (
     speak,
 )
 from supervision.composition.predictor import (
-    FEATURE_VERSION,
     CompositionConfig,
     CompositionPredictor,
 )
+from supervision.composition.prepare import COMPOSITIONS, FEATURE_VERSION
 from supervision.crystals import Crystal, Material, Reject
+from supervision.prepared import prepare
 from tracking import runs
 from tracking.experiment import Origin
 from tracking.train import Pipeline, train
@@ -78,8 +79,8 @@ def main(
 def _pipeline(config: CompositionConfig) -> Pipeline:
     predictor = CompositionPredictor(config)
 
-    def prepare(crystals: Sequence[Crystal]) -> Sequence[Reject]:
-        return predictor.rejects(crystals)
+    def prepare_compositions(crystals: Sequence[Crystal]) -> Sequence[Reject]:
+        return prepare(COMPOSITIONS, crystals)[1]
 
     def pictures(_materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
         return {}
@@ -88,7 +89,7 @@ def _pipeline(config: CompositionConfig) -> Pipeline:
         name=predictor.pipeline,
         predictor=predictor,
         settings=asdict(config) | {"feature_version": FEATURE_VERSION},
-        prepare=prepare,
+        prepare=prepare_compositions,
         pictures=pictures,
         variant=config.model,
         origin=Origin(choice="Trees have no weights to begin from."),

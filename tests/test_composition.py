@@ -15,12 +15,14 @@ from supervision.composition.predictor import (
     CompositionConfig,
     CompositionPredictor,
 )
+from supervision.composition.prepare import COMPOSITIONS
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
 from supervision.element_tables import cgcnn, magpie, magpie_names
 from supervision.metrics import constant_median, mae
 from supervision.prediction import predict_materials
 from supervision.predictor import load_predictor
+from supervision.prepared import prepare
 
 
 def feature(composition, name):
@@ -143,7 +145,7 @@ def test_where_the_atoms_are_does_not_matter(fitted):
 def test_what_cannot_be_read_is_named(fitted):
     good = Crystal("good", "", mgb2().to(fmt="cif"))
     bad = Crystal("bad.cif", "", "data_x")
-    assert [reject.name for reject in fitted.rejects([good, bad])] == ["bad.cif"]
+    assert [reject.name for reject in prepare(COMPOSITIONS, [good, bad])[1]] == ["bad.cif"]
     with pytest.raises(CrystalError, match=r"^bad\.cif: "):
         fitted.predict([good, bad])
 

@@ -1,8 +1,11 @@
 """The report of the comparison, from the first sentence to the last figure."""
 
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import mlflow
 import numpy as np
 
 from supervision.crystals import Crystal, group_materials
@@ -11,6 +14,7 @@ from supervision.predictor import load_predictor
 from supervision.vision.data import contact_sheet_of
 from supervision.vision.render import png_of
 from tracking import compare_plots as figures
+from tracking import runs
 from tracking.compare import (
     band_table,
     cost_table,
@@ -22,6 +26,22 @@ from tracking.compare import (
 )
 from tracking.page import Page
 from tracking.results import Result, predictor_folder
+
+
+def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
+    """Write the report into the active run, and to ``out`` (.md) where that is wanted.
+
+    Each model is timed on ``timed`` crystals; 0 leaves that out.
+    """
+    page = report(results, milliseconds(results, timed))
+    with tempfile.TemporaryDirectory() as room:
+        page.write(Path(room) / "comparison.md")
+        mlflow.log_artifacts(room)
+    if out:
+        page.write(out)
+    said = sentences(results)
+    mlflow.set_tags({"pipeline": "comparison", "mlflow.note.content": "\n\n".join(said)})
+    print(*said, f"Run {runs.run_id()}", sep="\n", flush=True)
 
 
 def report(results: Sequence[Result], timings: dict[str, str]) -> Page:

@@ -130,13 +130,14 @@ def _markdown(said: str, distributions: pd.DataFrame, bands: pd.DataFrame) -> st
         form = "{:.1%}" if column.startswith("above") else "{:.1f}"
         shown[column] = shown[column].map(form.format)
     by_band = bands[bands["n"] > 0][["band", "n", "mae", "bias", "share_of_error"]].copy()
-    by_band["share_of_error"] = by_band["share_of_error"].map("{:.0%}".format)
+    for column, form in {"mae": "{:.2f}", "bias": "{:+.2f}", "share_of_error": "{:.0%}"}.items():
+        by_band[column] = by_band[column].map(form.format)
     return "\n\n".join(
         [
             said,
             "Tc in kelvin:",
             shown.to_markdown(index=False, disable_numparse=True),
-            by_band.to_markdown(index=False, floatfmt="+.2f"),
+            by_band.to_markdown(index=False, disable_numparse=True),
         ]
     )
 

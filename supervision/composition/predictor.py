@@ -15,15 +15,15 @@ import skops.io
 from sklearn.base import RegressorMixin
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
-from supervision.composition.features import composition_features
-from supervision.crystals import Crystal, CrystalError, Material, Reject
+from supervision.composition.prepare import COMPOSITIONS, FEATURE_VERSION, composed
+from supervision.crystals import Crystal, CrystalError, Material
 from supervision.metrics import all_metrics
 from supervision.prediction import predict_materials
 from supervision.predictor import CONFIG_FILE
+from supervision.prepared import prepare_all
 from supervision.target import TargetTransform
 from supervision.training import Checkpoints, EpochRecord
 
-FEATURE_VERSION = 1
 MODEL_FILE = "model.skops"
 KINDS = ("extra_trees", "boosting")
 TRUSTED = [  # all that such a file may hold beside scikit-learn's plain classes and arrays
@@ -66,8 +66,8 @@ class CompositionPredictor:
 
     pipeline: ClassVar[str] = "composition"
 
-    def __init__(self, config: CompositionConfig) -> None:
-        self.config = config
+    def __init__(self, config: CompositionConfig, *, quiet: bool = False) -> None:
+        self.config, self.quiet = config, quiet
         self.target = TargetTransform(config.target)
         self.model: RegressorMixin = _untrained(config)
         self.size: Mapping[str, int] = {}
@@ -88,7 +88,8 @@ class CompositionPredictor:
         crystals = [(c, m.tc, c.weight) for m in train for c in m.crystals]
         self.target = TargetTransform.fit(np.array([m.tc for m in train]), self.config.target)
         tc, weight = np.array([(tc, weight) for _, tc, weight in crystals]).T
-        features = self._features([c for c, _, _ in crystals])
+        prepared = prepare_all(COMPOSITIONS, [c for c, _, _ in crystals], quiet=self.quiet)
+        features = np.stack([prepared[c.id].features for c, _, _ in crystals])
         encoded = self.target.encode(tc)
         self.model.fit(features, encoded, sample_weight=weight)
         if self.config.model == "extra_trees":
@@ -109,28 +110,15 @@ class CompositionPredictor:
         on_epoch(record)
         return [record]
 
-    def rejects(self, crystals: Sequence[Crystal]) -> list[Reject]:
-        """Those of the crystals that cannot be read, and why."""
-        found = []
-        for crystal in crystals:
-            try:
-                _row(crystal)
-            except CrystalError as error:
-                found.append(Reject(crystal.id, str(error)))
-        return found
-
-    def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
+    def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
         rows = []
         for crystal in crystals:
             try:
-                rows.append(_row(crystal))
+                rows.append(composed(crystal).features)
             except CrystalError as error:
                 raise CrystalError(f"{crystal.id}: {error}") from error
-        return np.stack(rows)
-
-    def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
-        return self.target.decode(self.model.predict(self._features(crystals)))
+        return self.target.decode(self.model.predict(np.stack(rows)))
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.skops``, which loads without unpickling."""
@@ -156,10 +144,6 @@ class CompositionPredictor:
         predictor.model = skops.io.load(folder / MODEL_FILE, trusted=TRUSTED)
         predictor.target = TargetTransform(**config["target"])
         return predictor
-
-
-def _row(crystal: Crystal) -> np.ndarray:
-    return composition_features([crystal.structure.composition])[0]
 
 
 def _untrained(config: CompositionConfig) -> RegressorMixin:

@@ -1,6 +1,6 @@
 """How far the states of a trained graph model go with another reader than its own head.
 
-    python -m benchmarks.states RUN_ID --data 3DSC_MP.tar.xz --out FOLDER
+    python -m tracking.states RUN_ID --data 3DSC_MP.tar.xz --out FOLDER
 
 RUN_ID is a finished run of train_alignn on 3DSC. Its network reads every structure; extra trees and
 a Gaussian process then learn Tc from the same features that its head reads, on the same training
