@@ -74,7 +74,7 @@ def answers(fetched: Fetched, crystals: Sequence[Crystal]) -> tuple[np.ndarray, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numpy's, one a structure
         theirs = model.predict(crystals)
-    around = neighbourhood_of(fetched.row)
+    around = neighbourhood_of(fetched)
     ours = []
     with torch.inference_mode():
         for crystal in tqdm(crystals, desc="ours", leave=False):

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from entrypoints.options import speak
+from supervision.datasets.load import named
 from supervision.splits import KINDS
 from tracking.comparison import publish
-from tracking.results import Result, from_file, latest, refuse_mixed
+from tracking.results import Result, from_file, latest, refuse_mixed, told_apart
 from tracking.runs import tracked_run
 
 app = typer.Typer(add_completion=False)
@@ -31,12 +32,15 @@ def main(
     def run() -> None:
         if out and not out.endswith(".md"):
             raise ValueError(f"out={out} must end in .md; the page and the figures go beside it.")
-        results = [Result.read(id) for id in _listed(runs)] or latest(dataset, KINDS)
+        if timed < 0:
+            raise ValueError(f"timed must be 0 or more, got {timed}.")
+        results = [Result.read(id) for id in _listed(runs)] or latest(named(dataset), KINDS)
         results += [from_file(Path(path), results) for path in _listed(beside)]
+        results = told_apart(results)
         refuse_mixed(results)
         publish(results, timed, Path(out) if out else None)
 
-    speak(tracked_run(f"comparison · {dataset}")(run))
+    speak(tracked_run("comparison")(run))
 
 
 def _listed(text: str) -> list[str]:

@@ -6,6 +6,7 @@ python -m entrypoints.eval_zero_shot --source jv_supercon_tc_alignn --split fami
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,23 +22,31 @@ from entrypoints.options import (
     experiment_of,
     speak,
 )
-from supervision.crystals import Crystal, Material, Reject
+from supervision.crystals import Crystal, Reject
 from supervision.graph.config import GraphConfig
 from supervision.graph.predictor import GraphPredictor
 from supervision.graph.prepare import graphs
 from supervision.graph.published import PublishedModel
-from supervision.predictor import CONFIG_FILE, load_predictor
+from supervision.network import MODEL_FILE, NetworkPredictor, count_parameters
+from supervision.predictor import MADE_FROM, load_predictor
 from supervision.prepared import prepare
+from supervision.resources import pick_device
 from supervision.training import FitConfig
-from supervision.weights import GraphWeights, WeightsError, get_weights
+from supervision.weights import GraphWeights, WeightsError, get_weights, row_of
+from supervision.weights.sources import sha256_of
 from tracking import runs
 from tracking.experiment import Origin
-from tracking.zero_shot import Lesson, Source, evaluate, taught_by
+from tracking.zero_shot import (
+    Source,
+    evaluate,
+    known_from,
+    not_trained_on,
+    taught_by,
+)
 
 app = typer.Typer(add_completion=False)
 
 TAUGHT = "jarvis_supercon"
-MADE_FROM = "made_from.json"
 
 
 @app.command()
@@ -45,7 +54,9 @@ def main(
     source: Annotated[
         str, typer.Option(help=f"{TAUGHT}, published weights, name:file, or a saved predictor")
     ] = TAUGHT,
-    source_data: Annotated[str, typer.Option(help="jarvis_supercon: a local copy")] = "",
+    source_data: Annotated[
+        str, typer.Option(help="a local copy of what the source learned from")
+    ] = "",
     dataset: DatasetOption = "3dsc",
     data: DataOption = "",
     split: SplitOption = "random",
@@ -66,12 +77,12 @@ def main(
             fit_config = FitConfig(epochs=epochs, learning_rate=learning_rate, patience=epochs)
             opened = _taught(source_data, fit_config, seed, device)
         elif Path(source).expanduser().is_dir():
-            opened = _saved(Path(source).expanduser(), dataset)
+            opened = _saved(Path(source).expanduser(), device)
         else:
-            opened = _published(source)
+            opened = _published(source, source_data, device)
         evaluate(opened, experiment, prepare_graphs)
 
-    speak(runs.tracked_run(f"zero-shot · {source}")(run))
+    speak(runs.tracked_run("zero-shot")(run))
 
 
 def prepare_graphs(crystals: Sequence[Crystal]) -> Sequence[Reject]:
@@ -87,34 +98,44 @@ def _taught(data: str, fit_config: FitConfig, seed: int, device: str) -> Source:
     return Source(TAUGHT, predictor, predictor.settings(), Origin.of(fetched), teach)
 
 
-def _published(name: str) -> Source:
+def _published(name: str, data: str, device: str) -> Source:
     """Weights that others published, or a checkpoint of their class, as they are."""
     fetched = get_weights(name, "graph")
     row = fetched.row
     if not fetched.pretrained or not isinstance(row, GraphWeights) or row.predicts != "Tc":
         what = getattr(row, "predicts", "nothing") if fetched.pretrained else "nothing yet"
         raise WeightsError(f"source={name} predicts {what}; a source must predict Tc.")
+    if device not in ("auto", "cpu"):
+        raise ValueError(f"device={device}: published models are read by DGL on the CPU.")
     print(fetched.message, flush=True)
-    return Source(name, PublishedModel(fetched), {}, Origin.of(fetched), _not_known)
+    row_name, _, file = name.partition(":")
+    shown = f"{row_name} ({Path(file).name})" if file else row_name
+    teach = known_from(row.learned_from, data, prepare_graphs)
+    return Source(shown, PublishedModel(fetched), {}, Origin.of(fetched), teach)
 
 
-def _saved(folder: Path, dataset: str) -> Source:
+def _saved(folder: Path, device: str) -> Source:
     """A predictor that this project saved, made from another data set."""
     predictor = load_predictor(folder)
     made_from = _read(folder / MADE_FROM)
-    if made_from.get("dataset") == dataset:
-        raise ValueError(f"source={folder} was trained on {dataset} itself.")
-    weights = _read(folder / CONFIG_FILE).get("weights", {})
-    origin = Origin(weights=folder.name, source=str(folder), hash=str(weights.get("sha256", "")))
-    return Source(folder.name, predictor, {}, origin, _not_known)
+    shown = f"{predictor.pipeline} {made_from['run_id'][:8]}" if made_from else folder.name
+    origin = Origin(source=str(folder), choice="A predictor that was saved.")
+    if isinstance(predictor, NetworkPredictor):
+        predictor.device = pick_device(device)
+        predictor.size = count_parameters(predictor.model)
+        row = row_of(str(predictor.weights["name"]), predictor.pipeline)
+        origin = replace(
+            origin,
+            weights=shown,
+            hash=sha256_of(folder / MODEL_FILE),
+            license=row.license if predictor.weights["sha256"] else "none",
+            pretrained=True,
+        )
+    return Source(shown, predictor, {}, origin, not_trained_on(made_from, shown))
 
 
 def _read(path: Path) -> dict:
     return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _not_known(_tested: Sequence[Material]) -> Lesson:
-    return Lesson()
 
 
 if __name__ == "__main__":

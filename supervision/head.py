@@ -56,10 +56,13 @@ class Head(nn.Module):
             nn.Linear(hidden, 1),
         )
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features ``[b, plain + states]`` -> ``[b]``."""
+    def embed(self, features: torch.Tensor) -> torch.Tensor:
+        """Features ``[b, plain + states]`` -> what the perceptron reads of them."""
         numbers, states = features.split(
             [self.plain.bias.shape[0], features.shape[1] - self.plain.bias.shape[0]], dim=1
         )
-        read = torch.cat([self.plain(numbers), self.states(states)], dim=1)
-        return self.perceptron(read).squeeze(-1)
+        return torch.cat([self.plain(numbers), self.states(states)], dim=1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features ``[b, plain + states]`` -> ``[b]``."""
+        return self.perceptron(self.embed(features)).squeeze(-1)

@@ -12,6 +12,7 @@ from supervision.crystals import Crystal, Material
 from supervision.training import Checkpoints, EpochRecord
 
 CONFIG_FILE = "config.json"
+MADE_FROM = "made_from.json"  # beside it: the run, the data and the materials it learned from
 CLASSES = {
     "vision": "supervision.vision.predictor:VisionPredictor",
     "graph": "supervision.graph.predictor:GraphPredictor",

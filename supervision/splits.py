@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from pymatgen.core import Composition
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -23,6 +24,7 @@ from supervision.metrics import band_labels
 KINDS = ("random", "chemsys", "family")
 PARTS = ("train", "val", "test")
 DEALS = 500
+NEAR = 0.01  # of an atomic fraction
 SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
 
 
@@ -202,3 +204,24 @@ def _cut(sizes: Mapping[str, int], seed: int, *, deal: int) -> dict[str, str]:
 def _strata(materials: Sequence[Material]) -> list[str]:
     tc = np.array([m.tc for m in materials])
     return ["none" if t == 0 else band for t, band in zip(tc, band_labels(tc), strict=True)]
+
+
+def akin(materials: Sequence[Material], to: Sequence[Material], *, chemsys: bool) -> list[str]:
+    """Ids of the materials that others give away: their composition is that of one of ``to``, or
+    differs by no more than NEAR in any atomic fraction; with ``chemsys``, their element set is one.
+    """
+    fractions: dict[str, list[np.ndarray]] = defaultdict(list)
+    for m in to:
+        fractions[m.chemsys].append(_fractions(m))
+
+    def near(m: Material) -> bool:
+        return bool((np.abs(np.stack(fractions[m.chemsys]) - _fractions(m)).max(1) <= NEAR).any())
+
+    return [m.id for m in materials if m.chemsys in fractions and (chemsys or near(m))]
+
+
+def _fractions(material: Material) -> np.ndarray:
+    """Atomic fractions in the order of the element set's symbols."""
+    composition = Composition(material.formula).get_el_amt_dict()
+    amounts = np.array([composition[symbol] for symbol in material.chemsys.split("-")])
+    return amounts / amounts.sum()

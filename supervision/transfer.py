@@ -15,7 +15,7 @@ from supervision.metrics import TC_BANDS, band_table, mae, paired_bootstrap, r2
 
 HOT = TC_BANDS[-1][0]
 ABOVE = (20.0, 40.0)
-SHRUNK = 0.5  # a variance ratio below this is called compression
+SHRUNK, NARROW = 0.5, 0.9  # variance ratios below which predictions are called so
 QUANTILES = {"10%": 0.1, "median": 0.5, "90%": 0.9}
 
 Elements = frozenset[str]
@@ -126,9 +126,10 @@ def _verdict(name: str, tc: np.ndarray, tc_pred: np.ndarray, constant: float) ->
     than = "not to be told from"
     if paired["high"] < 0 or paired["low"] > 0:
         than = "better than" if paired["difference"] < 0 else "worse than"
+    explained = f" (R2 {r2(tc, tc_pred):.2f})" if np.ptp(tc) else ""
     return (
-        f"{name} errs by {mae(tc, tc_pred):.2f} K on {len(tc)} materials "
-        f"(R2 {r2(tc, tc_pred):.2f}), {than} the {mae(tc, guess):.2f} K of saying {constant:.1f} K "
+        f"{name} errs by {mae(tc, tc_pred):.2f} K on {len(tc)} materials"
+        f"{explained}, {than} the {mae(tc, guess):.2f} K of saying {constant:.1f} K "
         f"each time (paired difference {paired['difference']:+.2f} K, {paired['low']:+.2f} to "
         f"{paired['high']:+.2f})."
     )
@@ -136,12 +137,14 @@ def _verdict(name: str, tc: np.ndarray, tc_pred: np.ndarray, constant: float) ->
 
 def _spread(found: dict[str, float]) -> str:
     ratio = found["variance_ratio"]
-    what = "is compressed" if ratio < SHRUNK else "spreads"
-    return (
-        f"What it says {what}: {found['pred_min']:.1f} to {found['pred_max']:.1f} K, mean "
-        f"{found['pred_mean']:.1f} K against {found['true_mean']:.1f} K, with {ratio:.0%} of the "
-        "truth's variance."
+    what = "compressed" if ratio < SHRUNK else "narrower" if ratio < NARROW else "as wide"
+    said = (
+        f"What it says runs from {found['pred_min']:.1f} to {found['pred_max']:.1f} K, mean "
+        f"{found['pred_mean']:.1f} K against {found['true_mean']:.1f} K"
     )
+    if np.isnan(ratio):
+        return f"{said}."
+    return f"{said}, and is {what}: {ratio:.0%} of the truth's variance."
 
 
 def _tails(found: dict[str, float]) -> str:
@@ -163,6 +166,8 @@ def _learned(learned: np.ndarray, tc: np.ndarray) -> str:
 
 def _where(tc: np.ndarray, tc_pred: np.ndarray) -> str:
     bands = band_table(tc, tc_pred).iloc[2:]  # less "all" and "Tc > 0"
+    if not np.abs(tc - tc_pred).sum():
+        return "It makes no error."
     worst = max(bands[bands["n"] > 0].to_dict("records"), key=lambda band: band["share_of_error"])
     return (
         f"{worst['share_of_error']:.0%} of its error comes from the {worst['n']} materials "

@@ -2,7 +2,6 @@
 
 import os
 import re
-from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -16,6 +15,7 @@ from entrypoints import train_composition
 from supervision.metrics import all_metrics, mae
 from tracking.compare import (
     band_table,
+    chosen,
     cost_table,
     difference,
     main_table,
@@ -24,7 +24,7 @@ from tracking.compare import (
     sentences,
 )
 from tracking.page import Page
-from tracking.results import Result, from_file, latest, refuse_mixed
+from tracking.results import Result, from_file, latest, refuse_mixed, told_apart
 
 RNG = np.random.default_rng(0)
 TC = RNG.gamma(0.6, 12, 400)
@@ -90,13 +90,31 @@ def test_what_cannot_be_told_apart_is_said_to_be_so():
 
 def test_pretraining_and_paradigms_are_judged():
     said = " ".join(sentences([TREES, GRAPH, SCRATCH, VISION, FAR]))
-    assert "pretraining helps for the graph path" in said
-    assert "of the two paradigms, graph: alignn_ff, fine-tuned is ahead" in said
+    assert "pretraining helps the graph path" in said
+    assert "of the two paradigms, each by the model that validation prefers" in said
+    assert "Graph: alignn_ff, fine-tuned is better than vision: dinov3_vitb16, LoRA" in said
     assert "zero-shot: jarvis_supercon is better than the same Tc for all" in said
 
 
+def test_validation_and_not_test_chooses_who_speaks_for_a_paradigm():
+    lucky = result("graph: alignn_ff, head alone", 0.5, metrics={"val_mae_final": 9.0})
+    said = " ".join(sentences([TREES, lucky, GRAPH, SCRATCH, VISION]))
+    assert "graph: alignn_ff, fine-tuned less graph: from scratch" in said
+    assert chosen([lucky, GRAPH], "graph") == GRAPH
+
+
+def test_a_model_that_does_not_beat_the_nulls_is_said_not_to():
+    assert "no better than the nulls" in sentences([result("vision: x, LoRA", 90.0)])[0]
+    assert "(nulls: constant median" in sentences([GRAPH])[0]
+
+
+def test_pretraining_that_shows_no_gain_is_said_to_show_none():
+    said = sentences([GRAPH, result("graph: from scratch", 1.01, test=GRAPH.test)])
+    assert any("no gain from pretraining shows on the graph path" in text for text in said)
+
+
 def test_the_bar_that_is_missing_is_missed():
-    assert "no trees on composition were compared" in sentences([GRAPH, VISION])[0]
+    assert "No trees on composition were compared" in sentences([GRAPH, VISION])[0]
 
 
 def test_tables_have_a_row_a_model_and_a_pair():
@@ -117,26 +135,66 @@ def test_tables_have_a_row_a_model_and_a_pair():
     assert cost.loc[TREES.name, ["parameters", "trained"]].tolist() == ["4.00 M", "25.0%"]
 
 
-def test_mixed_splits_are_refused():
-    other = result("vision: x, LoRA", 1.0, params=HASHES | {"split_hash": "another"})
-    with pytest.raises(ValueError, match="their split_hash differ on the split 'random'"):
+def test_mixed_data_and_splits_are_refused():
+    other = result("vision: x, LoRA", 1.0, split_hash="another")
+    with pytest.raises(ValueError, match="their 'random' splits differ"):
+        refuse_mixed([GRAPH, other])
+    other = result("vision: x, LoRA", 1.0, "family", params=HASHES | {"dataset_hash": "another"})
+    with pytest.raises(ValueError, match="cannot be compared: the data differ"):
         refuse_mixed([GRAPH, other])
     fewer = result("vision: x, LoRA", 1.0, test=GRAPH.test.iloc[1:])
     with pytest.raises(ValueError, match="have other test materials"):
         refuse_mixed([GRAPH, fewer])
 
 
-def test_predictions_from_elsewhere_stand_beside(tmp_path):
-    path = tmp_path / "trees_on_states.csv"
+def test_two_runs_of_one_kind_are_told_apart():
+    again = result(GRAPH.name, 4.0, id="second-run")
+    both = told_apart([GRAPH, again, GRAPH])
+    assert [r.name for r in both] == [f"{GRAPH.name} (graph: a)", f"{GRAPH.name} (second-r)"]
+    rows = main_table(both).set_index("model")["random: MAE (K)"]
+    assert rows.iloc[2] != rows.iloc[3]
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A table of predictions from elsewhere, as it should be, and where it lies."""
     table = GRAPH.test.reset_index().assign(split="test", tc_pred=TC)
-    table.sample(frac=1, random_state=0).to_csv(path, index=False)
-    beside = from_file(path, [GRAPH])
-    assert beside.name == "trees on states"
-    assert ranked([GRAPH, beside], "random")[0] == beside
-    assert beside.name in main_table([GRAPH, beside])["model"].tolist()
-    table.iloc[1:].to_csv(path, index=False)
-    with pytest.raises(ValueError, match="not of the test materials"):
+    return table.sample(frac=1, random_state=0), tmp_path / "trees_on_states.csv"
+
+
+def test_predictions_from_elsewhere_stand_beside(beside):
+    table, path = beside
+    table.to_csv(path, index=False)
+    found = from_file(path, [GRAPH])
+    assert found.name == "trees on states"
+    assert ranked([GRAPH, found], "random")[0] == found
+    assert found.name in main_table([GRAPH, found])["model"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.iloc[1:], "not of the test materials"),
+        (lambda t: t.drop(columns=["split", "tc"]), "has no column split, tc"),
+        (lambda t: t.assign(tc=t["tc"] * 100), "another measured Tc"),
+        (lambda t: t.assign(tc_pred=np.nan), "predictions that are not numbers"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "not of the test materials"),
+    ],
+    ids=["fewer", "columns", "other Tc", "no numbers", "twice"],
+)
+def test_predictions_that_do_not_fit_are_refused_by_name(beside, change, said):
+    table, path = beside
+    change(table).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=rf"trees_on_states\.csv .*{said}"):
         from_file(path, [GRAPH])
+
+
+def test_what_others_wrote_is_not_run_by_the_page(tmp_path):
+    page, evil = Page("x"), "<img src=x onerror=alert(1)>"
+    page.bullets([evil])
+    page.text(evil)
+    page.table(pd.DataFrame({evil: [evil]}))
+    assert "<img" not in page.html()
 
 
 def test_a_page_holds_all_it_shows(tmp_path):
@@ -177,30 +235,22 @@ def trained(tmp_path_factory):
     mlflow.set_tracking_uri(before)
 
 
-@contextmanager
-def without(run):
-    """As if that run had not been made."""
-    mlflow.MlflowClient().delete_run(run)
-    yield
-    mlflow.MlflowClient().restore_run(run)
-
-
 def compare(*options):
     return CliRunner().invoke(entry.app, [*options])
 
 
 def test_the_latest_of_each_kind_become_one_report(trained, tmp_path):
-    first, second, family, boosting, _ = trained
+    first, second, family, boosting, limited = trained
     out = tmp_path / "there" / "report.md"
-    with without(trained[-1]):
-        done = compare("--dataset", "classics", "--timed", "2", "--out", str(out))
+    done = compare("--dataset", "classics", "--timed", "2", "--out", str(out))
     assert done.exit_code == 0, done.output
     said = next(line for line in done.output.splitlines() if line.startswith("**"))
     assert "trees on composition alone are first" in said
     text, page = out.read_text(), out.with_suffix(".html").read_text()
     for run in (second, family, boosting):
         assert f"`{run[:8]}`" in text
-    assert f"`{first[:8]}`" not in text
+    assert f"`{first[:8]}`" not in text and f"`{limited[:8]}`" not in text  # not full, not newest
+    assert len(re.findall(r"\| +\d+ \(cpu\) \|", text)) == 3  # each was timed
     assert not re.search(r'(src|href)="(?!data:)', page)
     for name in re.findall(r"\]\((report/\w+\.png)\)", text):
         assert (out.parent / name).read_bytes().startswith(b"\x89PNG")
@@ -210,14 +260,23 @@ def test_the_latest_of_each_kind_become_one_report(trained, tmp_path):
     assert {"comparison.md", "comparison.html", "comparison"} <= listed
 
 
-def test_only_runs_of_the_newest_run_s_split_are_latest(trained):
-    assert [r.id for r in latest("classics", ["random"])] == [trained[-1]]  # the limited one
+def test_what_was_deleted_is_not_compared(trained):
+    client = mlflow.MlflowClient()
+    client.delete_run(trained[1])
+    try:
+        assert trained[0] in [r.id for r in latest("classics", ["random"])]
+        with pytest.raises(ValueError, match="is no finished model"):
+            Result.read(trained[1])
+    finally:
+        client.restore_run(trained[1])
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--runs", "{0},{4}"], "their dataset_hash differ on the split 'random'"),
+        (["--runs", "{0},{4}"], "cannot be compared: the data differ"),
+        (["--dataset", "o'brien"], "No finished run on dataset=o'brien"),
+        (["--timed", "-1"], "timed must be 0 or more, got -1"),
         (["--runs", "{0}", "--out", "x.html"], "out=x.html must end in .md"),
         (["--dataset", "nothing"], "No finished run on dataset=nothing to compare"),
         (["--runs", "0123"], "Run '0123' is not in"),

@@ -58,12 +58,17 @@ def told(tc, tc_pred, constant=30.0, learned=None, chemistry=None):
 
 def test_words_follow_the_numbers():
     said = told(TC, SHRUNK, learned=np.array([1.0, 12.0]))
-    assert "is compressed: 3.0 to 25.0 K" in said
+    assert "from 3.0 to 25.0 K" in said and "is compressed: 6% of" in said
     assert "57.1% of these lie above anything it has seen" in said
     assert "of its error comes from the 3 materials of 40+ K" in said
     said = told(TC, TC + 0.5)
-    assert "spreads: 0.5 to 90.5 K" in said
+    assert "is as wide: 100% of the truth's variance" in said
     assert "better than" in said and "What it learned from is not known" in said
+
+
+def test_what_does_not_vary_is_not_called_narrow():
+    said = told(np.full(5, 3.0), np.full(5, 3.0))
+    assert "nan" not in said and "compressed" not in said and "It makes no error." in said
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,15 @@ from pymatgen.io.vasp import Poscar
 from typer.testing import CliRunner
 
 from entrypoints import eval_zero_shot
-from supervision.crystals import Crystal
+from supervision.crystals import Crystal, Material, group_materials, material_key
 from supervision.datasets import load_dataset
 from supervision.graph.backbone import create_backbone
+from supervision.graph.predictor import neighbourhood_of
 from supervision.graph.published import PublishedModel
+from supervision.splits import akin, make_split
 from supervision.weights import WeightsError, get_weights
+from tracking.experiment import Prepared
+from tracking.zero_shot import known_from, not_trained_on, taught_by
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 16}
@@ -74,6 +78,38 @@ def test_dopants_and_vacancies_are_seen(own_cache, tmp_path):
     cells = [la2cuo4(), la2cuo4(strontium=0.05), la2cuo4(strontium=0.1, oxygen=0.95)]
     answers = PublishedModel(get_weights(source, "graph")).predict([crystal(c) for c in cells])
     assert len(set(np.round(answers, 6))) == 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: (f / "config.json").write_text("{broken"), "config.json cannot be read"),
+        (lambda f: (f / "config.json").write_text("[1]"), "config.json is not a configuration"),
+        (
+            lambda f: torch.save(torch.zeros(3), f / "best_model.pt"),
+            "best_model.pt: the checkpoint",
+        ),
+        (
+            lambda f: (f / "best_model.pt").write_bytes(b"no"),
+            "best_model.pt: the checkpoint is dam",
+        ),
+    ],
+    ids=["broken config", "no config", "a tensor", "no checkpoint"],
+)
+def test_a_checkpoint_that_is_none_is_named(own_cache, tmp_path, spoil, said):
+    source, _ = checkpoint(tmp_path, "alignn_ff")
+    spoil(tmp_path)
+    for _ in range(2):  # nothing of it is kept
+        with pytest.raises(WeightsError, match=said):
+            get_weights(source, "graph")
+
+
+def test_a_checkpoint_is_fine_tuned_on_the_graphs_it_learned_from(own_cache, tmp_path):
+    for config, within in (({}, 0.0), ({"neighbor_strategy": "radius_graph", "cutoff": 4.0}, 4.0)):
+        source, _ = checkpoint(tmp_path, "alignn_ff", **config)
+        assert neighbourhood_of(get_weights(source, "graph")).within == within
+    source, _ = checkpoint(tmp_path, "alex_supercon_Tc")
+    assert neighbourhood_of(get_weights(source, "graph")).within == 5.0
 
 
 def test_random_weights_are_not_a_published_model():
@@ -132,27 +168,108 @@ def test_a_source_taught_here_never_sees_what_it_is_tested_on(own_store, tmp_pat
     tested = artifact(run, "split.csv")["material_id"]
     learnable = {Crystal("", composition(row), "").material_id for row in jarvis_rows()}
     assert metrics["source_shared_removed"] == len(learnable & set(tested)) > 0
+    assert metrics["source_akin_removed"] >= 0
     assert metrics["source_materials"] == len(learnable)
     assert metrics["source_val_mae"] > 0 and "val_mae" not in metrics
     predictions = artifact(run, "predictions.csv")
     assert set(predictions["split"]) == {"val", "test"}
     for name in ("variance_ratio", "pred_above_20", "share_of_known_elements"):
         assert np.isfinite(metrics[f"transfer_{name}"])
-    assert f"{metrics['source_shared_removed']:.0f} of the" in tags["mlflow.note.content"]
+    said = f"{metrics['source_shared_removed']:.0f} whose composition is in this data set"
+    assert said in tags["mlflow.note.content"]
     listed = {item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id, "plots")}
     assert {"plots/distributions.png", "plots/source_training_curve.png"} <= listed
     judged_again(run, jarvis)
 
 
 def judged_again(run, jarvis):
-    """The predictor that was taught is a source by itself, but not on its own kind."""
+    """What was taught is a source by itself, but not where it has been."""
     saved = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="predictor")
-    options = ["--source", saved, "--dataset", "classics", "--limit", "60"]
-    done = CliRunner().invoke(eval_zero_shot.app, options)
+    options = ["--source", saved, "--limit", "60", "--dataset"]
+    done = CliRunner().invoke(eval_zero_shot.app, [*options, "classics"])
     assert done.exit_code == 0, done.output
     assert "What it learned from is not known" in done.output
     again = mlflow.search_runs(output_format="list", max_results=1)[0]
     assert again.data.metrics["test_mae"] == pytest.approx(run.data.metrics["test_mae"], abs=1e-4)
+    assert again.data.tags["source"] == f"graph {run.info.run_id[:8]}"
+    done = CliRunner().invoke(
+        eval_zero_shot.app, [*options, "jarvis_supercon", "--data", str(jarvis)]
+    )
+    assert done.exit_code == 2
+    assert "was trained on jarvis_supercon itself" in done.output
+
+
+def prepared(kind, seed=0):
+    """Half of the classics, split."""
+    found = load_dataset("classics")
+    materials = group_materials(found.crystals)[::2]
+    return Prepared(found, materials, make_split(materials, kind, seed=seed))
+
+
+class Recorder:
+    """Learns nothing and remembers from what."""
+
+    def fit(self, train, val, **_):
+        self.seen = [*train, *val]
+        return []
+
+    def predict(self, crystals):
+        return np.zeros(len(crystals))
+
+    def save(self, folder):
+        folder.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["random", "family"])
+def test_nothing_that_gives_a_test_material_away_is_learned(own_store, tmp_path, jarvis, kind):
+    tested, recorder = prepared(kind), Recorder()
+    teach = taught_by(recorder, "jarvis_supercon", str(jarvis), lambda crystals: [], seed=1)
+    with mlflow.start_run():
+        lesson = teach(tested)
+    assert not {m.id for m in recorder.seen} & {m.id for m in tested.materials}
+    if kind == "family":
+        chemsys = {m.chemsys for m in tested.part("test")}
+        assert not {m.chemsys for m in recorder.seen} & chemsys
+    assert lesson.numbers["source_train"] == len(lesson.learned)
+
+
+def test_compositions_that_all_but_agree_are_akin():
+    def material(formula):
+        return Material(material_key(formula), formula, 1.0, ())
+
+    learned = [material(f) for f in ("MgB2", "NbN", "Nb3Sn", "Nb4Sn", "YBa2Cu3O7")]
+    tested = [material(f) for f in ("Mg0.98B2", "NbSn", "Y1Ba2Cu3O6.95")]
+    found = akin(learned, tested, chemsys=False)
+    assert found == [material("MgB2").id, material("YBa2Cu3O7").id]
+    found = akin(learned, tested, chemsys=True)
+    assert found == [material(f).id for f in ("MgB2", "Nb3Sn", "Nb4Sn", "YBa2Cu3O7")]
+
+
+@pytest.mark.parametrize(
+    "made_from",
+    [{"dataset": "classics"}, {"dataset": "other", "dataset_hash": "same"}, {"materials": "test"}],
+    ids=["name", "hash", "materials"],
+)
+def test_a_predictor_that_has_seen_the_test_is_refused(made_from):
+    tested = prepared("random")
+    if "dataset_hash" in made_from:
+        made_from["dataset_hash"] = tested.dataset.hash
+    if "materials" in made_from:
+        made_from["materials"] = [tested.part("test")[0].id]
+    with pytest.raises(ValueError, match="source=x was trained on classics itself"):
+        not_trained_on(made_from, "x")(tested)
+    assert not_trained_on({"dataset": "other"}, "x")(tested).numbers == {}
+
+
+def test_what_published_models_learned_from_is_counted_and_never_tested_on(jarvis):
+    tested = prepared("random")
+    lesson = known_from("jarvis_supercon", str(jarvis), lambda crystals: [])(tested)
+    learned = {m.id for m in lesson.learned}
+    assert lesson.numbers["source_shared_kept"] == len(
+        learned & {m.id for m in tested.part("test")}
+    )
+    with pytest.raises(ValueError, match="trained on classics itself"):
+        known_from("classics", "", lambda crystals: [])(tested)
 
 
 def composition(row):

@@ -4,7 +4,7 @@ Every number is of test materials, one prediction a material. A difference count
 95% interval of the paired bootstrap leaves out zero; the sentences say so where it does not.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,6 +13,7 @@ import pandas as pd
 from supervision.metrics import all_metrics, bootstrap_intervals, paired_bootstrap
 from tracking.results import Result
 
+SCRATCH = "from scratch"
 BAR = "composition"  # the pipeline that every other is held to
 NULLS = ("constant median", "family mean")
 PUBLISHED = (  # result, MAE in K, on what, source
@@ -228,20 +229,32 @@ def _bar_wins(models: Sequence[Result]) -> bool:
 
 
 def _verdict(split: str, models: Sequence[Result]) -> str:
-    """Who is first, and how that one lies to the bar, or to the next where it is the bar."""
-    first = models[0]
-    mae = _judged(first)["mae"]
-    bars = [model for model in models if model.pipeline == BAR]
+    """Who is first, how that one lies to the nulls, and to the bar, or to the next behind it."""
+    first, bar = models[0], chosen(models, BAR)
+    said = f"**On `{split}`, {first.name} is first** at {_judged(first)['mae']:.2f} K"
     if _bar_wins(models):
-        others = [model for model in models if model.pipeline != BAR]
-        said = f"**On `{split}`, trees on composition alone are first** ({first.name}, {mae:.2f} K)"
-        if not others:
-            return f"{said}; nothing else was compared."
-        return f"{said}. {_sentence(difference(others[0], first))}"
-    said = f"**On `{split}`, {first.name} is first** at {mae:.2f} K"
-    if not bars:
-        return f"{said}; no trees on composition were compared with it."
-    return f"{said}. {_sentence(difference(first, bars[0]))}"
+        said = f"**On `{split}`, trees on composition alone are first**"
+        said += f" ({first.name}, {_judged(first)['mae']:.2f} K)"
+    said += f"{_against_nulls(models)}."
+    others = [model for model in models if model.pipeline != BAR]
+    if bar is None:
+        return f"{said} No trees on composition were compared with it."
+    if not others:
+        return f"{said} Nothing else was compared."
+    if _bar_wins(models):
+        return f"{said} {_sentence(difference(others[0], first))}"
+    return f"{said} {_sentence(difference(first, bar))}"
+
+
+def _against_nulls(models: Sequence[Result]) -> str:
+    """What the nulls score, and whether the first model is below them."""
+    nulls = next((_null_rows(model) for model in models if _null_rows(model)), [])
+    if not nulls:
+        return ""
+    said = " and ".join(f"{null['predictor']} {null['mae']:.2f} K" for null in nulls)
+    if _judged(models[0])["mae"] >= min(null["mae"] for null in nulls):
+        return f", **no better than the nulls** ({said})"
+    return f" (nulls: {said})"
 
 
 def _sentence(d: Difference, *, capital: bool = True) -> str:
@@ -251,30 +264,34 @@ def _sentence(d: Difference, *, capital: bool = True) -> str:
     return f"{one} is {'better' if d.high < 0 else 'worse'} than {d.other} ({d.text})."
 
 
-def _pick(models: Sequence[Result], suits: Callable[[Result], bool]) -> Result | None:
-    return next((model for model in models if suits(model)), None)
+def chosen(models: Sequence[Result], pipeline: str, ending: str = "") -> Result | None:
+    """Of a pipeline's models, the one that validation prefers: test is not there to choose."""
+    suited = [m for m in models if m.pipeline == pipeline and m.name.endswith(ending) and m.metrics]
+    return min(suited, key=lambda m: m.metrics["val_mae_final"], default=None)
 
 
 def _pretraining(models: Sequence[Result]) -> Iterator[str]:
     for pipeline in ("graph", "vision"):
-        of_it = [model for model in models if model.pipeline == pipeline]
-        scratch = _pick(of_it, lambda m: m.name.endswith("from scratch"))
-        trained = _pick(of_it, lambda m: not m.name.endswith("from scratch"))
+        trained = chosen([m for m in models if SCRATCH not in m.name], pipeline)
+        scratch = chosen(models, pipeline, SCRATCH)
         if scratch and trained:
             d = difference(trained, scratch)
-            worth = "is not to be seen" if not d.shows else "helps" if d.high < 0 else "harms"
-            yield (
-                f"pretraining {worth} for the {pipeline} path "
-                f"({trained.name} against {scratch.name}: {d.text})."
-            )
+            said = f"({trained.name} less {scratch.name}: {d.text})"
+            if not d.shows:
+                yield f"no gain from pretraining shows on the {pipeline} path {said}."
+            else:
+                verb = "helps" if d.high < 0 else "harms"
+                yield f"pretraining {verb} the {pipeline} path {said}."
 
 
 def _paradigms(models: Sequence[Result]) -> Iterator[str]:
-    graph = _pick(models, lambda m: m.pipeline == "graph")
-    vision = _pick(models, lambda m: m.pipeline == "vision")
+    graph, vision = chosen(models, "graph"), chosen(models, "vision")
     if graph and vision:
         one, other = sorted((graph, vision), key=models.index)
-        yield f"of the two paradigms, {one.name} is ahead. {_sentence(difference(one, other))}"
+        yield (
+            f"of the two paradigms, each by the model that validation prefers, {one.name} is "
+            f"ahead. {_sentence(difference(one, other))}"
+        )
 
 
 def _zero_shot(models: Sequence[Result]) -> Iterator[str]:

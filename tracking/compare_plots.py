@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supervision.metrics import mae, r2
-from tracking.compare import BAR, names_of, ranked, splits_of
+from tracking.compare import BAR, chosen, names_of, ranked, splits_of
 from tracking.plots import ACCENT, INK, PALETTE, QUIET, STYLE, parity_axes
 from tracking.results import Result
 
@@ -54,14 +54,14 @@ def table(frame: pd.DataFrame, title: str) -> Figure:
 
 
 def scatter(results: Sequence[Result]) -> Figure:
-    """Predicted against measured: the best of each paradigm, a row a split."""
+    """Predicted against measured: of each paradigm what validation prefers."""
     splits = splits_of(results)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.9 * len(PARADIGMS), 4.1 * len(splits)), layout="constrained")
         grid = figure.subplots(len(splits), len(PARADIGMS), squeeze=False)
         for row, split in zip(grid, splits, strict=True):
             for ax, pipeline in zip(row, PARADIGMS, strict=True):
-                best = next((r for r in ranked(results, split) if r.pipeline == pipeline), None)
+                best = chosen(ranked(results, split), pipeline)
                 if best is None:
                     ax.set_axis_off()
                 else:

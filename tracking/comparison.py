@@ -10,7 +10,8 @@ import numpy as np
 
 from supervision.crystals import Crystal, group_materials
 from supervision.datasets import load_dataset
-from supervision.predictor import load_predictor
+from supervision.errors import one_line
+from supervision.predictor import Predictor, load_predictor
 from supervision.vision.data import contact_sheet_of
 from supervision.vision.render import png_of
 from tracking import compare_plots as figures
@@ -40,6 +41,12 @@ def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
     if out:
         page.write(out)
     said = sentences(results)
+    splits = {r.split: r.split_hash for r in results}
+    runs.log_params(
+        {"runs": ",".join(r.id for r in results if r.id)}
+        | {"dataset_hash": results[0].params["dataset_hash"]}
+        | {f"split_hash_{split}": value for split, value in splits.items()}
+    )
     mlflow.set_tags({"pipeline": "comparison", "mlflow.note.content": "\n\n".join(said)})
     print(*said, f"Run {runs.run_id()}", sep="\n", flush=True)
 
@@ -57,7 +64,7 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
     page.table(table)
     page.picture("table", figures.table(table, "Test errors with 95% intervals"), "The table")
     page.heading("Predicted and measured")
-    page.picture("scatter", figures.scatter(results), "The best of each paradigm")
+    page.picture("scatter", figures.scatter(results), "Of each paradigm what validation prefers")
     for split in splits_of(results):
         page.picture(f"parity_{split}", figures.parity(results, split), f"All models, {split}")
     page.picture("residuals", figures.residuals(results), "Errors and bias")
@@ -86,24 +93,28 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
 
 
 def milliseconds(results: Sequence[Result], count: int) -> dict[str, str]:
-    """Run id -> milliseconds a crystal, the first left out; a dash where no predictor was kept."""
-    if not count:
-        return {}
+    """Run id -> milliseconds a crystal and the device, one crystal at a time, a first one left out.
+
+    A model that cannot be read any more is left out, and why is printed.
+    """
     crystals = load_dataset("classics").crystals
     picks = np.linspace(0, len(crystals) - 1, count + 1).astype(int)
     timings = {}
-    for result in results:
-        folder = predictor_folder(result) if result.id else None
-        if folder is None:
-            continue
-        try:
-            predictor = load_predictor(folder)
-        except ValueError as error:  # it was made by another recipe than this code's
-            print(f"{result.name} is not timed: {error}", flush=True)
-            continue
+    for result in results if count else ():
         fresh = [Crystal(crystals[i].id, crystals[i].formula, crystals[i].cif) for i in picks]
-        predictor.predict(fresh[:1])
-        began = time.perf_counter()
-        predictor.predict(fresh[1:])
-        timings[result.id] = f"{1000 * (time.perf_counter() - began) / count:.0f}"
+        try:
+            predictor = load_predictor(predictor_folder(result)) if result.id else None
+            if predictor is not None:
+                timings[result.id] = _timed(predictor, fresh)
+        except Exception as error:  # whatever other code or another machine left in a run
+            print(f"{result.name} ({result.id[:8]}) is not timed: {one_line(error)}.", flush=True)
     return timings
+
+
+def _timed(predictor: Predictor, crystals: Sequence[Crystal]) -> str:
+    predictor.predict(crystals[:1])
+    began = time.perf_counter()
+    for crystal in crystals[1:]:
+        predictor.predict([crystal])
+    each = 1000 * (time.perf_counter() - began) / (len(crystals) - 1)
+    return f"{each:.0f} ({getattr(predictor, 'device', 'cpu')})"

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -40,11 +41,11 @@ class Page:
 
     def text(self, *paragraphs: str) -> None:
         """Paragraphs of Markdown."""
-        self.parts += paragraphs
+        self.parts += map(_plain, paragraphs)
 
     def bullets(self, lines: list[str]) -> None:
         """A list."""
-        self.parts.append("\n".join(f"- {line}" for line in lines))
+        self.parts.append("\n".join(f"- {_plain(line)}" for line in lines))
 
     def table(self, frame: pd.DataFrame, *, folded: str = "") -> None:
         """A table; where ``folded`` names it, shown on request."""
@@ -62,7 +63,7 @@ class Page:
             image.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
             image = buffer.getvalue()
         self.pictures[f"{name}.png"] = image
-        self.parts.append(f"![{caption}]({name}.png)")
+        self.parts.append(f"![{_plain(caption)}]({name}.png)")
 
     def write(self, path: Path) -> list[Path]:
         """Write ``path`` (.md), the page beside it (.html), and the figures in a folder."""
@@ -101,4 +102,9 @@ class Page:
 
 def _cell(text: str) -> str:
     """Text that does not end its cell."""
-    return text.replace("|", "\\|")
+    return _plain(text).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Text that is no HTML: names come from the tracking store, where others may write."""
+    return escape(text, quote=False)

@@ -3,8 +3,9 @@
     python -m tracking.states RUN_ID --data 3DSC_MP.tar.xz --out FOLDER
 
 RUN_ID is a finished run of train_alignn on 3DSC. Its network reads every structure; extra trees and
-a Gaussian process then learn Tc from the same features that its head reads, on the same training
-materials. What they could be set to was left as it is here; validation is printed, not used.
+a Gaussian process then learn Tc of the same training materials, from the features that the head
+reads (composition and pooled states) or from what its last hidden layer makes of them. What is best
+on validation is the one to believe.
 """
 
 import argparse
@@ -39,10 +40,7 @@ def main() -> None:
     """Read the features, fit each reader, print and write what they predict."""
     options = _options()
     result = Result.read(options.run)
-    folder = predictor_folder(result)
-    if folder is None:
-        raise SystemExit(f"Run {options.run} kept no predictor.")
-    predictor = load_predictor(folder)
+    predictor = load_predictor(predictor_folder(result))
     if not isinstance(predictor, GraphPredictor):
         raise SystemExit(f"Run {options.run} is of the {predictor.pipeline} path, not the graph's.")
     dataset = load_dataset("3dsc", options.data)
@@ -52,27 +50,33 @@ def main() -> None:
     if split.hash != result.split_hash:
         raise SystemExit(f"Run {options.run} was made on other materials than {options.data}.")
     samples = GraphSamples(materials, [], np.zeros(len(materials)), graphs, 1, ANGLES, 0)
-    features, own = read(predictor, samples)
     parts = np.array([split.parts[m.id] for m in materials])
-    report(result, materials, parts, features, own, options.out)
+    report(result, materials, parts, read(predictor, samples), options.out)
 
 
-def read(predictor: GraphPredictor, samples: GraphSamples) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised features of every material, ``[n, f]``, and its own head's Tc, ``[n]``.
+def read(predictor: GraphPredictor, samples: GraphSamples) -> dict[str, np.ndarray]:
+    """``features`` ``[n, f]``, ``layer`` ``[n, h]`` and the head's ``tc`` ``[n]`` of all materials.
 
-    Both are means over the material's structures.
+    Each is the mean over the material's structures; features are standardised.
     """
     structures, owners = samples.of_training()
-    features, tc = [], []
+    found: dict[str, list[np.ndarray]] = {"features": [], "layer": [], "tc": []}
     model = predictor.model.eval()
+    hidden, last = model.head.perceptron[:-1], model.head.perceptron[-1]
     with torch.inference_mode():
         for batch in samples.read(structures, "states"):
-            found = model.features(batch)
-            features.append(((found - model.feature_mean) / model.feature_std).numpy())
-            tc.append(predictor.target.decode(model.regress(found).numpy()))
-    joined, count = np.concatenate(features), np.bincount(owners)
-    mean = np.stack([np.bincount(owners, column) / count for column in joined.T], axis=1)
-    return mean, np.bincount(owners, np.concatenate(tc)) / count
+            features = (model.features(batch) - model.feature_mean) / model.feature_std
+            layer = hidden(model.head.embed(features))
+            found["features"].append(features.numpy())
+            found["layer"].append(layer.numpy())
+            found["tc"].append(predictor.target.decode(last(layer).numpy()))
+    count = np.bincount(owners)
+    joined = {name: np.concatenate(parts).reshape(len(owners), -1) for name, parts in found.items()}
+    mean = {
+        name: np.stack([np.bincount(owners, column) / count for column in rows.T], axis=1)
+        for name, rows in joined.items()
+    }
+    return mean | {"tc": mean["tc"][:, 0]}
 
 
 def extra_trees(features: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -94,15 +98,18 @@ def gaussian_process(features: np.ndarray, target: np.ndarray, asked: np.ndarray
     return process.fit(near, (target - mean) / deviation).predict(far) * deviation + mean
 
 
-READERS: dict[str, Reader] = {"extra trees": extra_trees, "Gaussian process": gaussian_process}
+READERS: dict[str, tuple[Reader, str]] = {
+    "extra trees on its features": (extra_trees, "features"),
+    "extra trees on its last layer": (extra_trees, "layer"),
+    "Gaussian process on its last layer": (gaussian_process, "layer"),
+}
 
 
 def report(
     result: Result,
     materials: Sequence[Material],
     parts: np.ndarray,
-    features: np.ndarray,
-    own: np.ndarray,
+    states: dict[str, np.ndarray],
     out: Path | None,
 ) -> None:
     """Errors of each reader on validation and test, the paired difference to the head's."""
@@ -111,22 +118,23 @@ def report(
     print(f"\n{result.name}, {result.split} (`{result.id[:8]}`)\n")
     print("| read by | validation MAE (K) | test MAE (K) | less the head's, paired |")
     print("|---|---:|---:|---:|")
-    predicted = {"its own head": own} | {
-        name: np.maximum(reader(features[train], np.sqrt(tc[train]), features), 0) ** 2
-        for name, reader in READERS.items()
-    }
+    predicted = {"its own head": states["tc"]}
+    for name, (reader, source) in READERS.items():
+        root = reader(states[source][train], np.sqrt(tc[train]), states[source])
+        predicted[name] = np.maximum(root, 0) ** 2
     for name, tc_pred in predicted.items():
         low, high = bootstrap_intervals(tc[test], tc_pred[test])["mae"]
-        paired = paired_bootstrap(tc[test], tc_pred[test], own[test])
+        paired = paired_bootstrap(tc[test], tc_pred[test], states["tc"][test])
         said = f"{paired['difference']:+.2f} ({paired['low']:+.2f} to {paired['high']:+.2f})"
         print(
             f"| {name} | {mae(tc[val], tc_pred[val]):.2f} | {mae(tc[test], tc_pred[test]):.2f} "
             f"({low:.2f} to {high:.2f}) | {said if name in READERS else ''} |"
         )
         if out and name in READERS:
-            out.mkdir(parents=True, exist_ok=True)
+            folder = out / result.split  # a table is named after its file, whatever the split
+            folder.mkdir(parents=True, exist_ok=True)
             table = pd.DataFrame({"material_id": [m.id for m in materials], "split": parts})
-            path = out / f"{name.replace(' ', '_')}_on_graph_states_{result.split}.csv"
+            path = folder / f"graph_states,_{name.replace('its', 'the').replace(' ', '_')}.csv"
             table.assign(tc=tc, tc_pred=tc_pred).to_csv(path, index=False)
 
 

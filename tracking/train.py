@@ -16,7 +16,7 @@ from supervision.crystals import Material
 from supervision.network import NetworkPredictor
 from supervision.paths import cache_dir
 from supervision.prediction import predict_materials
-from supervision.predictor import Predictor
+from supervision.predictor import MADE_FROM, Predictor
 from supervision.training import Checkpoints, EpochRecord
 from supervision.weights import Fetched
 from tracking import registry, runs
@@ -167,13 +167,14 @@ def log_model(pipeline: Pipeline, experiment: Experiment, prepared: Prepared) ->
         "split_hash": prepared.split.hash,
         "seed": experiment.seed,
         "limit": experiment.limit,
+        "materials": [m.id for part in ("train", "val") for m in prepared.part(part)],
         "weights": pipeline.origin.weights,
         "weights_hash": pipeline.origin.hash,
     }
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room) / "predictor"
         pipeline.predictor.save(folder)
-        (folder / "made_from.json").write_text(json.dumps(made_from, indent=1))
+        (folder / MADE_FROM).write_text(json.dumps(made_from, indent=1))
         example = prepared.part("test")[0].crystals[0].cif
         return registry.log_predictor(folder, pipeline.name, example, pipeline.origin.license)
 

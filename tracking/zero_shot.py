@@ -1,5 +1,6 @@
 """A model that never saw a data set, on that data set's test materials, and why it fails or not."""
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,8 +15,8 @@ from supervision import metrics, transfer
 from supervision.crystals import Material, group_materials
 from supervision.datasets import load_dataset
 from supervision.prediction import predict_materials
-from supervision.predictor import Predictor, Reader
-from supervision.splits import PARTS, make_split
+from supervision.predictor import MADE_FROM, Predictor, Reader
+from supervision.splits import PARTS, akin, make_split
 from supervision.training import EpochRecord
 from tracking import plots, runs
 from tracking.experiment import (
@@ -44,20 +45,24 @@ class Lesson:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
+Teach = Callable[[Prepared], Lesson]
+
+
 @dataclass(frozen=True)
 class Source:
     """A model from elsewhere.
 
     Attributes:
-        teach: given all materials of the data set that it will be tested on, says what the model
-            learned from; a model that is not trained yet is trained there, without them.
+        teach: given the data set that it will be tested on, says what the model learned from; a
+            model that is not trained yet is trained there, without what is in that data set.
+            Raises ValueError for a model that has seen it.
     """
 
     name: str
     reader: Reader
     settings: Mapping[str, Any]
     origin: Origin
-    teach: Callable[[Sequence[Material]], Lesson]
+    teach: Teach
 
 
 def evaluate(source: Source, experiment: Experiment, prepare: Prepare) -> None:
@@ -69,7 +74,7 @@ def evaluate(source: Source, experiment: Experiment, prepare: Prepare) -> None:
     title = f"zero-shot · {source.name} · {data} · {experiment.split}"
     mlflow.set_tags({"mlflow.runName": title, "dataset": data})
     log_inputs(prepared, source.origin)
-    lesson = source.teach(prepared.materials)
+    lesson = source.teach(prepared)
     mlflow.log_metrics(dict(lesson.numbers))
     runs.log_params(source.reader.size)
     parts = {part: prepared.part(part) for part in ("val", "test")}
@@ -113,14 +118,21 @@ def log_transfer(
 
 
 def _removed(lesson: Lesson) -> str:
-    numbers = lesson.numbers
+    """What was taken out of the lesson, or could not be; empty where that is not known."""
+    numbers = {name: round(value) for name, value in lesson.numbers.items()}
+    if "source_shared_kept" in numbers:
+        return (
+            f" {numbers['source_shared_kept']} of the test materials have the composition of one "
+            "that it learned from: others trained it, so nothing could be taken out."
+        )
     if "source_shared_removed" not in numbers:
         return ""
     return (
-        f" {numbers['source_shared_removed']:.0f} of the {numbers['source_materials']:.0f} "
-        "materials that it could have learned from are in this data set too and were taken out; "
-        f"on materials of its own kind that it did not see either, it errs by "
-        f"{numbers['source_test_mae']:.2f} K."
+        f" Of the {numbers['source_materials']} materials that it could have learned from, "
+        f"{numbers['source_shared_removed']} whose composition is in this data set and "
+        f"{numbers['source_akin_removed']} akin to a test material were taken out; on materials "
+        "of its own kind that it did not see either, it errs by "
+        f"{lesson.numbers['source_test_mae']:.2f} K."
     )
 
 
@@ -142,18 +154,24 @@ def _markdown(said: str, distributions: pd.DataFrame, bands: pd.DataFrame) -> st
     )
 
 
-def taught_by(
-    predictor: Predictor, dataset: str, data: str, prepare: Prepare, seed: int
-) -> Callable[[Sequence[Material]], Lesson]:
-    """How a fresh predictor is taught one data set and nothing else."""
+def taught_by(predictor: Predictor, dataset: str, data: str, prepare: Prepare, seed: int) -> Teach:
+    """How a fresh predictor is taught one data set and nothing else.
 
-    def teach(tested: Sequence[Material]) -> Lesson:
-        materials = _usable(dataset, data, prepare)
-        known = {m.id for m in tested}
-        kept = [m for m in materials if m.id not in known]
+    What has the composition of any material of the tested data set is taken out; and what gives a
+    test material away: by nearly its composition or, where the split keeps element sets apart, by
+    its element set.
+    """
+
+    def teach(tested: Prepared) -> Lesson:
+        materials = usable(dataset, data, prepare)
+        shared = {m.id for m in materials} & {m.id for m in tested.materials}
+        apart = tested.split.kind != "random"
+        akin_ids = set(akin(materials, tested.part("test"), chemsys=apart)) - shared
+        kept = [m for m in materials if m.id not in shared | akin_ids]
         print(
-            f"{dataset}: {len(materials)} materials, of which {len(materials) - len(kept)} are in "
-            f"the data set that is tested on and are taken out.",
+            f"{dataset}: {len(materials)} materials; taken out are {len(shared)} whose "
+            f"composition is in the data set that is tested on and {len(akin_ids)} akin to a "
+            f"test material; {len(kept)} are left.",
             flush=True,
         )
         split = make_split(kept, "random", seed=seed)
@@ -163,23 +181,58 @@ def taught_by(
         tc, tc_pred = at_home["tc"].to_numpy(), at_home["tc_pred"].to_numpy()
         numbers = {
             "source_materials": len(materials),
-            "source_shared_removed": len(materials) - len(kept),
+            "source_shared_removed": len(shared),
+            "source_akin_removed": len(akin_ids),
             "source_train": len(train),
             "source_test_mae": metrics.mae(tc, tc_pred),
             "source_test_r2": metrics.r2(tc, tc_pred),
             "train_minutes": sum(record.seconds for record in history) / 60,
         }
-        _log_predictor(predictor)
+        _log_predictor(predictor, {"dataset": dataset, "materials": [m.id for m in kept]})
         return Lesson(train, history, numbers)
 
     return teach
 
 
-def _usable(dataset: str, data: str, prepare: Prepare) -> list[Material]:
+def known_from(dataset: str, data: str, prepare: Prepare) -> Teach:
+    """What a published model learned from, where that is a data set of ours and is at hand."""
+
+    def teach(tested: Prepared) -> Lesson:
+        if tested.dataset.name == dataset:
+            raise ValueError(f"The source was trained on {dataset} itself.")
+        if not data:
+            return Lesson()
+        materials = usable(dataset, data, prepare)
+        shared = {m.id for m in materials} & {m.id for m in tested.part("test")}
+        numbers = {"source_materials": len(materials), "source_shared_kept": len(shared)}
+        return Lesson(materials, numbers=numbers)
+
+    return teach
+
+
+def not_trained_on(made_from: Mapping[str, Any], name: str) -> Teach:
+    """Refuse a saved predictor that was made from the data that it is to be tested on.
+
+    ``made_from`` is what was saved with it: the name of its data set, its hash, its materials.
+    """
+
+    def teach(tested: Prepared) -> Lesson:
+        same_name = made_from.get("dataset") == tested.dataset.name
+        same_hash = made_from.get("dataset_hash") == tested.dataset.hash
+        seen = set(made_from.get("materials", ())) & {m.id for m in tested.part("test")}
+        if same_name or same_hash or seen:
+            raise ValueError(f"source={name} was trained on {tested.dataset.name} itself.")
+        return Lesson()
+
+    return teach
+
+
+def usable(dataset: str, data: str, prepare: Prepare) -> list[Material]:
+    """The materials of a data set that have a graph."""
     found = load_dataset(dataset, data)
-    usable = found.without(prepare(found.crystals))
-    usable.check_loss()
-    return group_materials(usable.crystals)
+    kept = found.without(prepare(found.crystals))
+    kept.check_loss()
+    return group_materials(kept.crystals)
 
 
 def _log_epoch(record: EpochRecord) -> None:
@@ -188,8 +241,9 @@ def _log_epoch(record: EpochRecord) -> None:
     mlflow.log_metrics(named, step=record.epoch)
 
 
-def _log_predictor(predictor: Predictor) -> None:
+def _log_predictor(predictor: Predictor, made_from: Mapping[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room) / "predictor"
         predictor.save(folder)
+        (folder / MADE_FROM).write_text(json.dumps({"run_id": runs.run_id(), **made_from}))
         mlflow.log_artifacts(str(folder), "predictor")

@@ -86,10 +86,18 @@ def load_dataset(name: str, data: str = "") -> Dataset:
         return _from_folder(path)
     if is_file:
         table = parse_table(path.read_bytes(), str(path), {"formula", "tc", "cif"})
-        return _from_table(_own_name(path.stem), table, _reader(path.parent))
+        return _from_table(named(name), table, _reader(path.parent))
     raise DatasetError(
         f"dataset '{name[:200]}' is none of {', '.join(NAMED)}, and no file or folder that exists."
     )
+
+
+def named(dataset: str) -> str:
+    """What a data set is called in runs: its name, or that of its file or folder."""
+    if dataset in NAMED:
+        return dataset
+    path = Path(dataset).expanduser()
+    return _own_name(path.resolve().name if path.is_dir() else path.stem)
 
 
 def _own_name(name: str) -> str:
@@ -129,8 +137,7 @@ def _from_folder(folder: Path) -> Dataset:
     files = (p for p in folder.rglob("*") if p.suffix.lower() == ".cif" and p.is_file())
     found = {shown(p.relative_to(folder)) for p in files}
     unlisted = sorted(found - {Path(cif.strip()).as_posix() for cif in table["cif"]})
-    name = _own_name(folder.resolve().name)
-    dataset = _from_table(name, table, partial(read_cif, folder))
+    dataset = _from_table(named(str(folder)), table, partial(read_cif, folder))
     extra = tuple(Reject(name, "The file has no row in tc.csv.") for name in unlisted)
     return Dataset(dataset.name, dataset.crystals, dataset.rejects + extra)
 

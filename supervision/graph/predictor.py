@@ -13,7 +13,7 @@ from supervision.graph.orbits import FoldedGraph
 from supervision.graph.prepare import GRAPH_VERSION, graphs
 from supervision.network import NetworkPredictor
 from supervision.prepared import Recipe, prepare_all
-from supervision.weights import Fetched, GraphWeights, Weights
+from supervision.weights import Fetched, GraphWeights
 
 
 class GraphPredictor(NetworkPredictor):
@@ -31,7 +31,7 @@ class GraphPredictor(NetworkPredictor):
         batch norm would count each kind once: for these graphs stay unfolded.
         """
         plain = self.config.backend == "dgl" or fetched.row.architecture == "alignn"
-        self.graphs: Recipe[FoldedGraph] = graphs(neighbourhood_of(fetched.row), folded=not plain)
+        self.graphs: Recipe[FoldedGraph] = graphs(neighbourhood_of(fetched), folded=not plain)
         return GraphRegressor(fetched, self.config)
 
     def adapt(self) -> None:
@@ -54,8 +54,14 @@ class GraphPredictor(NetworkPredictor):
         return self.model(batch).cpu().numpy()
 
 
-def neighbourhood_of(row: Weights) -> Neighbourhood:
-    """What our graphs hold for these weights: as many neighbours as they learned from."""
-    if isinstance(row, GraphWeights) and row.rule == "radius":
-        return Neighbourhood(nearest=1, within=row.cutoff)
-    return TWELVE
+def neighbourhood_of(fetched: Fetched) -> Neighbourhood:
+    """What our graphs hold for these weights: the neighbours that they learned from.
+
+    What was published with them says more than their row does.
+    """
+    row, config = fetched.row, fetched.config
+    assert isinstance(row, GraphWeights)
+    rule = config.get("neighbor_strategy", row.rule)
+    if rule == "k-nearest":
+        return Neighbourhood(nearest=config.get("max_neighbors", TWELVE.nearest))
+    return Neighbourhood(nearest=1, within=config.get("cutoff", row.cutoff))

@@ -81,5 +81,7 @@ def alignn_from_checkpoint(content: bytes) -> StateDict:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types on what it does not read
         raise WeightsError("the checkpoint is damaged, or holds more than tensors") from error
-    state = state.get("model", state)
+    state = state.get("model", state) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not all(torch.is_tensor(x) for x in state.values()):
+        raise WeightsError("the checkpoint holds no state of a model")
     return {name: tensor.contiguous() for name, tensor in state.items()}

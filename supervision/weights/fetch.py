@@ -164,18 +164,35 @@ def _from_file(row: Weights, path: Path) -> Fetched:
 
 def _from_checkpoint(row: Weights, path: Path) -> Fetched:
     """What alignn wrote, converted once and kept under the hash of what it was made of."""
-    beside = path.with_name("config.json")
-    config = beside.read_text() if beside.is_file() else ""
+    config = _config_beside(path)
     digest = sha256_of(path)
     made_of = hashlib.sha256(f"{digest}{config}".encode()).hexdigest()
     converted = _folder() / f"{row.name}-{made_of[:16]}.safetensors"
     if not converted.is_file():
-        state = alignn_from_checkpoint(path.read_bytes())
+        try:
+            state = alignn_from_checkpoint(path.read_bytes())
+        except WeightsError as error:
+            raise WeightsError(f"{path}: {error}.") from error
         with tempfile.TemporaryDirectory(dir=converted.parent) as room:
             written = Path(room) / "written"
             save_weights(state, config, written)
             os.replace(written, converted)
     return _fetched(row, converted, digest, f"file {path.name}")
+
+
+def _config_beside(path: Path) -> str:
+    """The text of the ``config.json`` beside a checkpoint; empty where there is none."""
+    beside = path.with_name("config.json")
+    if not beside.is_file():
+        return ""
+    try:
+        config = beside.read_text()
+        known = json.loads(config)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{beside} cannot be read ({one_line(error)}).") from error
+    if not isinstance(known, dict):
+        raise WeightsError(f"{beside} is not a configuration.")
+    return config
 
 
 def _folder() -> Path:

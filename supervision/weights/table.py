@@ -43,12 +43,14 @@ class GraphWeights(Weights):
         cutoff: in angstrom; of k-nearest, where the search begins.
         canonize: whether a bond was stored once and turned round (k-nearest).
         predicts: what the whole published model answers; ``Tc``, in kelvin, can be used as it is.
+        learned_from: the data set of ours that it was trained on by its authors, if it is one.
     """
 
     rule: str = "k-nearest"
     cutoff: float = 8.0
     canonize: bool = True
     predicts: str = "Tc"
+    learned_from: str = ""
     pipeline: ClassVar[str] = "graph"
 
 
@@ -110,7 +112,13 @@ _ROWS: tuple[Weights, ...] = (
         _figshare(31458811),
         predicts="formation energy",
     ),
-    GraphWeights("jv_supercon_tc_alignn", "alignn", FIGSHARE_LICENSE, _figshare(38789199)),
+    GraphWeights(
+        "jv_supercon_tc_alignn",
+        "alignn",
+        FIGSHARE_LICENSE,
+        _figshare(38789199),
+        learned_from="jarvis_supercon",
+    ),
     GraphWeights(
         "alex_supercon_Tc",
         "alignn_atomwise",
