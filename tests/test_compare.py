@@ -105,7 +105,7 @@ def test_validation_and_not_test_chooses_who_speaks_for_a_paradigm():
 
 def test_a_model_that_does_not_beat_the_nulls_is_said_not_to():
     assert "no better than the nulls" in sentences([result("vision: x, LoRA", 90.0)])[0]
-    assert "(nulls: constant median" in sentences([GRAPH])[0]
+    assert "; the nulls: constant median" in sentences([GRAPH])[0]
 
 
 def test_pretraining_that_shows_no_gain_is_said_to_show_none():
@@ -254,7 +254,7 @@ def test_the_latest_of_each_kind_become_one_report(trained, tmp_path):
     assert not re.search(r'(src|href)="(?!data:)', page)
     for name in re.findall(r"\]\((report/\w+\.png)\)", text):
         assert (out.parent / name).read_bytes().startswith(b"\x89PNG")
-    assert len(re.findall(r"data:image/png", page)) == text.count(".png)") >= 6
+    assert len(re.findall(r"data:image/png", page)) == text.count(".png)") >= 5
     run = re.search(r"Run (\w+)", done.output)[1]
     listed = {item.path for item in mlflow.MlflowClient().list_artifacts(run)}
     assert {"comparison.md", "comparison.html", "comparison"} <= listed

@@ -233,8 +233,8 @@ def _verdict(split: str, models: Sequence[Result]) -> str:
     first, bar = models[0], chosen(models, BAR)
     said = f"**On `{split}`, {first.name} is first** at {_judged(first)['mae']:.2f} K"
     if _bar_wins(models):
-        said = f"**On `{split}`, trees on composition alone are first**"
-        said += f" ({first.name}, {_judged(first)['mae']:.2f} K)"
+        said = f"**On `{split}`, trees on composition alone are first** at "
+        said += f"{_judged(first)['mae']:.2f} K ({first.name})"
     said += f"{_against_nulls(models)}."
     others = [model for model in models if model.pipeline != BAR]
     if bar is None:
@@ -254,7 +254,7 @@ def _against_nulls(models: Sequence[Result]) -> str:
     said = " and ".join(f"{null['predictor']} {null['mae']:.2f} K" for null in nulls)
     if _judged(models[0])["mae"] >= min(null["mae"] for null in nulls):
         return f", **no better than the nulls** ({said})"
-    return f" (nulls: {said})"
+    return f"; the nulls: {said}"
 
 
 def _sentence(d: Difference, *, capital: bool = True) -> str:

@@ -62,7 +62,7 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
     )
     table = main_table(results)
     page.table(table)
-    page.picture("table", figures.table(table, "Test errors with 95% intervals"), "The table")
+    page.keep("table", figures.table(table, "Test errors with 95% intervals"))
     page.heading("Predicted and measured")
     page.picture("scatter", figures.scatter(results), "Of each paradigm what validation prefers")
     for split in splits_of(results):

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b2a3a; max-width: 72rem; margin: 2rem auto;
+body { font: 16px/1.5 system-ui, sans-serif; color: #1b2a3a; max-width: 80rem; margin: 2rem auto;
   padding: 0 1.5rem; }
 h1, h2 { line-height: 1.2; margin-top: 2.2rem; }
 img { max-width: 100%; height: auto; }
@@ -58,12 +58,16 @@ class Page:
 
     def picture(self, name: str, image: Figure | bytes, caption: str) -> None:
         """A figure, or a PNG, under ``name``.png."""
+        self.keep(name, image)
+        self.parts.append(f"![{_plain(caption)}]({name}.png)")
+
+    def keep(self, name: str, image: Figure | bytes) -> None:
+        """The same beside the page, not on it."""
         if isinstance(image, Figure):
             buffer = io.BytesIO()
             image.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
             image = buffer.getvalue()
         self.pictures[f"{name}.png"] = image
-        self.parts.append(f"![{_plain(caption)}]({name}.png)")
 
     def write(self, path: Path) -> list[Path]:
         """Write ``path`` (.md), the page beside it (.html), and the figures in a folder."""
