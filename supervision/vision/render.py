@@ -299,7 +299,10 @@ def png_of(rgb: np.ndarray) -> bytes:
 
 def save_png(path: str | Path, rgb: np.ndarray) -> None:
     """Write [height, width, 3] uint8 red-green-blue as PNG. Raises OSError where it cannot."""
-    Path(path).write_bytes(png_of(rgb))
+    try:
+        Path(path).write_bytes(png_of(rgb))
+    except OSError as error:
+        raise OSError(f"The picture {path} could not be written ({error.strerror}).") from error
 
 
 def contact_sheet(
