@@ -306,7 +306,8 @@ def _zero_shot(models: Sequence[Result]) -> Iterator[str]:
 
 
 def _alike(models: Sequence[Result]) -> Iterator[str]:
-    pairs = [difference(one, other) for one, other in combinations(models, 2)]
-    alike = [f"{d.one} and {d.other}" for d in pairs if not d.shows]
+    """Who cannot be told from the first; the other pairs are in their table."""
+    first = models[0]
+    alike = [other.name for other in models[1:] if not difference(first, other).shows]
     if alike:
-        yield f"no difference shows between {'; '.join(alike)}."
+        yield f"no difference shows between {first.name} and any of: {'; '.join(alike)}."

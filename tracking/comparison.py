@@ -1,17 +1,15 @@
 """The report of the comparison, from the first sentence to the last figure."""
 
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 import mlflow
-import numpy as np
 
-from supervision.crystals import Crystal, group_materials
+from supervision.crystals import group_materials
 from supervision.datasets import load_dataset
 from supervision.errors import one_line
-from supervision.predictor import Predictor, load_predictor
 from supervision.vision.data import contact_sheet_of
 from supervision.vision.render import png_of
 from tracking import compare_plots as figures
@@ -26,7 +24,8 @@ from tracking.compare import (
     splits_of,
 )
 from tracking.page import Page
-from tracking.results import Result, predictor_folder
+from tracking.results import Result, model_place
+from tracking.timing import milliseconds
 
 
 def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
@@ -34,7 +33,7 @@ def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
 
     Each model is timed on ``timed`` crystals; 0 leaves that out.
     """
-    page = report(results, milliseconds(results, timed))
+    page = report(results, timings_of(results, timed))
     with tempfile.TemporaryDirectory() as room:
         page.write(Path(room) / "comparison.md")
         mlflow.log_artifacts(room)
@@ -52,7 +51,7 @@ def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
 
 
 def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
-    """The page; ``timings`` are what ``milliseconds`` says."""
+    """The page; ``timings`` are what ``timings_of`` says."""
     page = Page("Comparison of models")
     page.bullets(sentences(results))
     page.text(
@@ -79,8 +78,9 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
     page.picture("curves", figures.curves(results), "Validation MAE by epoch")
     page.table(cost_table(results, timings))
     page.text(
-        "Milliseconds a crystal: from CIF text to Tc, one crystal after the other in one process, "
-        "the mean over the same crystals for all, measured while this report was made."
+        "Milliseconds a crystal: from CIF text to Tc, one crystal after the other, the mean over "
+        "the same crystals for all, each model in a process of its own with the code it was logged "
+        "with, measured while this report was made, on a GPU only where there is one."
     )
     page.heading("What others report")
     page.text("On other data or another split: for orientation, not for comparison.")
@@ -92,29 +92,14 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
     return page
 
 
-def milliseconds(results: Sequence[Result], count: int) -> dict[str, str]:
-    """Run id -> milliseconds a crystal and the device, one crystal at a time, a first one left out.
-
-    A model that cannot be read any more is left out, and why is printed.
-    """
-    crystals = load_dataset("classics").crystals
-    picks = np.linspace(0, len(crystals) - 1, count + 1).astype(int)
+def timings_of(results: Sequence[Result], count: int) -> dict[str, str]:
+    """Run id -> milliseconds a crystal; what cannot be timed is left out, and why is printed."""
     timings = {}
     for result in results if count else ():
-        fresh = [Crystal(crystals[i].id, crystals[i].formula, crystals[i].cif) for i in picks]
+        if not result.id:
+            continue
         try:
-            predictor = load_predictor(predictor_folder(result)) if result.id else None
-            if predictor is not None:
-                timings[result.id] = _timed(predictor, fresh)
-        except Exception as error:  # whatever other code or another machine left in a run
+            timings[result.id] = f"{milliseconds(model_place(result), count):.0f}"
+        except (RuntimeError, TimeoutExpired, ValueError) as error:
             print(f"{result.name} ({result.id[:8]}) is not timed: {one_line(error)}.", flush=True)
     return timings
-
-
-def _timed(predictor: Predictor, crystals: Sequence[Crystal]) -> str:
-    predictor.predict(crystals[:1])
-    began = time.perf_counter()
-    for crystal in crystals[1:]:
-        predictor.predict([crystal])
-    each = 1000 * (time.perf_counter() - began) / (len(crystals) - 1)
-    return f"{each:.0f} ({getattr(predictor, 'device', 'cpu')})"

@@ -65,7 +65,7 @@ class Page:
         """The same beside the page, not on it."""
         if isinstance(image, Figure):
             buffer = io.BytesIO()
-            image.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+            image.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
             image = buffer.getvalue()
         self.pictures[f"{name}.png"] = image
 

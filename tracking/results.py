@@ -203,6 +203,13 @@ def told_apart(results: Sequence[Result]) -> list[Result]:
     return [replace(r, name=f"{r.name} ({r.id[:8]})") if r.name in twice else r for r in unique]
 
 
+def model_place(result: Result) -> str:
+    """The run's logged model, by its URI, or the folder of the predictor that it kept instead."""
+    if any(item.path == "predictor" for item in mlflow.MlflowClient().list_artifacts(result.id)):
+        return str(predictor_folder(result))
+    return f"runs:/{result.id}/model"
+
+
 def predictor_folder(result: Result) -> Path:
     """Where the run's predictor lies, downloaded. Raises ValueError where it has none."""
     for place in (f"runs:/{result.id}/model", f"runs:/{result.id}/predictor"):
@@ -213,7 +220,7 @@ def predictor_folder(result: Result) -> Path:
         for config in sorted(root.rglob(CONFIG_FILE)):
             if "predictor" in (config.parent.name, root.name):
                 return config.parent
-    raise ValueError(f"run {result.id} has no predictor that can be had")
+    raise ValueError(f"Run {result.id} has no predictor that can be had.")
 
 
 def _table(run_id: str, name: str) -> pd.DataFrame:

@@ -134,8 +134,8 @@ def report(
             folder = out / result.split  # a table is named after its file, whatever the split
             folder.mkdir(parents=True, exist_ok=True)
             table = pd.DataFrame({"material_id": [m.id for m in materials], "split": parts})
-            path = folder / f"graph_states,_{name.replace('its', 'the').replace(' ', '_')}.csv"
-            table.assign(tc=tc, tc_pred=tc_pred).to_csv(path, index=False)
+            stem = f"graph states read by {name.replace('its', 'the')}".replace(" ", "_")
+            table.assign(tc=tc, tc_pred=tc_pred).to_csv(folder / f"{stem}.csv", index=False)
 
 
 def _options() -> argparse.Namespace:
