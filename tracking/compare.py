@@ -141,7 +141,7 @@ def _cells(split: str, row: Mapping[str, float]) -> dict[str, str]:
 
 def band_table(results: Sequence[Result], split: str) -> pd.DataFrame:
     """MAE and bias of each model in each band of measured Tc."""
-    models = [model for model in ranked(results, split) if not model.bands.empty]
+    models = ranked(results, split)
     counted = models[0].bands[models[0].bands["n"] > 0]
     columns = {f"{row.band}, n = {row.n}": row.band for row in counted.itertuples()}
     rows = []

@@ -1,6 +1,6 @@
 """The figures of the comparison, each fit to stand alone on a slide."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle
 from math import ceil
 
@@ -103,9 +103,8 @@ def residuals(results: Sequence[Result]) -> Figure:
                 error = (model.test["tc_pred"] - model.test["tc"]).to_numpy()
                 style = {"color": colours[model.name], "lw": 1.8, "label": model.name}
                 left.plot(np.sort(np.abs(error)), np.linspace(0, 1, len(error)), **style)
-                if not model.bands.empty:
-                    shown = model.bands.iloc[2:].query("n > 0")
-                    right.plot(shown["band"], shown["bias"], marker="o", **style)
+                shown = model.bands.iloc[2:].query("n > 0")
+                right.plot(shown["band"], shown["bias"], marker="o", **style)
             left.set_xscale("symlog", linthresh=1)
             left.set(xlim=(0, None), ylim=(0, 1), xlabel="absolute error (K)", title=split)
             left.set_xticks([0, 0.5, 1, 2, 5, 10, 20, 50, 100], minor=False)
@@ -114,7 +113,7 @@ def residuals(results: Sequence[Result]) -> Figure:
             left.grid(color=QUIET, alpha=0.3)
             right.axhline(0, color=INK, lw=0.8)
             right.set(xlabel="measured Tc (K)", ylabel="bias: predicted - measured (K)")
-            right.legend(frameon=False, fontsize=8)
+        _legend_below(figure, [left for left, _ in grid])
     return figure
 
 
@@ -140,12 +139,17 @@ def curves(results: Sequence[Result]) -> Figure:
                 ax.axhline(known[0][NULL], color=QUIET, ls="--", lw=1.5, label="constant median")
             ax.set(xlabel="epoch (0: the head alone)", ylabel="validation MAE (K)", title=split)
             ax.xaxis.get_major_locator().set_params(integer=True)
-        named: dict[str, Artist] = {}
-        for ax in axes:
-            handles, labels = ax.get_legend_handles_labels()
-            named |= dict(zip(labels, handles, strict=True))
-        figure.legend(
-            list(named.values()), list(named),
-            loc="outside lower center", ncols=2, frameon=False, fontsize=9,
-        )  # fmt: skip
+        _legend_below(figure, axes)
     return figure
+
+
+def _legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend for several panels, each name once."""
+    named: dict[str, Artist] = {}
+    for ax in axes:
+        handles, labels = ax.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        list(named.values()), list(named),
+        loc="outside lower center", ncols=2, frameon=False, fontsize=9,
+    )  # fmt: skip

@@ -11,6 +11,7 @@ import pandas as pd
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from supervision.metrics import band_table
 from supervision.predictor import CONFIG_FILE
 
 ADAPTED = {"lora": "LoRA", "linear": "head alone", "full": "fine-tuned"}
@@ -163,11 +164,11 @@ def from_file(path: Path, among: Sequence[Result]) -> Result:
         if test.index.equals(result.test.index):
             if not np.allclose(test["tc"], result.test["tc"]):
                 raise ValueError(f"{path} gives its materials another measured Tc than the runs.")
-            nothing, params = pd.DataFrame(), {"dataset_hash": result.params["dataset_hash"]}
-            name = path.stem.replace("_", " ")
+            params = {"dataset_hash": result.params["dataset_hash"]}
+            bands = band_table(test["tc"].to_numpy(), test["tc_pred"].to_numpy())
             return Result(
-                "", name, "file", result.split, result.split_hash, params, {}, {}, nothing,
-                nothing, test,
+                "", path.stem.replace("_", " "), "file", result.split, result.split_hash, params,
+                {}, {}, pd.DataFrame(), bands, test,
             )  # fmt: skip
     raise ValueError(f"{path} is not of the test materials of any of these runs.")
 
