@@ -53,6 +53,10 @@ def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
 def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
     """The page; ``timings`` are what ``timings_of`` says."""
     page = Page("Comparison of models")
+    page.text(
+        "Written by `mlflow run . -e compare --env-manager local -P runs=ID,ID,...`, the runs as "
+        "listed below with what they took."
+    )
     page.bullets(sentences(results))
     page.text(
         "A difference shows where the 95% interval of the paired bootstrap over materials leaves "
