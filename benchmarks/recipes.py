@@ -80,7 +80,7 @@ def answers(fetched: Fetched, crystals: Sequence[Crystal]) -> tuple[np.ndarray, 
         for crystal in tqdm(crystals, desc="ours", leave=False):
             batch = collate([graph_of(crystal, around, folded=True)])
             mean, _ = pool(walk(model.net, batch)[-1], batch)
-            ours.append(float(model.net.fc(mean)))
+            ours.append(float(model.net.link(model.net.fc(mean))))
     return theirs, np.array(ours)
 
 

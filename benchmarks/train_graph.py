@@ -7,7 +7,7 @@ published weights, the same fresh head and the same standardised features, and t
 structures of 3DSC's training materials, in the same steps, through the project's own loop: loss,
 clipping, AdamW, mean of the weights. Dropout is off everywhere, so that the loss curves can be laid
 on each other. Floats below 1e-38 are taken as zero everywhere, as training does, though PyTorch by
-itself does not, and the float32 sides gain most. The sides take turns every few steps: a machine
+itself does not. The sides take turns every few steps: a machine
 that slows down slows them all.
 
 Timed is a step, by the clock: reading (graphs side by side in a batch) and training (forward,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import pearsonr, spearmanr
 
-from supervision.metrics import TC_BANDS, band_table, mae, paired_bootstrap, r2
+from supervision.metrics import TC_BANDS, band_table, mae, paired_bootstrap, r2, spread
 
 HOT = TC_BANDS[-1][0]
 ABOVE = (20.0, 40.0)
@@ -41,14 +41,11 @@ def transfer_metrics(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
     NaN where one side does not vary.
     """
     hot = tc >= HOT
-    found = {
-        "pred_min": float(tc_pred.min()),
-        "pred_max": float(tc_pred.max()),
+    found = spread(tc, tc_pred) | {
         "pred_mean": float(tc_pred.mean()),
         "pred_std": float(tc_pred.std()),
         "true_mean": float(tc.mean()),
         "true_std": float(tc.std()),
-        "variance_ratio": float(tc_pred.var() / tc.var()) if np.ptp(tc) else float("nan"),
         "bias": float((tc_pred - tc).mean()),
         "rank_correlation": _correlation(spearmanr, tc, tc_pred),
         "hot_correlation": _correlation(pearsonr, tc[hot], tc_pred[hot]),

@@ -90,10 +90,14 @@ def differences(results: Sequence[Result], split: str) -> list[Difference]:
     found = [difference(one, other) for one, other in combinations(models, 2)]
     for model in models:
         for row in _null_rows(model):
-            keys = ("difference", "low", "high", "p")
-            values = {key: float(row[f"model_minus_null_{key}"]) for key in keys}
-            found.append(Difference(model.name, str(row["predictor"]), **values))
+            found.append(_from_null(model, row, str(row["predictor"])))
     return found
+
+
+def _from_null(model: Result, row: dict, null: str) -> Difference:
+    """Of a model and the null whose row its run logged."""
+    keys = ("difference", "low", "high", "p")
+    return Difference(model.name, null, *(float(row[f"model_minus_null_{key}"]) for key in keys))
 
 
 def _null_rows(result: Result) -> list[dict]:
@@ -299,10 +303,7 @@ def _zero_shot(models: Sequence[Result]) -> Iterator[str]:
         if model.pipeline != "zero_shot":
             continue
         row = next(r for r in _null_rows(model) if r["predictor"] == NULLS[0])
-        keys = ("difference", "low", "high", "p")
-        values = {key: float(row[f"model_minus_null_{key}"]) for key in keys}
-        d = Difference(model.name, "the same Tc for all", **values)
-        yield _sentence(d, capital=False)
+        yield _sentence(_from_null(model, row, "the same Tc for all"), capital=False)
 
 
 def _alike(models: Sequence[Result]) -> Iterator[str]:

@@ -55,7 +55,8 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
     page = Page("Comparison of models")
     page.text(
         "Written by `mlflow run . -e compare --env-manager local -P runs=ID,ID,...`, the runs as "
-        "listed below with what they took."
+        "listed below with what they took; models without a run are predictions given with "
+        "`beside=FILE.csv,...`."
     )
     page.bullets(sentences(results))
     page.text(

@@ -34,10 +34,6 @@ class GraphPredictor(NetworkPredictor):
         self.graphs: Recipe[FoldedGraph] = graphs(neighbourhood_of(fetched), folded=not plain)
         return GraphRegressor(fetched, self.config)
 
-    def adapt(self) -> None:
-        """All of ALIGNN trains."""
-        self.model.backbone.requires_grad_(True)
-
     def samples(self, train: Sequence[Material], val: Sequence[Material]) -> GraphSamples:
         """The graphs to learn from and to be chosen by."""
         config = self.config
