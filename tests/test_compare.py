@@ -18,8 +18,10 @@ from tracking.compare import (
     chosen,
     cost_table,
     difference,
+    expectation_table,
     main_table,
     pair_table,
+    rank_correlation,
     ranked,
     sentences,
 )
@@ -133,6 +135,19 @@ def test_tables_have_a_row_a_model_and_a_pair():
     cost = cost_table(results, {GRAPH.id: "12"}).set_index("model")
     assert cost.loc[GRAPH.name, "ms a crystal"].tolist() == ["12", "12"]
     assert cost.loc[TREES.name, ["parameters", "trained"]].tolist() == ["4.00 M", "25.0%"]
+
+
+def test_what_to_expect_of_a_prediction():
+    tc, tc_pred = [0.0, 0.0, 3.0, 20.0, 100.0], [0.5, 2.0, 4.0, 10.0, 60.0]
+    index = pd.Index([f"m{i}" for i in range(5)], name="material_id")
+    model = result("x: y", 1.0, test=pd.DataFrame({"tc": tc, "tc_pred": tc_pred}, index=index))
+    assert expectation_table(model).values.tolist() == [
+        ["below 1", 1, "0.0 to 0.0", "100%", "0.5"],
+        ["1 to 5", 2, "0.3 to 2.7", "50%", "1.5"],
+        ["5 to 15", 1, "20.0 to 20.0", "0%", "10.0"],
+        ["over 40", 1, "100.0 to 100.0", "0%", "40.0"],
+    ]
+    assert rank_correlation(model) == pytest.approx(9.5 / 95**0.5)  # two of five share a rank
 
 
 def test_mixed_data_and_splits_are_refused():

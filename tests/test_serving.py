@@ -222,19 +222,6 @@ def test_rest_answers_the_number_in_predictions_csv(server, trained):
     assert served == pytest.approx(table[crystal.material_id], abs=1e-4)
 
 
-def test_the_report_says_what_the_run_says(store, trained, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "tracking.report", trained.info.run_id, "--curves", "curves.png"],
-        cwd=tmp_path, env=store[1] | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    metrics = trained.data.metrics
-    assert f"| {metrics['test_mae']:.2f} ({metrics['test_mae_low']:.2f} to" in done.stdout
-    assert f"| {metrics['null_family_mean_val_mae']:.2f} |" in done.stdout
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
-
-
 GOOD = "good"
 BAD = {
     "missing column": ({"dataframe_split": {"columns": ["cfi"], "data": [["x"]]}}, "cif"),

@@ -8,14 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
 from supervision.metrics import all_metrics, bootstrap_intervals, paired_bootstrap
 from tracking.results import Result
 
 SCRATCH = "from scratch"
 BAR = "composition"  # the pipeline that every other is held to
+PARADIGMS = (BAR, "graph", "vision")
 NULLS = ("constant median", "family mean")
+PREDICTED = {"below 1": 1, "1 to 5": 5, "5 to 15": 15, "15 to 40": 40, "over 40": np.inf}  # K
 PUBLISHED = (  # result, MAE in K, on what, source
     ("ALIGNN, alex_supercon_Tc", "0.88", "Tc computed with DFT, Alexandria", "alignn 2026.8.11"),
     (
@@ -159,6 +163,30 @@ def band_table(results: Sequence[Result], split: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def expectation_table(result: Result) -> pd.DataFrame:
+    """What was measured where the model said so much: for who has nothing but a prediction."""
+    test = result.test
+    bands = pd.cut(test["tc_pred"], [-np.inf, *PREDICTED.values()], labels=list(PREDICTED))
+    rows = []
+    for band, part in test.groupby(bands, observed=True):
+        low, high = part["tc"].quantile([0.1, 0.9])
+        rows.append(
+            {
+                "predicted (K)": band,
+                "n": len(part),
+                "middle 80% of measured (K)": f"{low:.1f} to {high:.1f}",
+                "none reported": f"{(part['tc'] == 0).mean():.0%}",
+                "median error (K)": f"{(part['tc'] - part['tc_pred']).abs().median():.1f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rank_correlation(result: Result) -> float:
+    """Spearman's, over the test materials: how well a list is in order."""
+    return float(spearmanr(result.test["tc"], result.test["tc_pred"]).statistic)
+
+
 def pair_table(results: Sequence[Result], split: str) -> pd.DataFrame:
     """Every pair: difference, interval, p, and whether it shows."""
     rows = [
@@ -266,6 +294,12 @@ def _sentence(d: Difference, *, capital: bool = True) -> str:
     if not d.shows:
         return f"{one} and {d.other} cannot be told apart ({d.text})."
     return f"{one} is {'better' if d.high < 0 else 'worse'} than {d.other} ({d.text})."
+
+
+def preferred(results: Sequence[Result], split: str) -> list[Result | None]:
+    """Of each of PARADIGMS the model that validation prefers on a split."""
+    models = ranked(results, split)
+    return [chosen(models, pipeline) for pipeline in PARADIGMS]
 
 
 def chosen(models: Sequence[Result], pipeline: str, ending: str = "") -> Result | None:

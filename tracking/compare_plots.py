@@ -12,12 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supervision.metrics import mae, r2
-from tracking.compare import BAR, chosen, names_of, ranked, splits_of
+from tracking.compare import BAR, PARADIGMS, names_of, preferred, ranked, splits_of
 from tracking.plots import ACCENT, INK, PALETTE, QUIET, STYLE, parity_axes
 from tracking.results import Result
 
 NULL = "null_constant_median_val_mae"
-PARADIGMS = (BAR, "graph", "vision")
 
 
 def colours_of(results: Sequence[Result]) -> dict[str, str]:
@@ -60,8 +59,7 @@ def scatter(results: Sequence[Result]) -> Figure:
         figure = Figure(figsize=(3.9 * len(PARADIGMS), 4.1 * len(splits)), layout="constrained")
         grid = figure.subplots(len(splits), len(PARADIGMS), squeeze=False)
         for row, split in zip(grid, splits, strict=True):
-            for ax, pipeline in zip(row, PARADIGMS, strict=True):
-                best = chosen(ranked(results, split), pipeline)
+            for ax, best in zip(row, preferred(results, split), strict=True):
                 if best is None:
                     ax.set_axis_off()
                 else:

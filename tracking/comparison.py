@@ -17,9 +17,12 @@ from tracking import runs
 from tracking.compare import (
     band_table,
     cost_table,
+    expectation_table,
     main_table,
     pair_table,
+    preferred,
     published_table,
+    rank_correlation,
     sentences,
     splits_of,
 )
@@ -76,6 +79,11 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
     for split in splits_of(results):
         page.text(f"`{split}`:")
         page.table(band_table(results, split))
+    page.heading("By predicted Tc: what to expect of a prediction")
+    for split in splits_of(results):
+        for model in filter(None, preferred(results, split)):
+            rank = f"rank correlation (Spearman) {rank_correlation(model):.2f}"
+            page.table(expectation_table(model), folded=f"{model.name}, {split}, {rank}")
     page.heading("Every pair")
     for split in splits_of(results):
         page.table(pair_table(results, split), folded=f"Paired differences on {split}")

@@ -52,7 +52,7 @@ class Page:
         align = ("left", *["right"] * (frame.columns.size - 1))
         text = frame.to_markdown(index=False, disable_numparse=True, colalign=align)
         if folded:
-            text = f"<details><summary>{folded}</summary>\n\n{text}\n\n</details>"
+            text = f"<details><summary>{_plain(folded)}</summary>\n\n{text}\n\n</details>"
         self.parts.append(text)
 
     def picture(self, name: str, image: Figure | bytes, caption: str) -> None:

@@ -67,11 +67,6 @@ class Result:
         )
 
     @property
-    def adapt(self) -> str:
-        """What of the backbone was trained; empty where there is none."""
-        return self.params.get("adapt", "")
-
-    @property
     def best_epoch(self) -> int:
         """The epoch that validation chose."""
         return min(self.curve, key=lambda epoch: self.curve[epoch])
