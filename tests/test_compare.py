@@ -19,6 +19,7 @@ from tracking.compare import (
     cost_table,
     difference,
     expectation_table,
+    joint_table,
     main_table,
     pair_table,
     rank_correlation,
@@ -135,6 +136,26 @@ def test_tables_have_a_row_a_model_and_a_pair():
     cost = cost_table(results, {GRAPH.id: "12"}).set_index("model")
     assert cost.loc[GRAPH.name, "ms a crystal"].tolist() == ["12", "12"]
     assert cost.loc[TREES.name, ["parameters", "trained"]].tolist() == ["4.00 M", "25.0%"]
+
+
+def test_a_model_is_asked_what_it_adds_to_the_bar():
+    """Two models that err by the same amount either way are right together."""
+    test, bar = (GRAPH.test.assign(tc_pred=TC + error) for error in (2.0, -2.0))
+    models = [
+        result("composition: extra trees", 1.0, test=bar),
+        result("graph: alignn_ff, fine-tuned", 1.0, test=test),
+        result("vision: dinov3_vitb16, LoRA", 1.0, test=bar),
+    ]
+    table = joint_table(models, "random")
+    name = "mean of composition: extra trees and"
+    assert dict(zip(table[name], table["MAE (K)"], strict=True)) == {
+        "graph: alignn_ff, fine-tuned": "0.00",
+        "vision: dinov3_vitb16, LoRA": "2.00",
+    }
+    said = sentences(models)
+    assert any("fine-tuned adds to the bar (the mean of both less" in text for text in said)
+    assert any("LoRA adds nothing that shows to the bar" in text for text in said)
+    assert joint_table(models[1:], "random").empty
 
 
 def test_what_to_expect_of_a_prediction():

@@ -5,7 +5,7 @@ Every number is of test materials, one prediction a material. A difference count
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -203,6 +203,34 @@ def pair_table(results: Sequence[Result], split: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def joint_table(results: Sequence[Result], split: str) -> pd.DataFrame:
+    """Whether a model knows what the bar does not: the plain mean of both, against the bar."""
+    models = ranked(results, split)
+    bar = chosen(models, BAR)
+    if bar is None:
+        return pd.DataFrame()
+    rows = []
+    for model in (m for m in models if m is not bar):
+        joint = with_bar(model, bar)
+        d = difference(joint, bar)
+        rows.append(
+            {
+                f"mean of {bar.name} and": model.name,
+                "MAE (K)": f"{_judged(joint)['mae']:.2f}",
+                "less the bar's (K)": f"{d.difference:+.2f}",
+                "95% interval": f"{d.low:+.2f} to {d.high:+.2f}",
+                "shows": "yes" if d.shows else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def with_bar(model: Result, bar: Result) -> Result:
+    """What comes of saying the mean of what a model and the bar say; nothing is fitted."""
+    tc_pred = (model.test["tc_pred"] + bar.test["tc_pred"]) / 2
+    return replace(model, test=model.test.assign(tc_pred=tc_pred))
+
+
 def cost_table(results: Sequence[Result], milliseconds: Mapping[str, str]) -> pd.DataFrame:
     """What each run took: size, share trained, epochs, minutes, milliseconds a crystal."""
     rows = []
@@ -251,7 +279,7 @@ def sentences(results: Sequence[Result]) -> list[str]:
     verdicts = [(_bar_wins(models), _verdict(split, models)) for split, models in by_split.items()]
     said = [text for _, text in sorted(verdicts, key=lambda pair: not pair[0])]
     for split, models in by_split.items():
-        for speak in (_pretraining, _paradigms, _zero_shot, _alike):
+        for speak in (_pretraining, _paradigms, _joint, _zero_shot, _alike):
             said += [f"On `{split}`, {text}" for text in speak(models)]
     return said
 
@@ -330,6 +358,16 @@ def _paradigms(models: Sequence[Result]) -> Iterator[str]:
             f"of the two paradigms, each by the model that validation prefers, {one.name} is "
             f"ahead. {_sentence(difference(one, other))}"
         )
+
+
+def _joint(models: Sequence[Result]) -> Iterator[str]:
+    """Of each paradigm, by the model that validation prefers: does it add to the bar?"""
+    bar = chosen(models, BAR)
+    for model in (chosen(models, pipeline) for pipeline in PARADIGMS if pipeline != BAR):
+        if bar and model:
+            d = difference(with_bar(model, bar), bar)
+            adds = "adds to the bar" if d.high < 0 else "adds nothing that shows to the bar"
+            yield f"{model.name} {adds} (the mean of both less {bar.name} alone: {d.text})."
 
 
 def _zero_shot(models: Sequence[Result]) -> Iterator[str]:

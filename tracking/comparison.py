@@ -18,6 +18,7 @@ from tracking.compare import (
     band_table,
     cost_table,
     expectation_table,
+    joint_table,
     main_table,
     pair_table,
     preferred,
@@ -84,6 +85,16 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
         for model in filter(None, preferred(results, split)):
             rank = f"rank correlation (Spearman) {rank_correlation(model):.2f}"
             page.table(expectation_table(model), folded=f"{model.name}, {split}, {rank}")
+    page.heading("With the bar: does a model know what trees on composition do not?")
+    for split in splits_of(results):
+        joint = joint_table(results, split)
+        if not joint.empty:
+            page.text(f"`{split}`:")
+            page.table(joint)
+    page.text(
+        "The plain mean of two predictions, no weight fitted. Two models of equal error gain by "
+        "being averaged wherever they err apart, so read a row beside those of the other trees."
+    )
     page.heading("Every pair")
     for split in splits_of(results):
         page.table(pair_table(results, split), folded=f"Paired differences on {split}")
