@@ -43,7 +43,8 @@ from supervision.prepared import prepare, prepare_all
 from supervision.resources import fast_bf16, flush_denormals
 from supervision.splits import make_split
 from supervision.target import TargetTransform
-from supervision.training import Descent, FitConfig, Step, train_epoch
+from supervision.descent import Descent, FitConfig
+from supervision.training import Step, gradients
 from supervision.weights import get_weights
 
 CPU = torch.device("cpu")  # the reference's DGL has no other
@@ -75,18 +76,19 @@ class Side:
 
     def __post_init__(self) -> None:
         self.steps: Iterator[Step] = iter(self.samples.steps(1))
-        self.descent = Descent.start(self.model, FIT, len(self.samples), CPU)
+        self.descent = Descent.start(self.model.train(), FIT, len(self.samples), CPU)
 
     def go(self) -> None:
         """Take one step."""
         start, processor = time.perf_counter(), time.process_time()
         step = next(self.steps)
         read = time.perf_counter()
-        loss = train_epoch(self.descent, tqdm([step], disable=True), FIT, CPU)
+        loss, samples = gradients(self.descent, step, FIT, CPU)
+        self.descent.step(FIT.clip)
         self.training.append(time.perf_counter() - read)
         self.processor.append(time.process_time() - processor)
         self.reading.append(read - start)
-        self.losses.append(loss)
+        self.losses.append(loss / samples)
 
     def mean_seconds(self, *parts: Sequence[float]) -> float:
         """Seconds a step, the first left out."""

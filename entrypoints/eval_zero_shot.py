@@ -31,7 +31,7 @@ from supervision.network import MODEL_FILE, NetworkPredictor, count_parameters
 from supervision.predictor import MADE_FROM, load_predictor
 from supervision.prepared import prepare
 from supervision.resources import pick_device
-from supervision.training import FitConfig
+from supervision.descent import FitConfig
 from supervision.weights import GraphWeights, WeightsError, get_weights, row_of
 from supervision.weights.sources import sha256_of
 from tracking import runs

@@ -32,7 +32,7 @@ from supervision.crystals import Crystal, Material, Reject
 from supervision.graph.config import GraphConfig
 from supervision.graph.predictor import GraphPredictor
 from supervision.prepared import prepare
-from supervision.training import FitConfig
+from supervision.descent import FitConfig
 from supervision.weights import get_weights
 from tracking import runs
 from tracking.train import Pipeline, train

@@ -29,7 +29,7 @@ from entrypoints.options import (
     speak,
 )
 from supervision.crystals import Crystal, Material, Reject
-from supervision.training import FitConfig
+from supervision.descent import FitConfig
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import contact_sheet_of
 from supervision.vision.predictor import VisionPredictor

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from supervision.interrupts import uninterrupted
+
 
 class WeightAverage:
     """Exponential moving average of the parameters that train.
@@ -17,7 +19,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay, self.updates = decay, 0
+        self.decay, self.updates, self.is_in_place = decay, 0, False
         self.live = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.mean = {name: p.detach().clone() for name, p in self.live.items()}
 
@@ -31,15 +33,18 @@ class WeightAverage:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The model with the mean for its weights, within the block."""
-        self._exchange()
         try:
+            self._exchange(True)
             yield
         finally:
-            self._exchange()
+            self._exchange(False)
 
-    def _exchange(self) -> None:
-        for name, parameter in self.live.items():
-            parameter.data, self.mean[name] = self.mean[name], parameter.data
+    def _exchange(self, in_place: bool) -> None:
+        with uninterrupted():  # half of them exchanged would be no model at all
+            if self.is_in_place != in_place:
+                for name, parameter in self.live.items():
+                    parameter.data, self.mean[name] = self.mean[name], parameter.data
+                self.is_in_place = in_place
 
     def state(self) -> dict[str, object]:
         """What ``load`` needs to go on exactly."""

@@ -1,15 +1,17 @@
-"""Training state on disk: written whole or not at all."""
+"""Training state on disk: written whole or not at all, and never without the one before it."""
 
+import os
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from supervision.paths import written_whole
+from supervision.paths import PARTIAL, written_whole
 
-FORMAT = 2
+FORMAT = 3
 
 
 class CheckpointError(RuntimeError):
@@ -48,3 +50,77 @@ def load_checkpoint(path: Path, *, identity: Mapping[str, str]) -> dict[str, Any
                 f"{theirs.get(name, 'not set')}, here it is {ours.get(name, 'not set')}."
             )
     return state
+
+
+@dataclass
+class Checkpoints:
+    """A folder with the newest state of a training, the one before it, and its best weights.
+
+    Attributes:
+        identity: what must be equal for a resume to be allowed.
+        run: under which id the tracker knows the training.
+        every: steps from one state to the next; every epoch ends with one besides.
+        resume: go on from the newest state that can be read.
+
+    Raises CheckpointError for a new training in a folder that holds another one's, and for a
+    resume of one that is missing, damaged or of another training.
+    """
+
+    folder: Path
+    identity: Mapping[str, str] = field(default_factory=dict)
+    run: str = ""
+    every: int = 100
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        for scrap in self.folder.glob(f"*{PARTIAL}"):  # of a process that was killed as it wrote
+            scrap.unlink(missing_ok=True)
+        if self.resume:
+            self.load()  # before hours are spent on what comes first
+        elif self.last.is_file() or self.previous.is_file():
+            raise CheckpointError(
+                f"{self.folder} holds the checkpoints of a training; carry it on with "
+                f"resume={self.folder}, or name another checkpoint_dir."
+            )
+
+    @property
+    def last(self) -> Path:
+        """The newest state."""
+        return self.folder / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        """The state before it."""
+        return self.folder / "previous.pt"
+
+    @property
+    def best(self) -> Path:
+        """The best epoch's weights."""
+        return self.folder / "best.pt"
+
+    def save(self, state: Mapping[str, Any], best: Mapping[str, torch.Tensor] | None) -> None:
+        """Write the state, and the best weights where they are new."""
+        header = {"identity": dict(self.identity), "run": self.run}
+        if best is not None:
+            save_checkpoint(self.best, header | {"model": dict(best)})
+        if self.last.is_file():
+            os.replace(self.last, self.previous)
+        save_checkpoint(self.last, header | dict(state))
+
+    def load(self) -> dict[str, Any]:
+        """The newest state that can be read; what is refused is put aside, and that is said.
+
+        Raises CheckpointError, the newest one's, where none can be.
+        """
+        try:
+            return load_checkpoint(self.last, identity=self.identity)
+        except CheckpointError as error:
+            try:
+                state = load_checkpoint(self.previous, identity=self.identity)
+            except CheckpointError:
+                raise error from None
+            if self.last.is_file():
+                os.replace(self.last, self.last.with_suffix(".refused"))
+                print(f"{error} Going on from the one before it.", flush=True)
+            os.replace(self.previous, self.last)
+            return state

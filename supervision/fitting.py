@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from supervision.checkpoint import Checkpoints
 from supervision.crystals import Material
+from supervision.descent import FitConfig
 from supervision.metrics import all_metrics
 from supervision.resources import autocast
 from supervision.target import TargetTransform
-from supervision.training import Checkpoints, EpochRecord, FitConfig, Step, fit, iterate
+from supervision.training import EpochRecord, Step, fit, iterate
 
 OnEpoch = Callable[[EpochRecord], None]
 
@@ -47,8 +49,8 @@ class Samples(Protocol):
     def read(self, samples: Sequence[Any], desc: str) -> Iterator[Any]:
         """Inputs of samples, in their order."""
 
-    def steps(self, epoch: int) -> Iterator[Step]:
-        """One epoch of training; depends on its number alone."""
+    def steps(self, epoch: int, done: int) -> Iterator[Step]:
+        """What is left of one epoch of training after ``done`` steps; a matter of these alone."""
 
     def __len__(self) -> int:
         """Steps an epoch."""
@@ -97,8 +99,8 @@ class Fitting:
         val_samples, val_owners = self.samples.of_validation()
         val_features = self._outputs(self.model.features, val_samples, desc="frozen features")
 
-        def steps(epoch: int) -> Iterator[Step]:
-            for rows in iterate(len(ids), batch_size, seed=self.seed, epoch=epoch):
+        def steps(epoch: int, done: int) -> Iterator[Step]:
+            for rows in iterate(len(ids), batch_size, seed=self.seed, epoch=epoch, done=done):
                 yield [(features[rows], targets[rows], [ids[i] for i in rows])]
 
         def validate() -> dict[str, float]:

@@ -19,7 +19,9 @@ from supervision.fitting import Fitting, HeadFit, Samples
 from supervision.predictor import CONFIG_FILE
 from supervision.resources import flush_denormals, pick_device
 from supervision.target import TargetTransform
-from supervision.training import Checkpoints, EpochRecord, FitConfig
+from supervision.checkpoint import Checkpoints
+from supervision.descent import FitConfig
+from supervision.training import EpochRecord
 from supervision.weights import Fetched, row_of
 
 MODEL_FILE = "model.safetensors"

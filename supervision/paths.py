@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+PARTIAL = ".part"  # how the name of a file ends that is not yet whole
+
 
 def cache_dir() -> Path:
     """The cache folder, made if need be: ``$SUPERVISION_CACHE`` or ``~/.cache/supervision``."""
@@ -23,7 +25,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
     machine or another; where the writing fails, nothing is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    partial = path.with_name(f"{path.name}.{uuid4().hex}{PARTIAL}")
     try:
         with partial.open("xb") as file:
             yield file

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from supervision.crystals import Crystal, Material
-from supervision.training import Checkpoints, EpochRecord
+from supervision.checkpoint import Checkpoints
+from supervision.training import EpochRecord
 
 CONFIG_FILE = "config.json"
 MADE_FROM = "made_from.json"  # beside it: the run, the data and the materials it learned from

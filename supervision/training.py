@@ -8,68 +8,23 @@ is a list of batches whose gradients are added up: what does not fit into memory
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from tqdm.auto import tqdm
 
-from supervision.averaging import WeightAverage
-from supervision.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from supervision.checkpoint import CheckpointError, Checkpoints
+from supervision.descent import Descent, FitConfig, load_trainable, trainable_state
 from supervision.errors import one_line
+from supervision.interrupts import uninterrupted
+from supervision.randomness import random_states, restore_random_states
 from supervision.resources import autocast
 
 Batch = tuple[Any, torch.Tensor, list[str]]
 Step = Sequence[Batch]
-FUSED = ("cpu", "cuda")  # where AdamW is one kernel
-SCHEDULES = ("cosine", "plateau")
-HEAD = "head."  # how the names of a head's parameters begin
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How to descend.
-
-    ``learning_rate`` is the peak, ``head_rate`` that of the head where it has one of its own (0: it
-    has not). ``schedule`` is ``cosine`` (warmup, then down to zero) or ``plateau`` (halved after
-    ``plateau_patience`` epochs without gain). ``patience`` counts epochs without gain, ``beta`` is
-    where the loss turns from squared to absolute, ``average`` the decay of the mean of the weights
-    (0: none).
-    """
-
-    epochs: int = 50
-    learning_rate: float = 1e-4
-    head_rate: float = 0.0
-    weight_decay: float = 0.01
-    schedule: str = "cosine"
-    warmup: float = 0.03
-    plateau_patience: int = 5
-    patience: int = 10
-    clip: float = 1.0
-    beta: float = 0.1
-    average: float = 0.998
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be 1 or more, got {self.epochs}.")
-        for name in ("learning_rate", "clip", "beta"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}.")
-        for name in ("head_rate", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}.")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule '{self.schedule}' is not one of {', '.join(SCHEDULES)}.")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average must be in [0, 1), got {self.average}.")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup is a share of all steps, 0 to 1, got {self.warmup}.")
-        for name in ("patience", "plateau_patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -95,94 +50,76 @@ class EpochRecord:
 
 
 @dataclass
-class Checkpoints:
-    """Where ``last.pt`` and ``best.pt`` go, and what must be equal for a resume to be allowed.
+class Progress:
+    """How far a training has come; with its descent, all that going on exactly needs.
 
-    Raises CheckpointError for a new training in a folder that holds another one's, and for a
-    resume of one that is missing, damaged or of another training.
+    Attributes:
+        best_state: the weights of the best epoch so far.
+        step: how many steps of the epoch under way are done.
+        loss: the sum of their samples' losses.
+        samples: how many these are.
+        seconds: what the epoch under way has taken so far.
+        rate: the learning rate that it began with.
+        rng: the random numbers' states after the last step.
+        whole: False while a step or an epoch is half written down.
     """
 
-    folder: Path
-    identity: Mapping[str, str] = field(default_factory=dict)
-    resume: bool = False
-
-    def __post_init__(self) -> None:
-        if self.resume:
-            self.load()  # before hours are spent on what comes first
-        elif self.last.is_file():
-            raise CheckpointError(
-                f"{self.folder} holds the checkpoints of a training; carry it on with "
-                f"resume={self.folder}, or name another checkpoint_dir."
-            )
+    history: list[EpochRecord]
+    best_state: dict[str, torch.Tensor]
+    step: int = 0
+    loss: float = 0.0
+    samples: int = 0
+    seconds: float = 0.0
+    rate: float = 0.0
+    rng: dict[str, Any] = field(default_factory=random_states)
+    whole: bool = True
 
     @property
-    def last(self) -> Path:
-        """The newest epoch, with all that going on needs."""
-        return self.folder / "last.pt"
+    def epoch(self) -> int:
+        """The epoch under way."""
+        return _last_epoch(self.history) + 1
 
-    @property
-    def best(self) -> Path:
-        """The best epoch's weights."""
-        return self.folder / "best.pt"
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """What is done within belongs together: a signal waits until it is done."""
+        with uninterrupted():
+            self.whole = False
+            yield
+            self.whole = True
 
-    def load(self) -> dict[str, Any]:
-        """What ``last.pt`` holds. Raises CheckpointError where this training cannot go on."""
-        return load_checkpoint(self.last, identity=self.identity)
-
-
-@dataclass
-class Descent:
-    """What moves while a model trains."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: LambdaLR | ReduceLROnPlateau
-    average: WeightAverage
+    def state(self) -> dict[str, Any]:
+        """What ``of`` needs."""
+        kept = {name: value for name, value in vars(self).items() if name != "whole"}
+        return kept | {"history": [vars(record) for record in self.history]}
 
     @classmethod
-    def start(
-        cls, model: nn.Module, config: FitConfig, steps: int, device: torch.device
-    ) -> "Descent":
-        optimizer = torch.optim.AdamW(
-            _groups(model, config),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=device.type in FUSED,
-        )
-        schedule: LambdaLR | ReduceLROnPlateau
-        if config.schedule == "cosine":
-            schedule = LambdaLR(optimizer, cosine_with_warmup(steps, config.warmup))
-        else:
-            schedule = ReduceLROnPlateau(
-                optimizer, factor=0.5, patience=config.plateau_patience, threshold=0.0
-            )
-        return cls(model, optimizer, schedule, WeightAverage(model, config.average))
+    def of(cls, state: Mapping[str, Any]) -> "Progress":
+        """What ``state`` gave; the random numbers go on from there."""
+        names = [field.name for field in fields(cls) if field.name != "whole"]
+        history = [EpochRecord(**record) for record in state["history"]]
+        restore_random_states(state["rng"])
+        return cls(**{name: state[name] for name in names} | {"history": history})
 
-    def stepped(self) -> None:
-        """A step of the optimizer is done."""
-        if isinstance(self.schedule, LambdaLR):
-            self.schedule.step()
-        self.average.update()
+    def stepped(self, loss: float, samples: int, seconds: float) -> None:
+        """A step of the epoch under way is done."""
+        self.step += 1
+        self.loss += loss
+        self.samples += samples
+        self.seconds += seconds
+        self.rng = random_states()
 
-    def judged(self, mae: float) -> None:
-        """An epoch is done, and this is its validation MAE."""
-        if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(mae)
-
-
-def _groups(model: nn.Module, config: FitConfig) -> list[dict[str, Any]]:
-    """What trains, in one group, or two where the head has a learning rate of its own."""
-    moving = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    if not config.head_rate:
-        return [{"params": [p for _, p in moving]}]
-    body = [p for name, p in moving if not name.startswith(HEAD)]
-    head = [p for name, p in moving if name.startswith(HEAD)]
-    return [{"params": body}, {"params": head, "lr": config.head_rate}]
+    def ended(self, record: EpochRecord, state: dict[str, torch.Tensor]) -> None:
+        """The epoch under way is done, and this is what came of it."""
+        self.history.append(record)
+        if record.best:
+            self.best_state = state
+        self.step, self.loss, self.samples, self.seconds = 0, 0.0, 0, 0.0
+        self.rng = random_states()
 
 
 def fit(
     model: nn.Module,
-    steps: Callable[[int], Iterable[Step]],
+    steps: Callable[[int, int], Iterable[Step]],
     validate: Callable[[], dict[str, float]],
     config: FitConfig,
     *,
@@ -196,88 +133,116 @@ def fit(
     """Train the parameters that require gradients; leave the model at its best epoch.
 
     Args:
-        steps: epoch number -> the steps of that epoch, a function of the number alone, so that
-            a resumed run sees what an uninterrupted one would have seen.
+        steps: epoch number, steps to leave out -> the other steps of that epoch, a function of
+            these numbers alone, so that a resumed run sees what an uninterrupted one would have
+            seen.
         validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin; the model has
             its averaged weights then.
         on_epoch: told of every epoch as it ends (of earlier ones too, when resuming).
         before: epoch 0, the model as it comes, where it has been validated already.
+        checkpoints: where the state is kept: every so many steps, after every epoch, and before
+            an interrupt or an error goes its way.
 
     Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
     FloatingPointError when the loss is not finite.
     """
     descent = Descent.start(model, config, config.epochs * steps_per_epoch, device)
-    history = [before] if before else []
-    best_state = trainable_state(model)
+    progress = Progress([before] if before else [], trainable_state(model))
     if checkpoints and checkpoints.resume:
-        history, best_state = _restore(descent, checkpoints)
-    for record in history:
+        progress = _restore(descent, checkpoints)
+    elif checkpoints:
+        _keep(descent, progress, checkpoints)  # what came before the first step, too
+    for record in progress.history:
         on_epoch(record)
-    for epoch in range(_last_epoch(history) + 1, config.epochs + 1):
-        if _stale(history) >= config.patience:
-            break
-        start = time.monotonic()
-        rate = float(descent.optimizer.param_groups[0]["lr"])
-        bar = tqdm(
-            steps(epoch),
-            total=steps_per_epoch,
-            desc=f"epoch {epoch}/{config.epochs}",
-            leave=False,
-            disable=quiet or None,
-            unit="step",
-        )
-        loss = train_epoch(descent, bar, config, device)
-        model.eval()
-        with descent.average.in_place():
-            errors, state = validate(), trainable_state(model)
-        _require_finite("validation MAE", errors["mae"])
-        record = EpochRecord(
-            epoch=epoch,
-            train_loss=loss,
-            val_mae=errors["mae"],
-            val_rmse=errors["rmse"],
-            val_r2=errors["r2"],
-            learning_rate=rate,
-            seconds=time.monotonic() - start,
-            best=errors["mae"] < min((r.val_mae for r in history), default=math.inf),
-        )
-        history.append(record)
-        descent.judged(record.val_mae)
-        if record.best:
-            best_state = state
-        if checkpoints:
-            _save(descent, history, best_state, checkpoints)
-        on_epoch(record)
-        if not quiet:
-            print(progress_line(history, config.epochs), flush=True)
-    load_trainable(model, best_state)
+    try:
+        while progress.epoch <= config.epochs and _stale(progress.history) < config.patience:
+            if not progress.step:
+                progress.rate = float(descent.optimizer.param_groups[0]["lr"])
+            bar = tqdm(
+                steps(progress.epoch, progress.step),
+                total=steps_per_epoch,
+                initial=progress.step,
+                desc=f"epoch {progress.epoch}/{config.epochs}",
+                leave=False,
+                disable=quiet or None,
+                unit="step",
+            )
+            train_epoch(descent, progress, bar, config, device, checkpoints)
+            record = _judge(descent, progress, validate)
+            if checkpoints:
+                _keep(descent, progress, checkpoints)
+            on_epoch(record)
+            if not quiet:
+                print(progress_line(progress.history, config.epochs), flush=True)
+    except BaseException:
+        if checkpoints and progress.whole:
+            _keep(descent, progress, checkpoints)
+        raise
+    load_trainable(model, progress.best_state)
     model.eval()
-    return history
+    return progress.history
 
 
 def train_epoch(
-    descent: Descent, bar: "tqdm[Step]", config: FitConfig, device: torch.device
-) -> float:
-    """One pass over the steps; returns the mean loss over samples."""
-    model, optimizer = descent.model.train(), descent.optimizer
-    total, count = 0.0, 0
+    descent: Descent,
+    progress: Progress,
+    bar: "tqdm[Step]",
+    config: FitConfig,
+    device: torch.device,
+    checkpoints: Checkpoints | None = None,
+) -> None:
+    """The steps that are left of the epoch under way."""
+    descent.model.train()
     for step in bar:
-        size = sum(len(targets) for _, targets, _ in step)
-        optimizer.zero_grad(set_to_none=True)
-        for inputs, targets, _ids in step:
-            loss = _loss(model, inputs.to(device), targets.to(device), config, device)
-            (loss / size).backward()
-            total += loss.item()
-        nn.utils.clip_grad_norm_(
-            [p for group in optimizer.param_groups for p in group["params"]], config.clip
-        )
-        optimizer.step()
-        descent.stepped()
-        count += size
-        bar.set_postfix(loss=f"{total / count:.4f}", refresh=False)
-    if not count:
+        start = time.monotonic()
+        loss, samples = gradients(descent, step, config, device)
+        with progress.changing():
+            descent.step(config.clip)
+            progress.stepped(loss, samples, time.monotonic() - start)
+        bar.set_postfix(loss=f"{progress.loss / progress.samples:.4f}", refresh=False)
+        if checkpoints and progress.step % checkpoints.every == 0:
+            _keep(descent, progress, checkpoints)
+    if not progress.samples:
         raise ValueError("An epoch has no steps: there is nothing to train on.")
-    return total / count
+
+
+def gradients(
+    descent: Descent, step: Step, config: FitConfig, device: torch.device
+) -> tuple[float, int]:
+    """The gradients of a step's mean loss; returns the sum of its samples' losses, and how many."""
+    samples = sum(len(targets) for _, targets, _ in step)
+    total = 0.0
+    descent.optimizer.zero_grad(set_to_none=True)
+    for inputs, targets, _ids in step:
+        loss = _loss(descent.model, inputs.to(device), targets.to(device), config, device)
+        (loss / samples).backward()
+        total += loss.item()
+    return total, samples
+
+
+def _judge(
+    descent: Descent, progress: Progress, validate: Callable[[], dict[str, float]]
+) -> EpochRecord:
+    """Validate the averaged weights; the epoch under way is done then."""
+    start = time.monotonic()
+    descent.model.eval()
+    with descent.average.in_place():
+        errors, state = validate(), trainable_state(descent.model)
+    _require_finite("validation MAE", errors["mae"])
+    record = EpochRecord(
+        epoch=progress.epoch,
+        train_loss=progress.loss / progress.samples,
+        val_mae=errors["mae"],
+        val_rmse=errors["rmse"],
+        val_r2=errors["r2"],
+        learning_rate=progress.rate,
+        seconds=progress.seconds + time.monotonic() - start,
+        best=errors["mae"] < min((r.val_mae for r in progress.history), default=math.inf),
+    )
+    with progress.changing():
+        progress.ended(record, state)
+        descent.judged(record.val_mae)
+    return record
 
 
 def _loss(
@@ -300,42 +265,6 @@ def _loss(
 def _require_finite(what: str, value: float) -> None:
     if not math.isfinite(value):
         raise FloatingPointError(f"The {what} became {value}; a lower learning_rate may help.")
-
-
-def cosine_with_warmup(steps: int, warmup: float) -> Callable[[int], float]:
-    """Factor of the peak learning rate at a step: linear up, then half a cosine down to zero."""
-    rising = max(1, round(steps * warmup))
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising))))
-
-    return factor
-
-
-def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of all parameters that train and of all buffers, on the CPU."""
-    found: dict[str, torch.Tensor] = dict(model.named_buffers())
-    found |= {n: p for n, p in model.named_parameters() if p.requires_grad}
-    return {name: tensor.detach().cpu().clone() for name, tensor in found.items()}
-
-
-def load_trainable(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Put back what trainable_state took; raises KeyError or ValueError where they do not fit."""
-    own: dict[str, torch.Tensor] = dict(model.named_buffers())
-    own |= dict(model.named_parameters())
-    expected = set(trainable_state(model))
-    if expected != set(state):
-        raise KeyError(f"state and model differ in {sorted(expected ^ set(state))[:3]}")
-    for name, tensor in state.items():  # copy_ would spread a smaller one over a larger
-        if own[name].shape != tensor.shape:
-            raise ValueError(
-                f"{name} is {tuple(tensor.shape)} there, {tuple(own[name].shape)} here"
-            )
-    with torch.no_grad():
-        for name, tensor in state.items():
-            own[name].copy_(tensor)
 
 
 def _stale(history: list[EpochRecord]) -> int:
@@ -366,62 +295,36 @@ def _clock(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _save(
-    descent: Descent,
-    history: list[EpochRecord],
-    best_state: dict[str, torch.Tensor],
-    checkpoints: Checkpoints,
-) -> None:
-    state = {
-        "identity": dict(checkpoints.identity),
-        "history": [vars(record) for record in history],
-    }
-    if history[-1].best or not checkpoints.best.is_file():  # the best may be epoch 0
-        save_checkpoint(checkpoints.best, state | {"model": best_state})
-    training = {
-        "model": trainable_state(descent.model),
-        "average": descent.average.state(),
-        "best_model": best_state,
-        "optimizer": descent.optimizer.state_dict(),
-        "schedule": descent.schedule.state_dict(),
-        "rng": _rng_state(),
-    }
-    save_checkpoint(checkpoints.last, state | training)
+def _keep(descent: Descent, progress: Progress, checkpoints: Checkpoints) -> None:
+    """Write everything down."""
+    best = not progress.step and (not progress.history or progress.history[-1].best)
+    checkpoints.save(
+        {"descent": descent.state(), "progress": progress.state()},
+        best=progress.best_state if best else None,
+    )
 
 
-def _restore(
-    descent: Descent, checkpoints: Checkpoints
-) -> tuple[list[EpochRecord], dict[str, torch.Tensor]]:
-    """Go on from the last checkpoint; returns the history and the best state so far."""
+def _restore(descent: Descent, checkpoints: Checkpoints) -> Progress:
+    """Go on from the newest checkpoint."""
     state = checkpoints.load()
     try:
-        load_trainable(descent.model, state["model"])
-        descent.average.load(state["average"])
-        descent.optimizer.load_state_dict(state["optimizer"])
-        descent.schedule.load_state_dict(state["schedule"])
+        descent.load(state["descent"])
     except (KeyError, RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"The checkpoint {checkpoints.last} is of a model that other code built "
             f"({one_line(error)}); go on with that code, or start anew."
         ) from error
-    _set_rng_state(state["rng"])
-    return [EpochRecord(**record) for record in state["history"]], state["best_model"]
+    return Progress.of(state["progress"])
 
 
-def _rng_state() -> list[torch.Tensor]:
-    """States of the CPU's generator and of every CUDA device's: dropout draws from them."""
-    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+def iterate(
+    count: int, batch_size: int, *, seed: int, epoch: int, done: int = 0
+) -> Iterator[list[int]]:
+    """Indices of one epoch's batches in an order that depends on seed and epoch alone.
 
-
-def _set_rng_state(states: list[torch.Tensor]) -> None:
-    torch.set_rng_state(states[0])
-    if len(states) - 1 == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states[1:])
-
-
-def iterate(count: int, batch_size: int, *, seed: int, epoch: int) -> Iterator[list[int]]:
-    """Indices of one epoch's batches in an order that depends on seed and epoch alone."""
+    The first ``done`` batches are left out.
+    """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(count, generator=generator).tolist()
-    for start in range(0, count, batch_size):
+    for start in range(done * batch_size, count, batch_size):
         yield order[start : start + batch_size]

@@ -19,7 +19,9 @@ from supervision.graph.predictor import GraphPredictor
 from supervision.graph.prepare import graphs
 from supervision.predictor import load_predictor
 from supervision.prepared import prepare, prepare_all
-from supervision.training import Checkpoints, FitConfig, fit
+from supervision.checkpoint import Checkpoints
+from supervision.descent import FitConfig
+from supervision.training import fit
 from supervision.weights.fetch import Fetched
 from supervision.weights.table import WEIGHTS
 

@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from entrypoints.options import given, truth
-from supervision.training import FitConfig
+from supervision.descent import FitConfig
 from supervision.vision.config import VisionConfig
 from tracking.experiment import Experiment
 from tracking.train import identity_of

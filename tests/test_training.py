@@ -10,18 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from supervision.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from supervision.training import (
-    Checkpoints,
-    EpochRecord,
-    FitConfig,
-    cosine_with_warmup,
-    fit,
-    iterate,
-    load_trainable,
-    progress_line,
-    trainable_state,
-)
+from supervision.checkpoint import CheckpointError, Checkpoints, load_checkpoint, save_checkpoint
+from supervision.descent import FitConfig, cosine_with_warmup, load_trainable, trainable_state
+from supervision.training import EpochRecord, fit, iterate, progress_line
 
 CPU = torch.device("cpu")
 COUNT, BATCH = 50, 8
@@ -46,8 +37,8 @@ class Net(nn.Module):
         return self.head(self.dropout(torch.tanh(self.norm(self.frozen(x))))).squeeze(-1)
 
 
-def batches(epoch):
-    for rows in iterate(COUNT, BATCH, seed=3, epoch=epoch):
+def batches(epoch, done=0):
+    for rows in iterate(COUNT, BATCH, seed=3, epoch=epoch, done=done):
         yield [(X[rows], Y[rows], [str(i) for i in rows])]
 
 
@@ -93,6 +84,16 @@ def equal(one, other):
 def lines(history):
     """A history without what the clock says."""
     return [asdict(replace(record, seconds=0.0)) for record in history]
+
+
+def weights(checkpoint):
+    """All tensors that a checkpoint of either kind holds of the model."""
+    return checkpoint.get("descent", checkpoint)["model"]
+
+
+def lines_of(checkpoint):
+    """A checkpoint's history without what the clock says."""
+    return [record | {"seconds": 0.0} for record in checkpoint["progress"]["history"]]
 
 
 QUICK = FitConfig(epochs=6, learning_rate=0.05)
@@ -159,7 +160,10 @@ def test_loss_is_a_mean_over_samples_not_over_batches():
     still = FitConfig(epochs=1, learning_rate=1e-30, beta=0.1)
     (record,) = fit(
         model,
-        lambda _epoch: [[(X[:48].double(), Y[:48].double(), [])], [(X[48:].double(), Y[48:], [])]],
+        lambda _epoch, _done: [
+            [(X[:48].double(), Y[:48].double(), [])],
+            [(X[48:].double(), Y[48:], [])],
+        ],
         scripted([1.0]),
         still,
         steps_per_epoch=2,
@@ -173,8 +177,8 @@ def test_loss_is_a_mean_over_samples_not_over_batches():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf], ids=str)
 def test_a_loss_that_is_not_finite_stops(bad):
-    def poisoned(epoch):
-        for ((x, y, ids),) in batches(epoch):
+    def poisoned(epoch, done):
+        for ((x, y, ids),) in batches(epoch, done):
             yield [(x, y + (bad if epoch == 2 else 0), ids)]
 
     seen = []
@@ -260,8 +264,8 @@ def stop_after(epoch):
 
 
 def stop_within(epoch):
-    def broken(number):
-        for i, batch in enumerate(batches(number)):
+    def broken(number, done):
+        for i, batch in enumerate(batches(number, done)):
             if (number, i) == (epoch, 3):
                 raise KeyboardInterrupt
             yield batch
@@ -295,6 +299,31 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tmp_path, epoch, where):
     assert equal(resumed.state_dict(), whole.state_dict())
 
 
+@pytest.mark.parametrize("every", [1, 2, 100])
+def test_stopped_anywhere_and_resumed_is_as_if_never_stopped(tmp_path, every):
+    """Even where nothing could be written down at the end: a process that is just gone."""
+    whole = Net()
+    history = run(whole, QUICK)
+    for turn, (epoch, step) in enumerate([(1, 0), (1, 1), (1, 6), (3, 4), (6, 5)]):
+        folder = tmp_path / str(turn)
+
+        def gone(number, done, at=(epoch, step)):
+            for i, batch in enumerate(batches(number, done), start=done):
+                if (number, i) == at:
+                    checkpoints.folder = tmp_path / "nowhere"  # what the loop writes now is lost
+                    raise KeyboardInterrupt
+                yield batch
+
+        checkpoints = Checkpoints(folder, {"run": "same"}, every=every)
+        with pytest.raises(KeyboardInterrupt):
+            run(Net(), QUICK, checkpoints=checkpoints, batches=gone)
+        resumed = Net(seed=99)
+        resumed.frozen.load_state_dict(whole.frozen.state_dict())
+        checkpoints = Checkpoints(folder, {"run": "same"}, every=every, resume=True)
+        assert lines(run(resumed, QUICK, checkpoints=checkpoints)) == lines(history)
+        assert equal(resumed.state_dict(), whole.state_dict())
+
+
 def test_last_checkpoints_are_those_of_an_uninterrupted_run(tmp_path):
     run(Net(), QUICK, checkpoints=Checkpoints(tmp_path / "whole", {"run": "same"}))
     with pytest.raises(KeyboardInterrupt):
@@ -305,11 +334,11 @@ def test_last_checkpoints_are_those_of_an_uninterrupted_run(tmp_path):
             on_epoch=stop_after(2),
         )
     run(Net(), QUICK, checkpoints=Checkpoints(tmp_path / "two", {"run": "same"}, resume=True))
-    for name in ("last.pt", "best.pt"):
+    for name in ("best.pt", "last.pt"):
         one = load_checkpoint(tmp_path / "whole" / name, identity={"run": "same"})
         two = load_checkpoint(tmp_path / "two" / name, identity={"run": "same"})
-        assert equal(one["model"], two["model"])
-        assert len(one["history"]) == len(two["history"])
+        assert equal(weights(one), weights(two))
+    assert lines_of(one) == lines_of(two)
 
 
 def test_a_best_epoch_before_the_stop_is_not_forgotten(tmp_path):
@@ -413,8 +442,8 @@ def test_a_resume_that_cannot_be_is_refused_before_anything_is_done(tmp_path):
 def test_checkpoints_hold_what_trains_and_no_frozen_backbone(tmp_path):
     run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, {"run": "same"}))
     state = load_checkpoint(tmp_path / "last.pt", identity={"run": "same"})
-    assert not any(name.startswith("frozen") for name in state["model"])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt", "last.pt"]
+    assert not any(name.startswith("frozen") for name in weights(state))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best.pt", "last.pt", "previous.pt"]
 
 
 def test_trainable_state_goes_back_bit_equal_and_only_where_it_fits():
@@ -562,7 +591,7 @@ class Evil:
 @pytest.mark.parametrize("how", ["pickle", "torch", "old torch", "checkpoint"])
 def test_nothing_is_unpickled(tmp_path, how):
     target, path = tmp_path / "owned", tmp_path / "last.pt"
-    evil = {"format": 2, "identity": {"run": "same"}, "model": Evil(target)}
+    evil = {"format": 3, "identity": {"run": "same"}, "model": Evil(target)}
     if how == "pickle":
         path.write_bytes(pickle.dumps(evil))
     elif how == "checkpoint":

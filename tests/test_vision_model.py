@@ -5,7 +5,7 @@ import timm
 import torch
 
 from supervision.network import count_parameters
-from supervision.training import trainable_state
+from supervision.descent import trainable_state
 from supervision.vision.model import (
     VisionRegressor,
     adapt_backbone,

@@ -17,7 +17,8 @@ from supervision.network import NetworkPredictor
 from supervision.paths import cache_dir
 from supervision.prediction import predict_materials
 from supervision.predictor import MADE_FROM, Predictor
-from supervision.training import Checkpoints, EpochRecord
+from supervision.checkpoint import Checkpoints
+from supervision.training import EpochRecord
 from supervision.weights import Fetched
 from tracking import registry, runs
 from tracking.experiment import (

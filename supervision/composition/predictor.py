@@ -22,7 +22,8 @@ from supervision.prediction import predict_materials
 from supervision.predictor import CONFIG_FILE
 from supervision.prepared import prepare_all
 from supervision.target import TargetTransform
-from supervision.training import Checkpoints, EpochRecord
+from supervision.checkpoint import Checkpoints
+from supervision.training import EpochRecord
 
 MODEL_FILE = "model.skops"
 KINDS = ("extra_trees", "boosting")

@@ -115,11 +115,12 @@ class GraphSamples:
         for run in tqdm(runs, desc=desc, leave=False, disable=not desc or None, unit="batch"):
             yield collate([self.graphs[samples[i]] for i in run])
 
-    def steps(self, epoch: int) -> Iterator[Step]:
+    def steps(self, epoch: int, done: int = 0) -> Iterator[Step]:
         """One structure of every training material, drawn by weight."""
         shares = np.random.default_rng([self.seed, epoch]).random(len(self.train))
         chosen = [m.structure_at(s) for m, s in zip(self.train, shares, strict=True)]
-        for rows in iterate(len(self.train), self.batch_size, seed=self.seed, epoch=epoch):
+        count = len(self.train)
+        for rows in iterate(count, self.batch_size, seed=self.seed, epoch=epoch, done=done):
             graphs = [self.graphs[chosen[i].id] for i in rows]
             yield [
                 (

@@ -65,10 +65,10 @@ class TrainingViews:
             for material, s, v in zip(self.materials, structure, view, strict=True)
         ]
 
-    def __call__(self, epoch: int) -> Iterator[Step]:
+    def __call__(self, epoch: int, done: int = 0) -> Iterator[Step]:
         cv2.setNumThreads(1)
-        chosen = self.choose(epoch)
-        for rows in iterate(len(self.materials), self.batch_size, seed=self.seed, epoch=epoch):
+        chosen, count = self.choose(epoch), len(self.materials)
+        for rows in iterate(count, self.batch_size, seed=self.seed, epoch=epoch, done=done):
             images = [draw(self.scenes[chosen[i][0].id], chosen[i][1]) for i in rows]
             targets = torch.tensor(self.targets[rows], dtype=torch.float32)
             yield [(to_tensor(images), targets, [self.materials[i].id for i in rows])]
@@ -100,9 +100,9 @@ class ViewSamples:
         """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
         return picture_batches(samples, self.scenes, READ_BATCH, desc=desc, quiet=not desc)
 
-    def steps(self, epoch: int) -> Iterator[Step]:
+    def steps(self, epoch: int, done: int = 0) -> Iterator[Step]:
         """One random view of every training material."""
-        return self.train(epoch)
+        return self.train(epoch, done)
 
     def __len__(self) -> int:
         return len(self.train)
