@@ -33,6 +33,7 @@ from tqdm.auto import tqdm
 
 from supervision.crystals import Material, group_materials, take
 from supervision.datasets import load_dataset
+from supervision.descent import Descent, FitConfig
 from supervision.graph.backbone import to_dgl
 from supervision.graph.config import GraphConfig
 from supervision.graph.data import GraphBatch, GraphSamples, collate
@@ -43,7 +44,6 @@ from supervision.prepared import prepare, prepare_all
 from supervision.resources import fast_bf16, flush_denormals
 from supervision.splits import make_split
 from supervision.target import TargetTransform
-from supervision.descent import Descent, FitConfig
 from supervision.training import Step, gradients
 from supervision.weights import get_weights
 

@@ -23,6 +23,7 @@ from entrypoints.options import (
     speak,
 )
 from supervision.crystals import Crystal, Reject
+from supervision.descent import FitConfig
 from supervision.graph.config import GraphConfig
 from supervision.graph.predictor import GraphPredictor
 from supervision.graph.prepare import graphs
@@ -31,7 +32,6 @@ from supervision.network import MODEL_FILE, NetworkPredictor, count_parameters
 from supervision.predictor import MADE_FROM, load_predictor
 from supervision.prepared import prepare
 from supervision.resources import pick_device
-from supervision.descent import FitConfig
 from supervision.weights import GraphWeights, WeightsError, get_weights, row_of
 from supervision.weights.sources import sha256_of
 from tracking import runs

@@ -31,7 +31,7 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 RegisterOption = Annotated[str, typer.Option(help="register the model: true or false")]
 LossOption = Annotated[str, typer.Option(help="go on when over 5% is rejected")]
 CheckpointsOption = Annotated[str, typer.Option(help="folder of last.pt and best.pt")]
-ResumeOption = Annotated[str, typer.Option(help="checkpoint folder of a run to carry on")]
+ResumeOption = Annotated[str, typer.Option(help="auto, never, or a checkpoint folder")]
 
 
 def speak(main: Callable[[], None]) -> None:

@@ -29,10 +29,10 @@ from entrypoints.options import (
     speak,
 )
 from supervision.crystals import Crystal, Material, Reject
+from supervision.descent import FitConfig
 from supervision.graph.config import GraphConfig
 from supervision.graph.predictor import GraphPredictor
 from supervision.prepared import prepare
-from supervision.descent import FitConfig
 from supervision.weights import get_weights
 from tracking import runs
 from tracking.train import Pipeline, train
@@ -73,7 +73,7 @@ def main(
     register: RegisterOption = "true",
     allow_loss: LossOption = "false",
     checkpoint_dir: CheckpointsOption = "",
-    resume: ResumeOption = "",
+    resume: ResumeOption = "auto",
 ) -> None:
     """Train on graphs of crystals and log, judge and register the result."""
     preset = PRESETS.get(dataset, Preset())

@@ -74,7 +74,7 @@ def main(
     register: RegisterOption = "true",
     allow_loss: LossOption = "false",
     checkpoint_dir: CheckpointsOption = "",
-    resume: ResumeOption = "",
+    resume: ResumeOption = "auto",
 ) -> None:
     """Train on pictures of crystals and log, judge and register the result."""
     preset = PRESETS.get(dataset, Preset())

@@ -12,6 +12,8 @@ import torch
 from supervision.paths import PARTIAL, written_whole
 
 FORMAT = 3
+LAST, PREVIOUS = "last.pt", "previous.pt"
+FINISHED = "finished"  # a file that says so
 
 
 class CheckpointError(RuntimeError):
@@ -52,18 +54,24 @@ def load_checkpoint(path: Path, *, identity: Mapping[str, str]) -> dict[str, Any
     return state
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Whether a folder holds the state of a training that has not come to its end."""
+    there = any((folder / name).is_file() for name in (LAST, PREVIOUS))
+    return there and not (folder / FINISHED).is_file()
+
+
 @dataclass
 class Checkpoints:
     """A folder with the newest state of a training, the one before it, and its best weights.
 
     Attributes:
         identity: what must be equal for a resume to be allowed.
-        run: under which id the tracker knows the training.
+        run: under which id the tracker knows the training; of a resumed one, the id it had.
         every: steps from one state to the next; every epoch ends with one besides.
         resume: go on from the newest state that can be read.
 
-    Raises CheckpointError for a new training in a folder that holds another one's, and for a
-    resume of one that is missing, damaged or of another training.
+    Raises CheckpointError for a new training in a folder that holds an unfinished one, and for a
+    resume of one that is missing, damaged or another training.
     """
 
     folder: Path
@@ -76,22 +84,23 @@ class Checkpoints:
         for scrap in self.folder.glob(f"*{PARTIAL}"):  # of a process that was killed as it wrote
             scrap.unlink(missing_ok=True)
         if self.resume:
-            self.load()  # before hours are spent on what comes first
-        elif self.last.is_file() or self.previous.is_file():
+            self.run = self.load()["run"]  # before hours are spent on what comes first
+        elif is_unfinished(self.folder):
             raise CheckpointError(
-                f"{self.folder} holds the checkpoints of a training; carry it on with "
+                f"{self.folder} holds an unfinished training; carry it on with "
                 f"resume={self.folder}, or name another checkpoint_dir."
             )
+        (self.folder / FINISHED).unlink(missing_ok=True)
 
     @property
     def last(self) -> Path:
         """The newest state."""
-        return self.folder / "last.pt"
+        return self.folder / LAST
 
     @property
     def previous(self) -> Path:
         """The state before it."""
-        return self.folder / "previous.pt"
+        return self.folder / PREVIOUS
 
     @property
     def best(self) -> Path:
@@ -124,3 +133,7 @@ class Checkpoints:
                 print(f"{error} Going on from the one before it.", flush=True)
             os.replace(self.previous, self.last)
             return state
+
+    def finish(self) -> None:
+        """The training has come to its end, with all that follows it: a next one may begin here."""
+        (self.folder / FINISHED).touch()

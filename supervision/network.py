@@ -14,13 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
+from supervision.checkpoint import Checkpoints
 from supervision.crystals import Crystal, CrystalError, Material
+from supervision.descent import FitConfig
 from supervision.fitting import Fitting, HeadFit, Samples
 from supervision.predictor import CONFIG_FILE
 from supervision.resources import flush_denormals, pick_device
 from supervision.target import TargetTransform
-from supervision.checkpoint import Checkpoints
-from supervision.descent import FitConfig
 from supervision.training import EpochRecord
 from supervision.weights import Fetched, row_of
 

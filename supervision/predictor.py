@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from supervision.crystals import Crystal, Material
 from supervision.checkpoint import Checkpoints
+from supervision.crystals import Crystal, Material
 from supervision.training import EpochRecord
 
 CONFIG_FILE = "config.json"

@@ -10,10 +10,11 @@ import torch
 
 def random_states() -> dict[str, Any]:
     """All of them, as what a checkpoint may hold: numbers, texts and tensors."""
-    kind, keys, *rest = np.random.get_state(legacy=True)
+    numpy = np.random.get_state(legacy=False)
+    assert isinstance(numpy, dict)
     return {
         "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "numpy": numpy | {"state": numpy["state"] | {"key": _as_tensor(numpy["state"]["key"])}},
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all(),
     }
@@ -22,8 +23,13 @@ def random_states() -> dict[str, Any]:
 def restore_random_states(states: Mapping[str, Any]) -> None:
     """Put back what ``random_states`` took; those of CUDA where there are as many devices."""
     random.setstate(states["python"])
-    kind, keys, *rest = states["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    numpy = states["numpy"]
+    key = numpy["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state(numpy | {"state": numpy["state"] | {"key": key}})
     torch.set_rng_state(states["torch"])
     if len(states["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def _as_tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(array.astype(np.int64))

@@ -11,16 +11,16 @@ import torch
 from pymatgen.core import Lattice, Structure
 from torch import nn
 
+from supervision.checkpoint import Checkpoints
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
+from supervision.descent import FitConfig
 from supervision.graph.config import GraphConfig
 from supervision.graph.data import GraphSamples
 from supervision.graph.predictor import GraphPredictor
 from supervision.graph.prepare import graphs
 from supervision.predictor import load_predictor
 from supervision.prepared import prepare, prepare_all
-from supervision.checkpoint import Checkpoints
-from supervision.descent import FitConfig
 from supervision.training import fit
 from supervision.weights.fetch import Fetched
 from supervision.weights.table import WEIGHTS

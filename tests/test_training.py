@@ -307,14 +307,15 @@ def test_stopped_anywhere_and_resumed_is_as_if_never_stopped(tmp_path, every):
     for turn, (epoch, step) in enumerate([(1, 0), (1, 1), (1, 6), (3, 4), (6, 5)]):
         folder = tmp_path / str(turn)
 
-        def gone(number, done, at=(epoch, step)):
+        checkpoints = Checkpoints(folder, {"run": "same"}, every=every)
+
+        def gone(number, done, at=(epoch, step), checkpoints=checkpoints):
             for i, batch in enumerate(batches(number, done), start=done):
                 if (number, i) == at:
                     checkpoints.folder = tmp_path / "nowhere"  # what the loop writes now is lost
                     raise KeyboardInterrupt
                 yield batch
 
-        checkpoints = Checkpoints(folder, {"run": "same"}, every=every)
         with pytest.raises(KeyboardInterrupt):
             run(Net(), QUICK, checkpoints=checkpoints, batches=gone)
         resumed = Net(seed=99)

@@ -4,8 +4,8 @@ import pytest
 import timm
 import torch
 
-from supervision.network import count_parameters
 from supervision.descent import trainable_state
+from supervision.network import count_parameters
 from supervision.vision.model import (
     VisionRegressor,
     adapt_backbone,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from supervision.checkpoint import Checkpoints
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
+from supervision.descent import FitConfig
 from supervision.prediction import predict_materials
 from supervision.predictor import load_predictor
-from supervision.checkpoint import Checkpoints
-from supervision.descent import FitConfig
 from supervision.training import iterate
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import select_views

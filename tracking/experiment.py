@@ -9,6 +9,7 @@ import mlflow
 
 from supervision.crystals import Crystal, Material, Reject, group_materials, take
 from supervision.datasets import Dataset, load_dataset
+from supervision.resuming import AUTO, NEVER
 from supervision.splits import KINDS as SPLITS
 from supervision.splits import PARTS, Split, make_split
 from supervision.weights import Fetched
@@ -29,7 +30,7 @@ class Experiment:
     register: bool = True
     allow_loss: bool = False
     checkpoint_dir: str = ""
-    resume: str = ""
+    resume: str = AUTO
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -37,7 +38,7 @@ class Experiment:
         for name in ("limit", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}.")
-        if self.resume and self.checkpoint_dir not in ("", self.resume):
+        if self.resume not in (AUTO, NEVER) and self.checkpoint_dir not in ("", self.resume):
             raise ValueError(
                 f"resume={self.resume} goes on in its own folder: leave checkpoint_dir out, "
                 f"got {self.checkpoint_dir}."

@@ -60,7 +60,7 @@ def log_judgement(
         rows.append(
             _row(name, tc, predicted) | {f"model_minus_null_{k}": v for k, v in paired.items()}
         )
-    mlflow.log_metrics({k: v for k, v in logged.items() if np.isfinite(v)})
+    runs.log_metrics({k: v for k, v in logged.items() if np.isfinite(v)})
     bands = metrics.band_table(tc, tc_pred)
     runs.log_table(predictions, "predictions.csv")
     runs.log_table(bands, "bands.csv")

@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
 
 from supervision.crystals import Material, Reject
 from supervision.training import EpochRecord
@@ -125,7 +126,48 @@ def _same(logged: str, value: Any) -> bool:
 
 def log_epoch(record: EpochRecord) -> None:
     """One epoch's losses and errors, with the epoch as the step."""
-    mlflow.log_metrics(record.metrics(), step=record.epoch)
+    log_metrics(record.metrics(), step=record.epoch)
+
+
+def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
+    """Log what the run does not have at this step: a resumed training comes by some of it again."""
+    client = mlflow.MlflowClient()
+    known = client.get_run(run_id()).data.metrics
+    fresh = {
+        name: value
+        for name, value in metrics.items()
+        if name not in known
+        or all(m.step != step for m in client.get_metric_history(run_id(), name))
+    }
+    mlflow.log_metrics(fresh, step=step)
+
+
+def is_unfinished(run: str) -> bool:
+    """Whether the store has this run, and it has not come to its end."""
+    try:
+        info = mlflow.MlflowClient().get_run(run).info
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    ended = RunStatus.to_string(RunStatus.FINISHED)
+    return info.lifecycle_stage == "active" and info.status != ended
+
+
+def carry_on(earlier: str) -> None:
+    """Go on in an earlier run in the place of the active one.
+
+    The one that ``mlflow run`` made for this command says so in its tag ``resumes``; one that this
+    process made by itself holds nothing, and is deleted.
+    """
+    here, client = run_id(), mlflow.MlflowClient()
+    client.set_tag(here, "resumes", earlier)
+    mlflow.end_run()
+    if os.environ.get("MLFLOW_RUN_ID") != here:
+        client.delete_run(here)
+    mlflow.start_run(run_id=earlier)
+    if "failure" in client.get_run(earlier).data.tags:
+        mlflow.delete_tag("failure")
 
 
 def log_table(table: pd.DataFrame, name: str) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import mlflow
 import numpy as np
 
+from supervision.checkpoint import Checkpoints
 from supervision.crystals import Material
 from supervision.network import NetworkPredictor
-from supervision.paths import cache_dir
 from supervision.prediction import predict_materials
 from supervision.predictor import MADE_FROM, Predictor
-from supervision.checkpoint import Checkpoints
+from supervision.resuming import open_checkpoints, own_folder
 from supervision.training import EpochRecord
 from supervision.weights import Fetched
 from tracking import registry, runs
@@ -93,7 +93,7 @@ def train(pipeline: Pipeline, experiment: Experiment) -> None:
         on_epoch=runs.log_epoch,
         checkpoints=checkpoints,
     )
-    mlflow.log_metric("train_minutes", _spent(history, time.monotonic() - start) / 60)
+    runs.log_metrics({"train_minutes": _spent(history, time.monotonic() - start) / 60})
     runs.log_params(pipeline.predictor.size)
     uri = log_model(pipeline, experiment, prepared)
     predictions = predict_materials(
@@ -105,7 +105,7 @@ def train(pipeline: Pipeline, experiment: Experiment) -> None:
     else:
         print("Not registered (register=false).", flush=True)
     if checkpoints:
-        _clear(checkpoints)
+        _finish(checkpoints)
     print(f"Run {runs.run_id()}", flush=True)
 
 
@@ -118,33 +118,35 @@ def identity_of(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _checkpoints(pipeline: Pipeline, experiment: Experiment, prepared: Prepared) -> Checkpoints:
-    """Where this run's checkpoints go, tied to configuration, data, split and weights."""
+    """Where this training's state goes; an unfinished one is carried on, under its own run."""
     identity = identity_of(pipeline.settings) | {
         "data set hash": prepared.dataset.hash,
         "split hash": prepared.split.hash,
         "weights": pipeline.origin.weights,
         "weights hash": pipeline.origin.hash,
     }
-    if experiment.resume:
-        folder = Path(experiment.resume).expanduser()
-        mlflow.set_tag("resumes", str(folder))
-    elif experiment.checkpoint_dir:
-        folder = Path(experiment.checkpoint_dir).expanduser()
-    else:
-        folder = _own_checkpoints() / runs.run_id()
-    print(f"Checkpoints: {folder}", flush=True)
-    mlflow.set_tag("checkpoints", str(folder))
-    return Checkpoints(folder, identity, resume=bool(experiment.resume))
+    checkpoints = open_checkpoints(
+        identity,
+        folder=experiment.checkpoint_dir,
+        resume=experiment.resume,
+        run=runs.run_id(),
+        known=runs.is_unfinished,
+    )
+    if checkpoints.resume and runs.is_unfinished(checkpoints.run):
+        print(f"Carrying on run {checkpoints.run}.", flush=True)
+        runs.carry_on(checkpoints.run)
+    elif checkpoints.resume:  # more epochs for one that has ended, in a run of their own
+        mlflow.set_tag("resumes", checkpoints.run)
+        checkpoints.run = runs.run_id()
+    print(f"Checkpoints: {checkpoints.folder}", flush=True)
+    mlflow.set_tag("checkpoints", str(checkpoints.folder))
+    return checkpoints
 
 
-def _own_checkpoints() -> Path:
-    """Below it are the folders of runs that named none."""
-    return cache_dir() / "checkpoints"
-
-
-def _clear(checkpoints: Checkpoints) -> None:
-    """Delete a finished run's checkpoints, unless the user chose where they are."""
-    if checkpoints.folder.parent == _own_checkpoints():
+def _finish(checkpoints: Checkpoints) -> None:
+    """All is logged; checkpoints are deleted, unless the user chose where they are."""
+    checkpoints.finish()
+    if checkpoints.folder.parent == own_folder():
         shutil.rmtree(checkpoints.folder, ignore_errors=True)
         mlflow.delete_tag("checkpoints")
 

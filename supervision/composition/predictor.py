@@ -15,6 +15,7 @@ import skops.io
 from sklearn.base import RegressorMixin
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
+from supervision.checkpoint import Checkpoints
 from supervision.composition.prepare import COMPOSITIONS, FEATURE_VERSION, composed
 from supervision.crystals import Crystal, CrystalError, Material
 from supervision.metrics import all_metrics
@@ -22,7 +23,6 @@ from supervision.prediction import predict_materials
 from supervision.predictor import CONFIG_FILE
 from supervision.prepared import prepare_all
 from supervision.target import TargetTransform
-from supervision.checkpoint import Checkpoints
 from supervision.training import EpochRecord
 
 MODEL_FILE = "model.skops"
