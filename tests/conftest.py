@@ -1,6 +1,7 @@
 """What all tests share: quiet threads, no one's MLflow run, no hub, and the real data's door."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,26 @@ def own_store(tmp_path, monkeypatch) -> Iterator[None]:
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     yield
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A tracking store for commands that users run: its folder, and the environment to reach it."""
+    import mlflow
+
+    folder = tmp_path_factory.mktemp("store")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    environment |= {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    before, here = mlflow.get_tracking_uri(), Path.cwd()
+    mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
+    os.chdir(folder)  # the store keeps artifacts beside where it is first opened
+    mlflow.get_experiment("0")
+    os.chdir(here)
+    yield folder, environment
     mlflow.set_tracking_uri(before)
 
 

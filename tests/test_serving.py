@@ -17,6 +17,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from projects import command_of
 
 from entrypoints.predict import check_free
 from supervision.crystals import Crystal, DatasetError
@@ -27,32 +28,6 @@ from supervision.predictor import load_predictor
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "models:/supervision-vision@champion"
 TRAIN = {"dataset": "classics", "limit": 24, "epochs": 1, "views": 2, "weights": "none"}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A tracking store of our own, and the environment to reach it."""
-    folder = tmp_path_factory.mktemp("store")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-    environment |= {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    before, here = mlflow.get_tracking_uri(), Path.cwd()
-    mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
-    os.chdir(folder)  # the store keeps artifacts beside where it is first opened
-    mlflow.get_experiment("0")
-    os.chdir(here)
-    yield folder, environment
-    mlflow.set_tracking_uri(before)
-
-
-def command_of(name, **parameters):
-    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", name]
-    command += ["--env-manager", "local"]
-    for key, value in parameters.items():
-        command += ["-P", f"{key}={value}"]
-    return command
 
 
 @pytest.fixture(scope="module")
