@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from supervision.alone import BusyError
 from supervision.checkpoint import CheckpointError
 from supervision.crystals import CrystalError, DatasetError
 from supervision.splits import LeakError
@@ -14,8 +15,8 @@ from tracking.experiment import Experiment
 from tracking.models import ModelError
 
 EXPECTED = (
-    CheckpointError, CrystalError, DatasetError, FloatingPointError, LeakError, ModelError, OSError,
-    ValueError, WeightsError,
+    BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, LeakError,
+    ModelError, OSError, ValueError, WeightsError,
 )  # fmt: skip
 Value = TypeVar("Value", int, float)
 
@@ -32,6 +33,7 @@ RegisterOption = Annotated[str, typer.Option(help="register the model: true or f
 LossOption = Annotated[str, typer.Option(help="go on when over 5% is rejected")]
 CheckpointsOption = Annotated[str, typer.Option(help="folder of last.pt and best.pt")]
 ResumeOption = Annotated[str, typer.Option(help="auto, never, or a checkpoint folder")]
+ParallelOption = Annotated[str, typer.Option(help="beside another training: true or false")]
 
 
 def speak(main: Callable[[], None]) -> None:
@@ -53,10 +55,15 @@ def truth(text: str, name: str) -> bool:
     return text.lower() == "true"
 
 
-def experiment_of(register: str, allow_loss: str, **chosen: Any) -> Experiment:
+def experiment_of(
+    register: str, allow_loss: str, parallel: str = "false", **chosen: Any
+) -> Experiment:
     """The experiment that options describe; ValueError, naming it, for one that cannot be."""
     return Experiment(
-        register=truth(register, "register"), allow_loss=truth(allow_loss, "allow_loss"), **chosen
+        register=truth(register, "register"),
+        allow_loss=truth(allow_loss, "allow_loss"),
+        parallel=truth(parallel, "parallel"),
+        **chosen,
     )
 
 

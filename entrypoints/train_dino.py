@@ -19,6 +19,7 @@ from entrypoints.options import (
     EpochsOption,
     LimitOption,
     LossOption,
+    ParallelOption,
     PatienceOption,
     RegisterOption,
     ResumeOption,
@@ -75,6 +76,7 @@ def main(
     allow_loss: LossOption = "false",
     checkpoint_dir: CheckpointsOption = "",
     resume: ResumeOption = "auto",
+    parallel: ParallelOption = "false",
 ) -> None:
     """Train on pictures of crystals and log, judge and register the result."""
     preset = PRESETS.get(dataset, Preset())
@@ -83,6 +85,7 @@ def main(
         experiment = experiment_of(
             register,
             allow_loss,
+            parallel,
             dataset=dataset,
             data=data,
             split=split,

@@ -40,6 +40,8 @@ def own_store(tmp_path, monkeypatch) -> Iterator[None]:
     import mlflow
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # other trainings of this machine are not ours
+    monkeypatch.setattr("tempfile.tempdir", None)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     yield
@@ -56,6 +58,7 @@ def store(tmp_path_factory) -> Iterator[tuple[Path, dict[str, str]]]:
     environment |= {
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "TMPDIR": str(folder),  # other trainings of this machine are not ours
     }
     before, here = mlflow.get_tracking_uri(), Path.cwd()
     mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])

@@ -31,6 +31,7 @@ class Experiment:
     allow_loss: bool = False
     checkpoint_dir: str = ""
     resume: str = AUTO
+    parallel: bool = False
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:

@@ -103,9 +103,18 @@ def log_predictor(folder: Path, pipeline: str, example_cif: str, license: str) -
 def register(
     model_uri: str, name: str, candidate: Candidate, tags: Mapping[str, str], description: str
 ) -> list[str]:
-    """Register a version, move the aliases it has earned, and say in sentences what moved."""
+    """Register a version, move the aliases it has earned, and say in sentences what moved.
+
+    What a run (tag ``trained_by``) has registered already is not registered again.
+    """
     client = MlflowClient()
-    created = mlflow.register_model(model_uri, name, tags=candidate.tags() | dict(tags))
+    same_run = f"name = '{name}' and tag.trained_by = '{tags['trained_by']}'"
+    known = client.search_model_versions(same_run)
+    created = (
+        known[0]
+        if known
+        else mlflow.register_model(model_uri, name, tags=candidate.tags() | dict(tags))
+    )
     client.update_model_version(name, created.version, description=description)
     client.update_registered_model(name, description=describe(name))
     said = [f"Registered {name} version {created.version}."]

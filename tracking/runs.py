@@ -25,7 +25,6 @@ from supervision.training import EpochRecord
 from supervision.vision.render import save_png
 from tracking import killed
 
-
 PROJECT = "mlflow.project.entryPoint"  # a tag that ``mlflow run`` gives to the run it makes
 
 
@@ -64,6 +63,11 @@ def run_id() -> str:
     active = mlflow.active_run()
     assert active is not None, "this belongs inside a tracked_run"
     return str(active.info.run_id)
+
+
+def tag(name: str) -> str:
+    """A tag of the active run; empty where it has none of this name."""
+    return mlflow.MlflowClient().get_run(run_id()).data.tags.get(name, "")
 
 
 @contextmanager

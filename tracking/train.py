@@ -12,6 +12,7 @@ from typing import Any
 import mlflow
 import numpy as np
 
+from supervision.alone import Claims
 from supervision.checkpoint import Checkpoints
 from supervision.crystals import Material
 from supervision.network import NetworkPredictor
@@ -32,6 +33,7 @@ from tracking.experiment import (
 )
 from tracking.judgement import log_judgement, null_predictions, summary
 
+MODEL = "model_uri"  # a tag
 FREE_ON_RESUME = ("device", "patience")  # what does not change what a model has learned so far
 
 
@@ -74,7 +76,36 @@ class Pipeline:
 
 
 def train(pipeline: Pipeline, experiment: Experiment) -> None:
-    """Train in the active run, judge once on test, log everything, register."""
+    """Train in the active run, judge once on test, log everything, register.
+
+    Raises BusyError where another training is in the way.
+    """
+    with Claims(runs.run_id()) as claims:
+        checkpoints: Checkpoints | None = None
+        if pipeline.resumable:
+            claims.machine(parallel=experiment.parallel)
+        prepared, name = _begin(pipeline, experiment)
+        if pipeline.resumable:
+            checkpoints = _checkpoints(pipeline, experiment, prepared)
+            claims.known_as(runs.run_id())
+            claims.folder(checkpoints.folder)
+        start = time.monotonic()
+        history = pipeline.predictor.fit(
+            prepared.part("train"),
+            prepared.part("val"),
+            on_epoch=runs.log_epoch,
+            checkpoints=checkpoints,
+        )
+        runs.log_metrics({"train_minutes": _spent(history, time.monotonic() - start) / 60})
+        runs.log_params(pipeline.predictor.size)
+        _judge_and_register(pipeline, experiment, prepared, history, name)
+        if checkpoints:
+            _finish(checkpoints)
+    print(f"Run {runs.run_id()}", flush=True)
+
+
+def _begin(pipeline: Pipeline, experiment: Experiment) -> tuple[Prepared, str]:
+    """Read, split and log what is trained on; returns it with the run's name."""
     origin = pipeline.origin
     tags = tags_of(experiment, origin, pipeline.name)
     runs.describe(asdict(experiment) | dict(pipeline.settings), tags)
@@ -85,17 +116,18 @@ def train(pipeline: Pipeline, experiment: Experiment) -> None:
     log_inputs(prepared, origin)
     for picture, rgb in pipeline.pictures(prepared.materials).items():
         runs.log_picture(rgb, f"plots/{picture}.png")
-    checkpoints = _checkpoints(pipeline, experiment, prepared) if pipeline.resumable else None
-    start = time.monotonic()
-    history = pipeline.predictor.fit(
-        prepared.part("train"),
-        prepared.part("val"),
-        on_epoch=runs.log_epoch,
-        checkpoints=checkpoints,
-    )
-    runs.log_metrics({"train_minutes": _spent(history, time.monotonic() - start) / 60})
-    runs.log_params(pipeline.predictor.size)
-    uri = log_model(pipeline, experiment, prepared)
+    return prepared, name
+
+
+def _judge_and_register(
+    pipeline: Pipeline,
+    experiment: Experiment,
+    prepared: Prepared,
+    history: Sequence[EpochRecord],
+    name: str,
+) -> None:
+    uri = runs.tag(MODEL) or log_model(pipeline, experiment, prepared)
+    mlflow.set_tag(MODEL, uri)  # a process that goes on from here does not log it again
     predictions = predict_materials(
         pipeline.predictor, {part: prepared.part(part) for part in ("val", "test")}
     )
@@ -104,9 +136,6 @@ def train(pipeline: Pipeline, experiment: Experiment) -> None:
         register(pipeline, experiment, prepared, uri, judged)
     else:
         print("Not registered (register=false).", flush=True)
-    if checkpoints:
-        _finish(checkpoints)
-    print(f"Run {runs.run_id()}", flush=True)
 
 
 def identity_of(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -198,7 +227,11 @@ def register(
         null_mae=judged["null_constant_median_val_mae"],
         limit=experiment.limit,
     )
-    tags = {"weights": pipeline.origin.weights, "weights_license": pipeline.origin.license}
+    tags = {
+        "weights": pipeline.origin.weights,
+        "weights_license": pipeline.origin.license,
+        "trained_by": runs.run_id(),
+    }
     description = (
         f"{pipeline.name} on {prepared.dataset.name} ({len(prepared.materials)} materials), "
         f"{experiment.split} split, weights {pipeline.origin.weights} ({pipeline.origin.license}). "
