@@ -1,0 +1,134 @@
+"""How much memory this process may have, how much is left, and when it is about to run out.
+
+A container's limit (cgroup) counts where there is one: the machine's memory says nothing then.
+"""
+
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+RESERVE = 0.05  # of all memory: less than this left is too little
+SLOWER = 3.0  # times the usual step: what swapping does, and what nothing else should do
+SWAPPED = 32 << 20  # bytes moved to or from swap within a step that are no accident
+UNLIMITED = 1 << 60  # what cgroups write where there is no limit is larger
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes: all there is for this process, and what is left of it."""
+
+    total: int
+    free: int
+
+    def __str__(self) -> str:
+        return f"{gigabytes(self.free)} of {gigabytes(self.total)} free"
+
+
+def memory(root: Path = Path("/")) -> Memory:
+    """The machine's, or the tightest cgroup's. ``root`` is where proc and sys lie, for tests."""
+    machine = psutil.virtual_memory()
+    total, free = machine.total, machine.available
+    for limit, used in _cgroups(root):
+        total, free = min(total, limit), min(free, max(0, limit - used))
+    return Memory(total, free)
+
+
+def _cgroups(root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use of every memory cgroup that this process is in, innermost first.
+
+    Files that can be dropped from memory at any time are not counted as used. Both versions:
+    https://docs.kernel.org/admin-guide/cgroup-v2.html, .../cgroup-v1/memory.html.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if not kinds:
+            top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in kinds.split(","):
+            top = root / "sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        folder = top / path.lstrip("/")
+        if not folder.is_dir():  # seen from inside a container, its own is the top
+            folder = top
+        while True:
+            found = _limit_and_use(folder, *names)
+            if found:
+                yield found
+            if folder == top:
+                break
+            folder = folder.parent
+
+
+def _limit_and_use(folder: Path, limit: str, use: str, droppable: str) -> tuple[int, int] | None:
+    try:
+        most = int((folder / limit).read_text())
+        used = int((folder / use).read_text())
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # "max", or nothing of the kind
+        return None
+    return (most, used - int(stat.get(droppable, 0))) if most < UNLIMITED else None
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    return psutil.Process().memory_info().rss
+
+
+def gigabytes(size: float) -> str:
+    """Bytes as text."""
+    return f"{size / 2**30:.1f} GiB"
+
+
+def give_back() -> None:
+    """Return what was freed to the system: C libraries keep it for themselves."""
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on the CPU or on a GPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)
+    )
+
+
+@dataclass
+class Watch:
+    """Looks at memory, swap and the clock after each step, and says when it gets too much."""
+
+    seconds: list[float] = field(default_factory=list)
+    swapped: int = field(default_factory=lambda: _swapped())
+
+    def too_much(self, seconds: float) -> str:
+        """Why the next step should be smaller than the last, which took so long; or nothing."""
+        usual = median(self.seconds) if len(self.seconds) >= 5 else seconds
+        self.seconds = [*self.seconds[-49:], seconds]
+        before, self.swapped = self.swapped, _swapped()
+        found = memory()
+        if found.free < RESERVE * found.total:
+            return f"only {found}"
+        if self.swapped - before > SWAPPED and seconds > SLOWER * usual:
+            return (
+                f"the system is swapping, and a step took {seconds:.1f} s in the place of "
+                f"{usual:.1f} s"
+            )
+        return ""
+
+
+def _swapped() -> int:
+    """Bytes moved to and from swap since the machine was started."""
+    swap = psutil.swap_memory()
+    return swap.sin + swap.sout
