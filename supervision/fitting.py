@@ -49,8 +49,11 @@ class Samples(Protocol):
     def read(self, samples: Sequence[Any], desc: str) -> Iterator[Any]:
         """Inputs of samples, in their order."""
 
-    def steps(self, epoch: int, done: int) -> Iterator[Step]:
-        """What is left of one epoch of training after ``done`` steps; a matter of these alone."""
+    def steps(self, epoch: int, done: int, parts: int) -> Iterator[Step]:
+        """What is left of one epoch of training after ``done`` steps, a matter of these alone.
+
+        Each is cut into ``parts`` times as many batches as it has for itself.
+        """
 
     def __len__(self) -> int:
         """Steps an epoch."""
@@ -99,7 +102,7 @@ class Fitting:
         val_samples, val_owners = self.samples.of_validation()
         val_features = self._outputs(self.model.features, val_samples, desc="frozen features")
 
-        def steps(epoch: int, done: int) -> Iterator[Step]:
+        def steps(epoch: int, done: int, _parts: int) -> Iterator[Step]:
             for rows in iterate(len(ids), batch_size, seed=self.seed, epoch=epoch, done=done):
                 yield [(features[rows], targets[rows], [ids[i] for i in rows])]
 

@@ -20,6 +20,7 @@ from supervision.checkpoint import CheckpointError, Checkpoints
 from supervision.descent import Descent, FitConfig, load_trainable, trainable_state
 from supervision.errors import one_line
 from supervision.interrupts import uninterrupted
+from supervision.memory import Watch, give_back, is_out_of_memory
 from supervision.randomness import random_states, restore_random_states
 from supervision.resources import autocast
 
@@ -60,6 +61,7 @@ class Progress:
         samples: how many these are.
         seconds: what the epoch under way has taken so far.
         rate: the learning rate that it began with.
+        parts: into how many a step is cut, beyond what the model asks for.
         rng: the random numbers' states after the last step.
         whole: False while a step or an epoch is half written down.
     """
@@ -71,6 +73,7 @@ class Progress:
     samples: int = 0
     seconds: float = 0.0
     rate: float = 0.0
+    parts: int = 1
     rng: dict[str, Any] = field(default_factory=random_states)
     whole: bool = True
 
@@ -119,7 +122,7 @@ class Progress:
 
 def fit(
     model: nn.Module,
-    steps: Callable[[int, int], Iterable[Step]],
+    steps: Callable[[int, int, int], Iterable[Step]],
     validate: Callable[[], dict[str, float]],
     config: FitConfig,
     *,
@@ -127,21 +130,26 @@ def fit(
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     before: EpochRecord | None = None,
+    on_shrink: Callable[[str, int], None] = lambda why, parts: None,
     checkpoints: Checkpoints | None = None,
     quiet: bool = False,
 ) -> list[EpochRecord]:
     """Train the parameters that require gradients; leave the model at its best epoch.
 
     Args:
-        steps: epoch number, steps to leave out -> the other steps of that epoch, a function of
-            these numbers alone, so that a resumed run sees what an uninterrupted one would have
-            seen.
+        steps: epoch number, steps to leave out, into how many parts to cut the others -> these,
+            a function of the numbers alone, so that a resumed run sees what an uninterrupted one
+            would have seen.
         validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin; the model has
             its averaged weights then.
         on_epoch: told of every epoch as it ends (of earlier ones too, when resuming).
         before: epoch 0, the model as it comes, where it has been validated already.
         checkpoints: where the state is kept: every so many steps, after every epoch, and before
             an interrupt or an error goes its way.
+        on_shrink: told why steps are cut into smaller parts from here on, and into how many.
+
+    Where memory runs out, or the system swaps, the state is kept, steps are cut into parts half as
+    large, whose gradients are added up as before, and the training goes on.
 
     Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
     FloatingPointError when the loss is not finite.
@@ -159,7 +167,7 @@ def fit(
             if not progress.step:
                 progress.rate = float(descent.optimizer.param_groups[0]["lr"])
             bar = tqdm(
-                steps(progress.epoch, progress.step),
+                steps(progress.epoch, progress.step, progress.parts),
                 total=steps_per_epoch,
                 initial=progress.step,
                 desc=f"epoch {progress.epoch}/{config.epochs}",
@@ -167,7 +175,14 @@ def fit(
                 disable=quiet or None,
                 unit="step",
             )
-            train_epoch(descent, progress, bar, config, device, checkpoints)
+            why = train_epoch(descent, progress, bar, config, device, checkpoints)
+            if why:
+                progress.parts *= 2
+                give_back()
+                if checkpoints:
+                    _keep(descent, progress, checkpoints)
+                on_shrink(why, progress.parts)
+                continue
             record = _judge(descent, progress, validate)
             if checkpoints:
                 _keep(descent, progress, checkpoints)
@@ -190,20 +205,33 @@ def train_epoch(
     config: FitConfig,
     device: torch.device,
     checkpoints: Checkpoints | None = None,
-) -> None:
-    """The steps that are left of the epoch under way."""
+) -> str:
+    """The steps that are left of the epoch under way, or why they must be cut smaller."""
     descent.model.train()
+    watch = Watch()
     for step in bar:
         start = time.monotonic()
-        loss, samples = gradients(descent, step, config, device)
+        smallest = all(len(targets) == 1 for _, targets, _ in step)
+        try:
+            loss, samples = gradients(descent, step, config, device)
+        except Exception as error:
+            if smallest or not is_out_of_memory(error):
+                raise
+            descent.optimizer.zero_grad(set_to_none=True)
+            restore_random_states(progress.rng)
+            return f"an allocation failed ({one_line(error)[:200]})"
         with progress.changing():
             descent.step(config.clip)
             progress.stepped(loss, samples, time.monotonic() - start)
         bar.set_postfix(loss=f"{progress.loss / progress.samples:.4f}", refresh=False)
         if checkpoints and progress.step % checkpoints.every == 0:
             _keep(descent, progress, checkpoints)
+        why = watch.too_much(time.monotonic() - start)
+        if why and not smallest:
+            return why
     if not progress.samples:
         raise ValueError("An epoch has no steps: there is nothing to train on.")
+    return ""
 
 
 def gradients(

@@ -4,6 +4,7 @@ import math
 import pickle
 import random
 import zipfile
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from supervision.checkpoint import CheckpointError, Checkpoints, load_checkpoint, save_checkpoint
 from supervision.descent import FitConfig, cosine_with_warmup, load_trainable, trainable_state
+from supervision.memory import Watch
 from supervision.training import EpochRecord, fit, iterate, progress_line
 
 CPU = torch.device("cpu")
@@ -37,9 +39,12 @@ class Net(nn.Module):
         return self.head(self.dropout(torch.tanh(self.norm(self.frozen(x))))).squeeze(-1)
 
 
-def batches(epoch, done=0):
+def batches(epoch, done=0, parts=1):
     for rows in iterate(COUNT, BATCH, seed=3, epoch=epoch, done=done):
-        yield [(X[rows], Y[rows], [str(i) for i in rows])]
+        yield [
+            (X[part], Y[part], [str(int(i)) for i in part])
+            for part in torch.tensor(rows).tensor_split(min(parts, len(rows)))
+        ]
 
 
 def judge(model):
@@ -160,7 +165,7 @@ def test_loss_is_a_mean_over_samples_not_over_batches():
     still = FitConfig(epochs=1, learning_rate=1e-30, beta=0.1)
     (record,) = fit(
         model,
-        lambda _epoch, _done: [
+        lambda *_: [
             [(X[:48].double(), Y[:48].double(), [])],
             [(X[48:].double(), Y[48:], [])],
         ],
@@ -177,7 +182,7 @@ def test_loss_is_a_mean_over_samples_not_over_batches():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf], ids=str)
 def test_a_loss_that_is_not_finite_stops(bad):
-    def poisoned(epoch, done):
+    def poisoned(epoch, done, parts):
         for ((x, y, ids),) in batches(epoch, done):
             yield [(x, y + (bad if epoch == 2 else 0), ids)]
 
@@ -264,7 +269,7 @@ def stop_after(epoch):
 
 
 def stop_within(epoch):
-    def broken(number, done):
+    def broken(number, done, parts):
         for i, batch in enumerate(batches(number, done)):
             if (number, i) == (epoch, 3):
                 raise KeyboardInterrupt
@@ -309,7 +314,7 @@ def test_stopped_anywhere_and_resumed_is_as_if_never_stopped(tmp_path, every):
 
         checkpoints = Checkpoints(folder, {"run": "same"}, every=every)
 
-        def gone(number, done, at=(epoch, step), checkpoints=checkpoints):
+        def gone(number, done, parts, at=(epoch, step), checkpoints=checkpoints):
             for i, batch in enumerate(batches(number, done), start=done):
                 if (number, i) == at:
                     checkpoints.folder = tmp_path / "nowhere"  # what the loop writes now is lost
@@ -391,6 +396,67 @@ def test_a_new_training_does_not_overwrite_another(tmp_path):
     run(Net(), QUICK, checkpoints=Checkpoints(tmp_path, {"run": "same"}))
     with pytest.raises(CheckpointError, match=rf"carry it on with resume={tmp_path}"):
         Checkpoints(tmp_path, {"run": "same"})
+
+
+# --- memory
+
+
+class Cramped(nn.Module):
+    """Plain layers without dropout or batch norm, for which there is memory for so many samples."""
+
+    def __init__(self, room):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Linear(16, 1), nn.Flatten(0))
+        self.room = room
+
+    def forward(self, x):
+        if self.training and len(x) > self.room:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+        return self.layers(x)
+
+
+def test_where_memory_fails_steps_are_cut_and_learn_the_same(monkeypatch):
+    monkeypatch.setattr("supervision.training.autocast", lambda device: nullcontext())
+    told, roomy, cramped = [], Cramped(99), Cramped(3)
+    history = run(roomy, QUICK)
+    again = run(cramped, QUICK, on_shrink=lambda why, parts: told.append((why, parts)))
+    assert [parts for _, parts in told] == [2, 4]
+    assert "an allocation failed (DefaultCPUAllocator: can't allocate memory" in told[0][0]
+    for one, other in zip(history, again, strict=True):
+        assert other.train_loss == pytest.approx(one.train_loss, rel=1e-4)
+        assert other.val_mae == pytest.approx(one.val_mae, rel=1e-4)
+
+
+def test_what_was_cut_stays_cut_when_resumed(tmp_path):
+    told = []
+    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "on_epoch": stop_after(2)}
+    with pytest.raises(KeyboardInterrupt):
+        run(Cramped(3), QUICK, **stopped)
+    resumed = {"checkpoints": Checkpoints(tmp_path, {}, resume=True)}
+    run(Cramped(3), QUICK, on_shrink=lambda *what: told.append(what), **resumed)
+    assert told == []
+
+
+def test_one_sample_that_does_not_fit_is_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        run(Cramped(0), QUICK, checkpoints=Checkpoints(tmp_path, {}))
+    assert Checkpoints(tmp_path, {}, resume=True).load()["progress"]["step"] == 0
+
+
+def test_an_error_that_is_not_of_memory_is_not_taken_for_one(monkeypatch):
+    monkeypatch.setattr(Cramped, "forward", lambda self, x: x @ torch.zeros(7, 1))
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(Cramped(9), QUICK)
+
+
+def test_what_the_watch_says_is_done(monkeypatch):
+    says = iter(["the system is swapping", "", "", "only 0.1 GiB"])
+    monkeypatch.setattr(Watch, "too_much", lambda self, seconds: next(says, ""))
+    told = []
+    history = run(Cramped(99), QUICK, on_shrink=lambda why, parts: told.append((why, parts)))
+    assert told == [("the system is swapping", 2), ("only 0.1 GiB", 4)]
+    assert len(history) == QUICK.epochs
 
 
 # --- epoch 0

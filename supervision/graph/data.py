@@ -115,20 +115,22 @@ class GraphSamples:
         for run in tqdm(runs, desc=desc, leave=False, disable=not desc or None, unit="batch"):
             yield collate([self.graphs[samples[i]] for i in run])
 
-    def steps(self, epoch: int, done: int = 0) -> Iterator[Step]:
+    def steps(self, epoch: int, done: int = 0, parts: int = 1) -> Iterator[Step]:
         """One structure of every training material, drawn by weight."""
         shares = np.random.default_rng([self.seed, epoch]).random(len(self.train))
         chosen = [m.structure_at(s) for m, s in zip(self.train, shares, strict=True)]
         count = len(self.train)
         for rows in iterate(count, self.batch_size, seed=self.seed, epoch=epoch, done=done):
             graphs = [self.graphs[chosen[i].id] for i in rows]
+            sizes = [len(graph.angles) for graph in graphs]
+            budget = min(self.angle_budget, sum(sizes)) // parts
             yield [
                 (
                     collate([graphs[k] for k in run]),
                     torch.tensor(self.targets[[rows[k] for k in run]], dtype=torch.float32),
                     [self.train[rows[k]].id for k in run],
                 )
-                for run in pack([len(g.angles) for g in graphs], self.angle_budget)
+                for run in pack(sizes, budget)
             ]
 
     def __len__(self) -> int:

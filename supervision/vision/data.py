@@ -65,13 +65,16 @@ class TrainingViews:
             for material, s, v in zip(self.materials, structure, view, strict=True)
         ]
 
-    def __call__(self, epoch: int, done: int = 0) -> Iterator[Step]:
+    def __call__(self, epoch: int, done: int = 0, parts: int = 1) -> Iterator[Step]:
         cv2.setNumThreads(1)
         chosen, count = self.choose(epoch), len(self.materials)
         for rows in iterate(count, self.batch_size, seed=self.seed, epoch=epoch, done=done):
-            images = [draw(self.scenes[chosen[i][0].id], chosen[i][1]) for i in rows]
-            targets = torch.tensor(self.targets[rows], dtype=torch.float32)
-            yield [(to_tensor(images), targets, [self.materials[i].id for i in rows])]
+            step = []
+            for part in np.array_split(rows, min(parts, len(rows))):
+                images = [draw(self.scenes[chosen[i][0].id], chosen[i][1]) for i in part]
+                targets = torch.tensor(self.targets[part], dtype=torch.float32)
+                step.append((to_tensor(images), targets, [self.materials[i].id for i in part]))
+            yield step
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,9 @@ class ViewSamples:
         """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
         return picture_batches(samples, self.scenes, READ_BATCH, desc=desc, quiet=not desc)
 
-    def steps(self, epoch: int, done: int = 0) -> Iterator[Step]:
+    def steps(self, epoch: int, done: int = 0, parts: int = 1) -> Iterator[Step]:
         """One random view of every training material."""
-        return self.train(epoch, done)
+        return self.train(epoch, done, parts)
 
     def __len__(self) -> int:
         return len(self.train)

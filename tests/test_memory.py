@@ -1,0 +1,113 @@
+"""What memory there is, by the files of cgroups of both versions, and when it is too little."""
+
+import psutil
+import pytest
+
+from supervision import memory as module
+from supervision.memory import Memory, Watch, is_out_of_memory, memory
+
+GIB = 2**30
+MACHINE = psutil.virtual_memory()
+
+
+def write(root, files):
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(text))
+
+
+def v2(folder, limit, used, inactive=0):
+    stat = f"anon 5\ninactive_file {inactive}\n"
+    names = ("memory.max", "memory.current", "memory.stat")
+    return {f"{folder}/{name}": x for name, x in zip(names, (limit, used, stat), strict=True)}
+
+
+def v1(folder, limit, used, inactive=0):
+    stat = f"inactive_file 7\ntotal_inactive_file {inactive}\n"
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
+    return {f"{folder}/{name}": x for name, x in zip(names, (limit, used, stat), strict=True)}
+
+
+def test_without_a_limit_it_is_the_machines(tmp_path):
+    assert memory(tmp_path).total == MACHINE.total
+    write(tmp_path, {"proc/self/cgroup": "0::/a/b\n"} | v2("sys/fs/cgroup/a/b", "max", 5))
+    assert memory(tmp_path).total == MACHINE.total
+    write(tmp_path, {"proc/self/cgroup": "4:memory:/a\n"})
+    write(tmp_path, v1("sys/fs/cgroup/memory/a", 9223372036854771712, 5))
+    assert memory(tmp_path).total == MACHINE.total
+
+
+def test_a_limit_of_version_2_counts_less_what_can_be_dropped(tmp_path):
+    write(tmp_path, {"proc/self/cgroup": "0::/a/b\n"})
+    write(tmp_path, v2("sys/fs/cgroup/a/b", GIB // 2, GIB // 4, GIB // 8))
+    assert memory(tmp_path) == Memory(GIB // 2, 3 * GIB // 8)
+
+
+def test_a_limit_of_version_1_counts_too(tmp_path):
+    write(tmp_path, {"proc/self/cgroup": "5:cpu:/x\n4:memory,hugetlb:/a\n0::/\n"})
+    write(tmp_path, v1("sys/fs/cgroup/memory/a", GIB // 2, GIB // 4, GIB // 8))
+    assert memory(tmp_path) == Memory(GIB // 2, 3 * GIB // 8)
+
+
+def test_the_tightest_of_the_groups_above_counts(tmp_path):
+    write(tmp_path, {"proc/self/cgroup": "0::/a/b\n"})
+    write(tmp_path, v2("sys/fs/cgroup/a/b", "max", 100))
+    write(tmp_path, v2("sys/fs/cgroup/a", GIB // 4, GIB // 8))
+    assert memory(tmp_path) == Memory(GIB // 4, GIB // 8)
+
+
+def test_inside_a_container_its_own_group_is_the_top(tmp_path):
+    write(tmp_path, {"proc/self/cgroup": "0::/docker/unseen\n"})
+    write(tmp_path, v2("sys/fs/cgroup", GIB // 4, GIB // 8))
+    assert memory(tmp_path) == Memory(GIB // 4, GIB // 8)
+
+
+def test_nothing_is_free_where_more_is_taken_than_allowed(tmp_path):
+    write(tmp_path, {"proc/self/cgroup": "0::/\n"} | v2("sys/fs/cgroup", 1000, 2000))
+    assert memory(tmp_path).free == 0
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with a lot of memory and no swapping, both to be changed."""
+    state = {"free": 8 * GIB, "swapped": 0}
+    monkeypatch.setattr(module, "memory", lambda: Memory(16 * GIB, state["free"]))
+    monkeypatch.setattr(module, "_swapped", lambda: state["swapped"])
+    return state
+
+
+def test_a_slow_step_alone_is_not_too_much(machine):
+    watch = Watch()
+    assert [watch.too_much(s) for s in (1, 1, 1, 1, 1, 1, 50, 1)] == [""] * 8
+
+
+def test_swapping_that_slows_steps_down_is_too_much(machine):
+    watch = Watch()
+    for _ in range(6):
+        assert watch.too_much(1.0) == ""
+    machine["swapped"] += 100 << 20
+    assert watch.too_much(1.1) == "", "others may swap"
+    machine["swapped"] += 100 << 20
+    assert watch.too_much(9.0) == (
+        "the system is swapping, and a step took 9.0 s in the place of 1.0 s"
+    )
+
+
+def test_little_memory_left_is_too_much(machine):
+    machine["free"] = GIB // 2
+    assert Watch().too_much(1.0) == "only 0.5 GiB of 16.0 GiB free"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] can't allocate memory"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_an_allocation_says_when_it_fails(error, is_one):
+    assert is_out_of_memory(error) == is_one
