@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import cycle
 from math import ceil
+from textwrap import fill
 
 import matplotlib
 import numpy as np
@@ -85,7 +86,7 @@ def parity(results: Sequence[Result], split: str) -> Figure:
 def _parity(ax: Axes, result: Result, colour: str) -> None:
     tc, tc_pred = result.test["tc"].to_numpy(), result.test["tc_pred"].to_numpy()
     parity_axes(ax, tc, tc_pred, colour)
-    ax.set_title(f"{result.name}\n{result.split}", fontsize=8.5)
+    ax.set_title(f"{fill(result.name, 38)}\n{result.split}", fontsize=8.5)
     text = f"MAE {mae(tc, tc_pred):.2f} K\nR² {r2(tc, tc_pred):.2f}"
     ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top", fontsize=9)
 

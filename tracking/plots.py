@@ -16,7 +16,7 @@ from supervision.training import EpochRecord
 INK, ACCENT, QUIET, WARM = "#1b2a3a", "#2a6f97", "#9fb3c8", "#d1495b"
 PALETTE = (
     ACCENT, WARM, "#6a994e", "#7b5ea7", "#e09f3e",
-    "#4a4e69", "#00a6a6", "#b56576", "#8d6a3f", QUIET,
+    "#4a4e69", "#00a6a6", "#b56576", "#8d6a3f", "#d66ba0",
     "#1d3557", "#f4a6b8", "#a7c957", "#c8b6ff",
 )  # fmt: skip
 TICKS = (0, 1, 5, 10, 20, 40, 60, 90, 130)  # K, on sqrt axes
