@@ -19,9 +19,10 @@ from supervision.graph.config import GraphConfig
 from supervision.graph.data import GraphSamples
 from supervision.graph.predictor import GraphPredictor
 from supervision.graph.prepare import graphs
+from supervision.loading import Share
 from supervision.predictor import load_predictor
 from supervision.prepared import prepare, prepare_all
-from supervision.training import fit
+from supervision.training import Listener, fit
 from supervision.weights.fetch import Fetched
 from supervision.weights.table import WEIGHTS
 
@@ -106,7 +107,9 @@ def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals,
                 raise KeyboardInterrupt
 
         try:
-            predictor.fit(materials[:16], materials[16:], on_epoch=stop, checkpoints=checkpoints)
+            predictor.fit(
+                materials[:16], materials[16:], listener=Listener(stop), checkpoints=checkpoints
+            )
         except KeyboardInterrupt:
             return None
         return predictor.predict(crystals)
@@ -128,7 +131,7 @@ def samples(materials, **changes):
 
 def test_every_material_comes_once_an_epoch_with_its_own_target(materials):
     seen = {}
-    for step in samples(materials).steps(1):
+    for step in samples(materials).epoch(1, Share()):
         for inputs, targets, ids in step:
             assert inputs.size == len(targets) == len(ids)
             seen |= dict(zip(ids, targets.tolist(), strict=True))
@@ -137,12 +140,12 @@ def test_every_material_comes_once_an_epoch_with_its_own_target(materials):
 
 def test_parts_keep_to_the_budget_and_are_the_same_step(materials):
     whole, parts = samples(materials), samples(materials, angle_budget=BUDGET)
-    for one, other in zip(whole.steps(3), parts.steps(3), strict=True):
+    for one, other in zip(whole.epoch(3, Share()), parts.epoch(3, Share()), strict=True):
         assert [id for _, _, ids in one for id in ids] == [id for _, _, ids in other for id in ids]
         assert len(one) == 1
         for inputs, _, ids in other:
             assert len(inputs.cosine) <= BUDGET or len(ids) == 1
-    assert any(len(step) > 1 for step in parts.steps(3))
+    assert any(len(step) > 1 for step in parts.epoch(3, Share()))
 
 
 def test_a_step_in_parts_learns_what_a_step_in_one_learns(materials, monkeypatch):
@@ -154,8 +157,8 @@ def test_a_step_in_parts_learns_what_a_step_in_one_learns(materials, monkeypatch
         before = torch.cat([p.detach().flatten() for p in model.parameters()])
         found = samples(materials, angle_budget=budget)
         fit(
-            model, found.steps, lambda: {"mae": 1.0, "rmse": 1.0, "r2": 0.0},
-            FitConfig(epochs=1, learning_rate=1e-3, average=0.0), steps_per_epoch=len(found),
+            model, found.epoch, lambda: {"mae": 1.0, "rmse": 1.0, "r2": 0.0},
+            FitConfig(epochs=1, learning_rate=1e-3, average=0.0),
             device=torch.device("cpu"), quiet=True,
         )  # fmt: skip
         moved.append(torch.cat([p.detach().flatten() for p in model.parameters()]) - before)
@@ -165,7 +168,12 @@ def test_a_step_in_parts_learns_what_a_step_in_one_learns(materials, monkeypatch
 
 def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials):
     ids = [
-        [id for step in samples(materials).steps(epoch) for _, _, part in step for id in part]
+        [
+            id
+            for step in samples(materials).epoch(epoch, Share())
+            for _, _, part in step
+            for id in part
+        ]
         for epoch in (1, 1, 2)
     ]
     assert ids[0] == ids[1] != ids[2]

@@ -136,6 +136,12 @@ def log_epoch(record: EpochRecord) -> None:
     log_metrics(record.metrics(), step=record.epoch)
 
 
+def log_note(text: str) -> None:
+    """A sentence that the run's page shows under ``notes``."""
+    print(text, flush=True)
+    mlflow.set_tag("notes", "\n".join(filter(None, (tag("notes"), text))))
+
+
 def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
     """Log what the run does not have at this step: a resumed training comes by some of it again."""
     client = mlflow.MlflowClient()

@@ -19,7 +19,7 @@ from supervision.network import NetworkPredictor
 from supervision.prediction import predict_materials
 from supervision.predictor import MADE_FROM, Predictor
 from supervision.resuming import open_checkpoints, own_folder
-from supervision.training import EpochRecord
+from supervision.training import EpochRecord, Listener
 from supervision.weights import Fetched
 from tracking import registry, runs
 from tracking.experiment import (
@@ -93,7 +93,7 @@ def train(pipeline: Pipeline, experiment: Experiment) -> None:
         history = pipeline.predictor.fit(
             prepared.part("train"),
             prepared.part("val"),
-            on_epoch=runs.log_epoch,
+            listener=Listener(runs.log_epoch, runs.log_note),
             checkpoints=checkpoints,
         )
         runs.log_metrics({"train_minutes": _spent(history, time.monotonic() - start) / 60})
