@@ -13,7 +13,7 @@ from supervision.randomness import random_states, restore_random_states
 from supervision.resources import autocast
 
 COPIES = 6  # of what trains: gradient, AdamW's two moments, average, best, what is written down
-PASSING = 1.5  # times what a step keeps for its gradients: with what comes and goes meanwhile
+PASSING = 1.1  # times what a step keeps for its gradients: with what comes and goes meanwhile
 FILLED = 0.8  # of what is free may be used
 SMALL = (64, 32)  # into how many parts a step is cut to be tried
 
