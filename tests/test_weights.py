@@ -22,6 +22,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save, save_file
 
 from supervision.paths import cache_dir
+from supervision.timeouts import within
 from supervision.vision.model import VisionRegressor, load_pretrained
 from supervision.weights import (
     GraphWeights,
@@ -384,8 +385,8 @@ def test_hub_that_answers_without_end_is_given_up(hub, monkeypatch):
 def test_a_call_that_never_returns_is_given_up_and_holds_up_no_exit():
     before = set(threading.enumerate())
     never = threading.Event()
-    with pytest.raises(WeightsError, match=r"no answer within 0\.05 s"):
-        sources._within(0.05, never.wait)
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
+        within(0.05, never.wait)
     assert all(thread.daemon for thread in set(threading.enumerate()) - before)
     never.set()
 
