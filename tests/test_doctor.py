@@ -264,14 +264,6 @@ def test_one_source_of_weights_is_enough(monkeypatch, own_cache, sources, state,
     assert finding.found.splitlines()[-1] == ("b: afar" if state != BROKEN else "b: afar: silence")
 
 
-def test_cached_weights_count_and_damaged_ones_do_not(full_cache):
-    assert named("weights: graph").state == OK
-    (full_cache / "weights" / "alignn_ff.safetensors").write_bytes(b"other")
-    assert "alignn_ff.safetensors is damaged" in checkup.weights("graph").found or (
-        named("weights: graph").state == OK  # the package index still has them
-    )
-
-
 def test_sleep_that_cannot_be_held_off_is_a_warning(monkeypatch):
     monkeypatch.setenv("PATH", "")
     finding = named("sleep")
