@@ -38,9 +38,16 @@ def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 products are done by the hardware (AMX or AVX-512 BF16, Ampere or later)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cpu" and bool(bf16_units())
+
+
+def bf16_units() -> list[str]:
+    """What in this processor multiplies bfloat16."""
+    units = {
+        "AMX": torch.cpu._is_amx_tile_supported(),
+        "AVX-512 BF16": torch.cpu._is_avx512_bf16_supported(),
+    }
+    return [name for name, there in units.items() if there]
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
