@@ -39,7 +39,7 @@ def tracked_run(name: str) -> Iterator[None]:
     """
     with _interrupted_once() as interrupted:
         joined = "MLFLOW_RUN_ID" in os.environ
-        run = mlflow.start_run(run_name=None if joined else name)
+        run = mlflow.start_run(run_name=None if joined else name, log_system_metrics=False)
         try:
             mlflow.set_tag("mlflow.runName", name)
             yield
@@ -178,7 +178,7 @@ def carry_on(earlier: str) -> None:
     mlflow.end_run()
     if PROJECT not in client.get_run(here).data.tags:
         client.delete_run(here)
-    mlflow.start_run(run_id=earlier)
+    mlflow.start_run(run_id=earlier, log_system_metrics=False)
     if "failure" in client.get_run(earlier).data.tags:
         mlflow.delete_tag("failure")
 
