@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from supervision.checkpoint import Checkpoints
+from supervision.checkpoint import Checkpoints, Shelf
 from supervision.crystals import Material
 from supervision.descent import FitConfig
 from supervision.footprint import footprint, free_on
@@ -91,14 +91,17 @@ class Fitting:
         batch_size: int,
         listener: Listener = NOBODY,
         checkpoints: Checkpoints | None = None,
+        keep: Checkpoints | None = None,
         quiet: bool,
     ) -> list[EpochRecord]:
         """Fit the head alone; an epoch is every training sample, in batches of ``batch_size``.
 
+        ``checkpoints`` are of the fit itself, ``keep`` of the features that it needs first.
         All of the team work out the features, the first of them fits, all have what came of it.
         """
         samples, owners = self.samples.of_training()
-        features = self._outputs(self.model.features, samples, desc="frozen features")
+        shelf = keep.shelf("features") if keep else None
+        features = self._outputs(self.model.features, samples, desc="frozen features", shelf=shelf)
         self.model.standardise(features)
         targets = torch.tensor(
             self.target.encode([self.train[i].tc for i in owners]), dtype=torch.float32
@@ -128,10 +131,12 @@ class Fitting:
                 checkpoints=checkpoints,
                 quiet=quiet,
             )
+        if shelf:
+            shelf.clear()
         self.team.equalise(self.model)
         return self.team.tell(history)
 
-    def start(self, how: HeadFit) -> EpochRecord:
+    def start(self, how: HeadFit, checkpoints: Checkpoints | None) -> EpochRecord:
         """Fit the head as a start for the backbone; returns that start as epoch 0."""
         began = time.monotonic()
         fit_config = FitConfig(
@@ -140,7 +145,7 @@ class Fitting:
             weight_decay=how.weight_decay,
             patience=how.epochs,
         )
-        history = self.head(fit_config, batch_size=how.batch_size, quiet=True)
+        history = self.head(fit_config, batch_size=how.batch_size, keep=checkpoints, quiet=True)
         best = min(history, key=lambda record: record.val_mae)
         if not self.quiet:
             print(f"The head alone: validation MAE {best.val_mae:.3f} K.", flush=True)
@@ -176,12 +181,21 @@ class Fitting:
 
     @torch.inference_mode()
     def _outputs(
-        self, read: Callable[[Any], torch.Tensor], samples: Sequence[Any], *, desc: str
+        self,
+        read: Callable[[Any], torch.Tensor],
+        samples: Sequence[Any],
+        *,
+        desc: str,
+        shelf: Shelf | None = None,
     ) -> torch.Tensor:
-        """Outputs of every sample in order, in bfloat16 where that is fast."""
+        """Outputs of every sample in order, in bfloat16 where that is fast.
+
+        Those that lie on the ``shelf`` are not worked out again.
+        """
         self.model.eval()
-        batches, outputs = self.samples.batches(samples), []
-        own = range(self.team.rank, len(batches), self.team.size)
+        batches = self.samples.batches(samples)
+        outputs = shelf.load() if shelf else []
+        own = range(self.team.rank, len(batches), self.team.size)[len(outputs) :]
         made = load(batches, own, device=self.device, workers=self.workers)
         quiet = self.quiet or None
         for inputs in tqdm(
@@ -190,6 +204,8 @@ class Fitting:
             with autocast(self.device):
                 output = read(inputs.to(self.device, non_blocking=True))
             outputs.append(output.float().cpu())
+            if shelf:
+                shelf.add(outputs[-1])
         return torch.cat(self.team.gather(outputs))
 
     def _errors(self, owners: Sequence[int], outputs: torch.Tensor) -> dict[str, float]:

@@ -108,6 +108,8 @@ class NetworkPredictor(ABC):
             model, self.samples(train, val), self.target, train, val,
             self.device, config.seed, team, self.workers, self.quiet or not team.first,
         )  # fmt: skip
+        if checkpoints:
+            checkpoints.begin()
         model.backbone.requires_grad_(False)
         self.size = count_parameters(model)
         if config.adapt == "linear":
@@ -116,10 +118,11 @@ class NetworkPredictor(ABC):
                 batch_size=config.batch_size,
                 listener=listener,
                 checkpoints=checkpoints,
+                keep=checkpoints,
                 quiet=fitting.quiet,
             )
-        resuming = team.tell(checkpoints is not None and checkpoints.resume)
-        before = None if resuming else fitting.start(self._head_fit())
+        resuming = team.tell(checkpoints is not None and checkpoints.descending)
+        before = None if resuming else fitting.start(self._head_fit(), checkpoints)
         self.adapt()
         model.to(self.device)
         self.size = count_parameters(model)

@@ -172,7 +172,7 @@ def fit(
     count = len(epochs(1, team.share()))
     descent = Descent.start(model, config, config.epochs * count, device)
     progress = Progress([before] if before else [], trainable_state(model), parts=parts)
-    if team.tell(checkpoints is not None and checkpoints.resume):
+    if team.tell(checkpoints is not None and checkpoints.descending):
         progress = _restore(descent, checkpoints, team)
         progress.parts = max(progress.parts, parts)
     elif checkpoints:

@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 from torch import nn
 
-from supervision.checkpoint import Checkpoints
+from supervision.checkpoint import Checkpoints, Shelf
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
 from supervision.descent import FitConfig
@@ -95,6 +96,42 @@ def test_a_gpu_gives_the_number_of_a_cpu(fitted, crystals, tmp_path):
     loaded = load_predictor(tmp_path)
     assert loaded.device.type == "cuda"
     np.testing.assert_allclose(loaded.predict(crystals), fitted.predict(crystals), atol=1e-4)
+
+
+def test_features_worked_out_before_a_stop_are_not_worked_out_again(
+    materials, crystals, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        Checkpoints, "shelf", lambda self, name: Shelf(self.folder, name, self.identity, every=2)
+    )
+    read = []
+
+    def run(folder, stop_at=10**9, resume=False):
+        predictor = new_predictor(replace(CONFIG, angle_budget=1))  # every graph by itself
+        features = predictor.model.features
+        read.clear()
+
+        def counted(batch):
+            read.append(batch)
+            if len(read) == stop_at:
+                raise KeyboardInterrupt
+            return features(batch)
+
+        monkeypatch.setattr(predictor.model, "features", counted)
+        checkpoints = Checkpoints(folder, {"run": "same"}, resume=resume)
+        assert not checkpoints.descending
+        predictor.fit(materials[:16], materials[16:], checkpoints=checkpoints)
+        return predictor.predict(crystals)
+
+    whole, all_read = run(tmp_path / "whole"), len(read)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_at=8)
+    kept = sorted(path.name for path in tmp_path.glob("features*"))
+    assert kept == ["features-0.pt", "features-1.pt", "features-2.pt"]
+    (tmp_path / "features-2.pt").write_bytes(b"torn")
+    assert np.array_equal(run(tmp_path, resume=True), whole)
+    assert len(read) == all_read - 4
+    assert not list(tmp_path.glob("features*"))
 
 
 def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals, tmp_path):
