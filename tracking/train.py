@@ -11,6 +11,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 
 from supervision.alone import Claims
 from supervision.checkpoint import Checkpoints
@@ -128,8 +129,10 @@ def _judge_and_register(
 ) -> None:
     uri = runs.tag(MODEL) or log_model(pipeline, experiment, prepared)
     mlflow.set_tag(MODEL, uri)  # a process that goes on from here does not log it again
-    predictions = predict_materials(
-        pipeline.predictor, {part: prepared.part(part) for part in ("val", "test")}
+    predictions = pd.DataFrame(
+        predict_materials(
+            pipeline.predictor, {part: prepared.part(part) for part in ("val", "test")}
+        )
     )
     judged = log_judgement(predictions, null_predictions(prepared), history, name)
     if experiment.register:

@@ -78,7 +78,7 @@ def evaluate(source: Source, experiment: Experiment, prepare: Prepare) -> None:
     mlflow.log_metrics(dict(lesson.numbers))
     runs.log_params(source.reader.size)
     parts = {part: prepared.part(part) for part in ("val", "test")}
-    predictions = predict_materials(source.reader, parts)
+    predictions = pd.DataFrame(predict_materials(source.reader, parts))
     log_judgement(predictions, null_predictions(prepared), (), title)
     log_transfer(predictions, prepared, lesson, source.name, title)
     print(f"Run {runs.run_id()}", flush=True)
@@ -177,7 +177,7 @@ def taught_by(predictor: Predictor, dataset: str, data: str, prepare: Prepare, s
         split = make_split(kept, "random", seed=seed)
         train, val, test = (split.select(kept, part) for part in PARTS)
         history = predictor.fit(train, val, on_epoch=_log_epoch, checkpoints=None)
-        at_home = predict_materials(predictor, {"test": test})
+        at_home = pd.DataFrame(predict_materials(predictor, {"test": test}))
         tc, tc_pred = at_home["tc"].to_numpy(), at_home["tc_pred"].to_numpy()
         numbers = {
             "source_materials": len(materials),

@@ -46,7 +46,7 @@ class GraphPredictor(NetworkPredictor):
 
     def read(self, crystal: Crystal) -> np.ndarray:
         """One output: a graph has one view."""
-        batch = collate([self.graphs.build(crystal)]).to(self.device)
+        batch = collate([self.graphs.of(crystal)]).to(self.device)
         return self.model(batch).cpu().numpy()
 
 
