@@ -1,7 +1,9 @@
 """What all entry points share: how options are read, and errors said in one sentence."""
 
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -9,19 +11,22 @@ import typer
 from supervision.alone import BusyError
 from supervision.checkpoint import CheckpointError
 from supervision.crystals import CrystalError, DatasetError
+from supervision.experiment import Experiment
+from supervision.folder import FolderError, train_into
+from supervision.road import Pipeline
 from supervision.splits import LeakError
 from supervision.weights import WeightsError
-from tracking.experiment import Experiment
-from tracking.models import ModelError
 
 EXPECTED = (
-    BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, LeakError,
-    ModelError, OSError, ValueError, WeightsError,
+    BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, FolderError,
+    LeakError, OSError, ValueError, WeightsError,
 )  # fmt: skip
 Value = TypeVar("Value", int, float)
 
 # options that mean the same wherever they are taken
-DatasetOption = Annotated[str, typer.Option(help="classics, 3dsc, or a folder or CSV table")]
+DatasetOption = Annotated[
+    str, typer.Option(help="classics, 3dsc, a folder, a CSV table, or an archive")
+]
 DataOption = Annotated[str, typer.Option(help="3dsc: local archive or folder; empty: download")]
 SplitOption = Annotated[str, typer.Option(help="random, chemsys or family")]
 EpochsOption = Annotated[str, typer.Option(help="epochs, or auto")]
@@ -34,6 +39,28 @@ LossOption = Annotated[str, typer.Option(help="go on when over 5% is rejected")]
 CheckpointsOption = Annotated[str, typer.Option(help="folder of last.pt and best.pt")]
 ResumeOption = Annotated[str, typer.Option(help="auto, never, or a checkpoint folder")]
 ParallelOption = Annotated[str, typer.Option(help="beside another training: true or false")]
+
+OutOption = Annotated[str, typer.Option(help="train into this folder, without MLflow")]
+
+
+def train_where(out: str, title: str, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
+    """Train into the folder ``out`` or, where none is named, in an MLflow run."""
+    if out:
+        speak(lambda: _train_into(Path(out).expanduser(), make))
+        return
+    from tracking import runs  # not on a machine that trains from an archive
+    from tracking.train import train
+
+    speak(runs.tracked_run(title)(lambda: train(*make())))
+
+
+def _train_into(folder: Path, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
+    if "MLFLOW_RUN_ID" in os.environ:
+        raise ValueError(
+            f"out={folder} trains without MLflow, so not by mlflow run: start it with "
+            "python -m entrypoints.NAME --out FOLDER."
+        )
+    train_into(folder, make)
 
 
 def speak(main: Callable[[], None]) -> None:
@@ -59,7 +86,7 @@ def experiment_of(
     register: str, allow_loss: str, parallel: str = "false", **chosen: Any
 ) -> Experiment:
     """The experiment that options describe; ValueError, naming it, for one that cannot be."""
-    return Experiment(
+    return Experiment.of(
         register=truth(register, "register"),
         allow_loss=truth(allow_loss, "allow_loss"),
         parallel=truth(parallel, "parallel"),

@@ -12,9 +12,9 @@ import pytest
 
 from supervision.crystals import DatasetError
 from supervision.datasets import load_dataset
+from supervision.experiment import Experiment, load_materials
 from supervision.vision.prepare import prepare_scenes
 from tracking import runs
-from tracking.experiment import Experiment, load_materials
 
 pytestmark = pytest.mark.usefixtures("own_store")
 
@@ -35,7 +35,9 @@ def table(folder, *, bad_tc=0, broken=0, rows=100):
 def load(**options):
     experiment = Experiment(**options)
     with runs.tracked_run("loading"):
-        return load_materials(experiment, lambda crystals: prepare_scenes(crystals, quiet=True)[1])
+        return load_materials(
+            experiment, lambda crystals: prepare_scenes(crystals, quiet=True)[1], runs.log_rejects
+        )
 
 
 def last_run():
