@@ -48,10 +48,15 @@ def train_where(out: str, title: str, make: Callable[[], tuple[Pipeline, Experim
     if out:
         speak(lambda: _train_into(Path(out).expanduser(), make))
         return
-    from tracking import runs  # not on a machine that trains from an archive
-    from tracking.train import train
 
-    speak(runs.tracked_run(title)(lambda: train(*make())))
+    def tracked() -> None:
+        from tracking import runs  # not on a machine that trains from an archive
+        from tracking.train import train
+
+        with runs.tracked_run(title):
+            train(*make())
+
+    speak(tracked)
 
 
 def _train_into(folder: Path, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
@@ -70,6 +75,13 @@ def speak(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         typer.echo("Stopped. What was logged so far is kept.", err=True)
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        typer.echo(
+            f"error: {error.name} is not installed here; a training goes without it from an "
+            "archive (--dataset FILE.zip) into a folder (--out FOLDER).",
+            err=True,
+        )
+        sys.exit(2)
     except EXPECTED as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

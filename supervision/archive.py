@@ -95,10 +95,8 @@ def write_archive(
             _write_arrays(members, [results[c.id].to_arrays() for c in archive.dataset.crystals])
 
 
-def read_made(path: Path) -> Made | None:
-    """What an archive was made of; None for a file that is none. Raises DatasetError."""
-    if not (path.is_file() and zipfile.is_zipfile(path)):
-        return None
+def read_made(path: Path) -> Made:
+    """What an archive was made of. Raises DatasetError for a file that is none."""
     return Made(**_header(path)["made"])
 
 
@@ -134,6 +132,8 @@ def read_archive(path: Path) -> Archive:
 
 
 def _header(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DatasetError(f"There is no archive {path}.")
     try:
         with zipfile.ZipFile(path) as members:
             header = json.loads(members.read(HEADER))

@@ -53,13 +53,13 @@ class Experiment:
 
     @classmethod
     def of(cls, *, dataset: str, data: str, limit: int, seed: int, **others: Any) -> "Experiment":
-        """The experiment that was asked for; an archive in the place of ``dataset`` says on what.
+        """The experiment that was asked for; an archive (.zip) as ``dataset`` says on what.
 
         Raises ValueError where an archive and what is asked for do not go together.
         """
-        made = read_made(Path(dataset).expanduser())
-        if made is None:
+        if not dataset.endswith(".zip"):
             return cls(dataset=dataset, data=data, limit=limit, seed=seed, **others)
+        made = read_made(Path(dataset).expanduser())
         if data:
             raise ValueError(f"{dataset} is an archive and needs no data={data}: leave it out.")
         for name, asked, free in (("limit", limit, 0), ("seed", seed, made.seed)):

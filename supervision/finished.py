@@ -12,6 +12,7 @@ from supervision.errors import one_line
 from supervision.experiment import Experiment, Origin, Prepared
 from supervision.folder import (
     DATA,
+    FORMAT,
     MODEL,
     PREDICTIONS,
     RUN,
@@ -57,6 +58,10 @@ class Finished:
         """Check and read a folder. Raises FolderError for one that is unfinished or damaged."""
         _require_whole(folder)
         facts = json.loads((folder / RUN).read_text())
+        if facts["format"] != FORMAT:
+            raise FolderError(
+                f"{folder} is of format {facts['format']}, and this code reads format {FORMAT}."
+            )
         task = _task(facts["task"])
         archive = read_archive(folder / DATA)
         split = archive.split(task.experiment.split)

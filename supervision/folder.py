@@ -17,6 +17,7 @@ import json
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
@@ -45,6 +46,7 @@ from supervision.weights.sources import sha256_of
 RUN, DATA, HISTORY, MODEL, PLOTS = "run.json", "data.zip", "history.jsonl", "model", "plots"
 SPLIT, REJECTS, PREDICTIONS, LOG = "split.csv", "rejects.csv", "predictions.csv", "log.txt"
 WHOLE = "whole.json"
+FORMAT = 1
 KEPT = (RUN, DATA, HISTORY, MODEL, PLOTS, SPLIT, REJECTS, PREDICTIONS)
 
 
@@ -65,13 +67,21 @@ def train_into(folder: Path, make: Callable[[], tuple[Pipeline, Experiment]]) ->
     with Claims(str(folder)) as claims, interruptible():
         claims.folder(folder)
         with (folder / LOG).open("a") as log, redirect_stdout(_Both(log)):
-            pipeline, experiment = make()
-            if experiment.checkpoint_dir or experiment.resume != AUTO:
-                raise FolderError(
-                    f"out={folder} keeps its checkpoints in itself, and the same command carries "
-                    "on what is unfinished there: leave checkpoint_dir and resume out."
-                )
-            train(pipeline, experiment, FolderBook(folder))
+            try:
+                pipeline, experiment = make()
+                _require_own_checkpoints(experiment, folder)
+                train(pipeline, experiment, FolderBook(folder))
+            except BaseException:
+                traceback.print_exc(file=log)
+                raise
+
+
+def _require_own_checkpoints(experiment: Experiment, folder: Path) -> None:
+    if experiment.checkpoint_dir or experiment.resume != AUTO:
+        raise FolderError(
+            f"out={folder} keeps its checkpoints in itself, and the same command carries on what "
+            "is unfinished there: leave checkpoint_dir and resume out."
+        )
 
 
 class FolderBook:
@@ -81,7 +91,8 @@ class FolderBook:
         self.folder = folder
         path = folder / RUN
         known = json.loads(path.read_text()) if path.is_file() else {}
-        self.facts: dict[str, Any] = {"id": uuid4().hex, "began": time.time()} | known
+        new = {"format": FORMAT, "id": uuid4().hex, "began": time.time()}
+        self.facts: dict[str, Any] = new | known
         self.epochs = read_history(folder)
 
     @property

@@ -7,9 +7,13 @@ import mlflow
 
 from supervision.finished import Finished
 from supervision.folder import LOG, PLOTS, FolderError
+from supervision.prediction import predict_materials
+from supervision.predictor import load_predictor
 from tracking import runs
 from tracking.train import RunBook
 
+CHECKED = 3  # materials
+SAME = 0.01  # kelvin: what other processors may make of a number
 SOURCE = "imported_from"  # a tag: sha256 over all that the folder holds
 
 
@@ -20,6 +24,7 @@ def import_folder(folder: Path) -> None:
     """
     found = Finished.read(folder)
     _refuse_known(found)
+    _refuse_changed(found)
     data = found.prepared.dataset.name
     with runs.tracked_run(found.task.title(data), began=found.began, ended=found.ended):
         mlflow.set_tag(SOURCE, found.id)
@@ -34,6 +39,19 @@ def _refuse_known(found: Finished) -> None:
     )
     if known:
         raise FolderError(f"{found.folder} is here already: run {known[0].info.run_id}.")
+
+
+def _refuse_changed(found: Finished) -> None:
+    """The model is logged with the code that is here: that must give the numbers it gave there."""
+    materials = found.prepared.part("test")[:CHECKED]
+    there = {row.material_id: row.tc_pred for row in found.predictions}
+    for row in predict_materials(load_predictor(found.model), {"test": materials}):
+        if abs(row.tc_pred - there[row.material_id]) > SAME:
+            raise FolderError(
+                f"The model in {found.folder} said {there[row.material_id]:.3f} K of "
+                f"{row.formula} where it was trained and says {row.tc_pred:.3f} K here: bring it "
+                f"in with the code that trained it ({found.task.code_version})."
+            )
 
 
 def _log(found: Finished) -> None:
