@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 from benchmarks.render_fidelity import report_collisions, report_fidelity
 from benchmarks.render_reference import Pairs, Search, copied, crystalnn, majority, picture
-from supervision.crystals import Crystal, CrystalError, parse_cif
+from supervision.cif import parse_cif
+from supervision.crystals import Crystal, CrystalError
 from supervision.datasets.load import load_dataset
 from supervision.vision.render import SUPERCELLS, VIEWS, draw
 from supervision.vision.scene import build_scene

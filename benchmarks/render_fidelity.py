@@ -15,7 +15,8 @@ from pymatgen.core import Composition, Structure
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from supervision.crystals import Crystal, CrystalError, parse_cif
+from supervision.cif import parse_cif
+from supervision.crystals import Crystal, CrystalError
 from supervision.vision.render import (
     SUPERCELLS,
     VIEWS,

@@ -24,6 +24,7 @@ from entrypoints.options import (
 )
 from supervision.crystals import Crystal, Reject
 from supervision.descent import FitConfig
+from supervision.experiment import Origin
 from supervision.graph.config import GraphConfig
 from supervision.graph.predictor import GraphPredictor
 from supervision.graph.prepare import graphs
@@ -35,7 +36,6 @@ from supervision.resources import pick_device
 from supervision.weights import GraphWeights, WeightsError, get_weights, row_of
 from supervision.weights.sources import sha256_of
 from tracking import runs
-from tracking.experiment import Origin
 from tracking.zero_shot import (
     Source,
     evaluate,

@@ -1,27 +1,34 @@
 """What all entry points share: how options are read, and errors said in one sentence."""
 
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from entrypoints.together import start_again
 from supervision.alone import BusyError
 from supervision.checkpoint import CheckpointError
 from supervision.crystals import CrystalError, DatasetError
+from supervision.experiment import Experiment
+from supervision.folder import FolderError, train_into
+from supervision.road import Pipeline, follow
 from supervision.splits import LeakError
+from supervision.team import joined
 from supervision.weights import WeightsError
-from tracking.experiment import Experiment
-from tracking.models import ModelError
 
 EXPECTED = (
-    BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, LeakError,
-    ModelError, OSError, ValueError, WeightsError,
+    BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, FolderError,
+    LeakError, OSError, ValueError, WeightsError,
 )  # fmt: skip
 Value = TypeVar("Value", int, float)
 
 # options that mean the same wherever they are taken
-DatasetOption = Annotated[str, typer.Option(help="classics, 3dsc, or a folder or CSV table")]
+DatasetOption = Annotated[
+    str, typer.Option(help="classics, 3dsc, a folder, a CSV table, or an archive")
+]
 DataOption = Annotated[str, typer.Option(help="3dsc: local archive or folder; empty: download")]
 SplitOption = Annotated[str, typer.Option(help="random, chemsys or family")]
 EpochsOption = Annotated[str, typer.Option(help="epochs, or auto")]
@@ -34,6 +41,46 @@ LossOption = Annotated[str, typer.Option(help="go on when over 5% is rejected")]
 CheckpointsOption = Annotated[str, typer.Option(help="folder of last.pt and best.pt")]
 ResumeOption = Annotated[str, typer.Option(help="auto, never, or a checkpoint folder")]
 ParallelOption = Annotated[str, typer.Option(help="beside another training: true or false")]
+TorchrunOption = Annotated[str, typer.Option(help="by several processes: options of torchrun")]
+OutOption = Annotated[str, typer.Option(help="train into this folder, without MLflow")]
+
+
+def train_where(
+    out: str, title: str, make: Callable[[], tuple[Pipeline, Experiment]], *, torchrun: str = ""
+) -> None:
+    """Train into the folder ``out`` or, where none is named, in an MLflow run.
+
+    With ``torchrun`` by several processes, of which the first one writes and reports.
+    """
+    start_again(torchrun)
+
+    def train() -> None:
+        with joined() as team:
+            if not team.first:
+                follow(*make())
+            elif out:
+                _train_into(Path(out).expanduser(), make)
+            else:
+                _train_tracked(title, make)
+
+    speak(train)
+
+
+def _train_tracked(title: str, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
+    from tracking import runs  # not on a machine that trains from an archive
+    from tracking.train import train
+
+    with runs.tracked_run(title):
+        train(*make())
+
+
+def _train_into(folder: Path, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
+    if "MLFLOW_RUN_ID" in os.environ:
+        raise ValueError(
+            f"out={folder} trains without MLflow, so not by mlflow run: start it with "
+            "python -m entrypoints.NAME --out FOLDER."
+        )
+    train_into(folder, make)
 
 
 def speak(main: Callable[[], None]) -> None:
@@ -43,6 +90,13 @@ def speak(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         typer.echo("Stopped. What was logged so far is kept.", err=True)
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        typer.echo(
+            f"error: {error.name} is not installed here; a training goes without it from an "
+            "archive (--dataset FILE.zip) into a folder (--out FOLDER).",
+            err=True,
+        )
+        sys.exit(2)
     except EXPECTED as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -59,7 +113,7 @@ def experiment_of(
     register: str, allow_loss: str, parallel: str = "false", **chosen: Any
 ) -> Experiment:
     """The experiment that options describe; ValueError, naming it, for one that cannot be."""
-    return Experiment(
+    return Experiment.of(
         register=truth(register, "register"),
         allow_loss=truth(allow_loss, "allow_loss"),
         parallel=truth(parallel, "parallel"),

@@ -16,12 +16,12 @@ from entrypoints.options import (
     speak,
     truth,
 )
+from supervision.experiment import Experiment, load_materials
 from supervision.vision.data import contact_sheet_of, select_views
 from supervision.vision.export import export_views
 from supervision.vision.prepare import prepare_scenes
 from supervision.vision.scene import BONDINGS
 from tracking import runs
-from tracking.experiment import Experiment, load_materials
 
 app = typer.Typer(add_completion=False)
 DATA_SETTINGS = ("dataset", "data", "limit", "seed", "allow_loss")
@@ -56,7 +56,9 @@ def _render(experiment: Experiment, views: int, bonding: str, out: str) -> None:
     params |= {"views": views, "bonding": bonding, "out": out}
     runs.describe(params, {"dataset": experiment.dataset, "pipeline": "render"})
     _, materials = load_materials(
-        experiment, lambda crystals: prepare_scenes(crystals, bonding=bonding)[1]
+        experiment,
+        lambda crystals: prepare_scenes(crystals, bonding=bonding)[1],
+        runs.log_rejects,
     )
     sheet = contact_sheet_of(materials, bonding=bonding, seed=experiment.seed)
     runs.log_picture(sheet, "plots/contact_sheet.png")

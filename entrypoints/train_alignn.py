@@ -19,24 +19,26 @@ from entrypoints.options import (
     EpochsOption,
     LimitOption,
     LossOption,
+    OutOption,
     ParallelOption,
     PatienceOption,
     RegisterOption,
     ResumeOption,
     SplitOption,
     TargetOption,
+    TorchrunOption,
     experiment_of,
     given,
-    speak,
+    train_where,
 )
 from supervision.crystals import Crystal, Material, Reject
 from supervision.descent import FitConfig
+from supervision.experiment import Experiment
 from supervision.graph.config import GraphConfig
 from supervision.graph.predictor import GraphPredictor
 from supervision.prepared import prepare
+from supervision.road import Pipeline
 from supervision.weights import get_weights
-from tracking import runs
-from tracking.train import Pipeline, train
 
 app = typer.Typer(add_completion=False)
 
@@ -76,11 +78,12 @@ def main(
     checkpoint_dir: CheckpointsOption = "",
     resume: ResumeOption = "auto",
     parallel: ParallelOption = "false",
+    torchrun: TorchrunOption = "",
+    out: OutOption = "",
 ) -> None:
     """Train on graphs of crystals and log, judge and register the result."""
-    preset = PRESETS.get(dataset, Preset())
 
-    def run() -> None:
+    def make() -> tuple[Pipeline, Experiment]:
         experiment = experiment_of(
             register,
             allow_loss,
@@ -93,6 +96,7 @@ def main(
             checkpoint_dir=checkpoint_dir,
             resume=resume,
         )
+        preset = PRESETS.get(experiment.dataset, Preset())
         config = GraphConfig(
             adapt=adapt,
             backend=backend,
@@ -108,9 +112,9 @@ def main(
             schedule=schedule,
             patience=given(patience, preset.patience, "patience"),
         )
-        train(_pipeline(config, fit_config, weights, device), experiment)
+        return _pipeline(config, fit_config, weights, device), experiment
 
-    speak(runs.tracked_run(f"graph · {dataset}")(run))
+    train_where(out, f"graph · {dataset}", make, torchrun=torchrun)
 
 
 def _pipeline(config: GraphConfig, fit_config: FitConfig, weights: str, device: str) -> Pipeline:

@@ -20,7 +20,7 @@ from entrypoints.options import (
     SplitOption,
     TargetOption,
     experiment_of,
-    speak,
+    train_where,
 )
 from supervision.composition.predictor import (
     CompositionConfig,
@@ -28,10 +28,9 @@ from supervision.composition.predictor import (
 )
 from supervision.composition.prepare import COMPOSITIONS, FEATURE_VERSION
 from supervision.crystals import Crystal, Material, Reject
+from supervision.experiment import Experiment, Origin
 from supervision.prepared import prepare
-from tracking import runs
-from tracking.experiment import Origin
-from tracking.train import Pipeline, train
+from supervision.road import Pipeline
 
 app = typer.Typer(add_completion=False)
 
@@ -53,7 +52,7 @@ def main(
 ) -> None:
     """Train on compositions and log, judge and register the result."""
 
-    def run() -> None:
+    def make() -> tuple[Pipeline, Experiment]:
         experiment = experiment_of(
             register,
             allow_loss,
@@ -71,9 +70,9 @@ def main(
             target=target,
             seed=seed,
         )
-        train(_pipeline(config), experiment)
+        return _pipeline(config), experiment
 
-    speak(runs.tracked_run(f"composition · {dataset}")(run))
+    train_where("", f"composition · {dataset}", make)
 
 
 def _pipeline(config: CompositionConfig) -> Pipeline:

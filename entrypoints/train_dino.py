@@ -19,25 +19,27 @@ from entrypoints.options import (
     EpochsOption,
     LimitOption,
     LossOption,
+    OutOption,
     ParallelOption,
     PatienceOption,
     RegisterOption,
     ResumeOption,
     SplitOption,
     TargetOption,
+    TorchrunOption,
     experiment_of,
     given,
-    speak,
+    train_where,
 )
 from supervision.crystals import Crystal, Material, Reject
 from supervision.descent import FitConfig
+from supervision.experiment import Experiment
+from supervision.road import Pipeline
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import contact_sheet_of
 from supervision.vision.predictor import VisionPredictor
 from supervision.vision.prepare import prepare_scenes
 from supervision.weights import get_weights
-from tracking import runs
-from tracking.train import Pipeline, train
 
 app = typer.Typer(add_completion=False)
 
@@ -77,11 +79,12 @@ def main(
     checkpoint_dir: CheckpointsOption = "",
     resume: ResumeOption = "auto",
     parallel: ParallelOption = "false",
+    torchrun: TorchrunOption = "",
+    out: OutOption = "",
 ) -> None:
     """Train on pictures of crystals and log, judge and register the result."""
-    preset = PRESETS.get(dataset, Preset())
 
-    def run() -> None:
+    def make() -> tuple[Pipeline, Experiment]:
         experiment = experiment_of(
             register,
             allow_loss,
@@ -94,6 +97,7 @@ def main(
             checkpoint_dir=checkpoint_dir,
             resume=resume,
         )
+        preset = PRESETS.get(experiment.dataset, Preset())
         config = VisionConfig(
             adapt=adapt,
             lora_rank=lora_rank,
@@ -110,9 +114,9 @@ def main(
             learning_rate=given(learning_rate, rate, "learning_rate"),
             patience=given(patience, preset.patience, "patience"),
         )
-        train(_pipeline(config, fit_config, weights, device), experiment)
+        return _pipeline(config, fit_config, weights, device), experiment
 
-    speak(runs.tracked_run(f"vision · {dataset}")(run))
+    train_where(out, f"vision · {dataset}", make, torchrun=torchrun)
 
 
 def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device: str) -> Pipeline:

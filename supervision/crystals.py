@@ -1,22 +1,24 @@
-"""Crystals as the rest of the project sees them, and the one place that reads CIF text."""
+"""Crystals, materials and data sets as the rest of the project sees them.
+
+What is read from an archive needs no pymatgen: it parses CIF text (``supervision.cif``) and
+formulas, and where neither is asked for it may be missing.
+"""
 
 import hashlib
-import math
-import re
-import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pymatgen.core import Composition, Element, Structure
-from pymatgen.io.cif import CifParser
 
-MAX_CIF_BYTES = 5_000_000
-UNKNOWN = ("?", ".")  # how a CIF says that it does not say
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+MAX_LOST = 0.05
+Arrays = Mapping[str, np.ndarray]
 
 
 class CrystalError(ValueError):
@@ -38,6 +40,7 @@ class Crystal:
         tc: critical temperature in kelvin, or None where it is not known.
         parent_id: id of the undoped structure this one was derived from, if known.
         weight: share of its material that this structure stands for (1 / number of structures).
+        prepared: what an archive brought of it, by the name of its recipe.
     """
 
     id: str
@@ -46,10 +49,13 @@ class Crystal:
     tc: float | None = None
     parent_id: str | None = None
     weight: float = 1.0
+    prepared: Mapping[str, Arrays] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
-    def structure(self) -> Structure:
+    def structure(self) -> "Structure":
         """The parsed structure. Raises CrystalError where the CIF cannot be read."""
+        from supervision.cif import parse_cif
+
         return parse_cif(self.cif)
 
     @cached_property
@@ -83,6 +89,8 @@ class Material:
     @property
     def chemsys(self) -> str:
         """The element set, e.g. ``Cu-La-O``."""
+        from pymatgen.core import Composition
+
         return "-".join(sorted(el.symbol for el in Composition(self.formula).elements))
 
     @property
@@ -96,8 +104,49 @@ class Material:
         return self.crystals[int(np.searchsorted(reach, share * reach[-1], side="right"))]
 
 
-def group_materials(crystals: Iterable[Crystal]) -> list[Material]:
-    """Crystals of equal composition as one material, in order of id.
+@dataclass(frozen=True)
+class Dataset:
+    """Crystals with a known Tc, and what was left out and why."""
+
+    name: str
+    crystals: tuple[Crystal, ...]
+    rejects: tuple[Reject, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """sha256 over id, Tc, formula, parent, weight and CIF of every crystal, in order of id."""
+        digest = hashlib.sha256()
+        for c in sorted(self.crystals, key=lambda c: c.id):
+            line = f"{c.id}|{c.formula}|{c.tc!r}|{c.parent_id}|{c.weight!r}|{c.content_hash}\n"
+            digest.update(line.encode())
+        return digest.hexdigest()
+
+    def without(self, rejects: Iterable[Reject]) -> "Dataset":
+        """The same data set less the crystals named in ``rejects``, which are recorded."""
+        rejects = tuple(rejects)
+        gone = {reject.name for reject in rejects}
+        kept = tuple(c for c in self.crystals if c.id not in gone)
+        return Dataset(self.name, kept, self.rejects + rejects)
+
+    def check_loss(self, *, allow_loss: bool = False) -> None:
+        """Raise DatasetError where more than 5% was rejected, unless that is allowed."""
+        rows = len(self.crystals) + len(self.rejects)
+        if not self.crystals:
+            why = f" The first: {self.rejects[0].reason}" if self.rejects else ""
+            raise DatasetError(f"No crystal of {self.name} can be used.{why}")
+        if len(self.rejects) > MAX_LOST * rows and not allow_loss:
+            first = self.rejects[0]
+            raise DatasetError(
+                f"{len(self.rejects)} of {rows} rows of {self.name} cannot be used, more than "
+                f"{MAX_LOST:.0%} (the first: {first.name}: {first.reason}) "
+                "Mend them, or pass allow_loss=true to go on without them."
+            )
+
+
+def group_materials(
+    crystals: Iterable[Crystal], id_of: Callable[[Crystal], str] = lambda c: c.material_id
+) -> list[Material]:
+    """Crystals of equal composition (or what ``id_of`` says) as one material, in order of id.
 
     The material's Tc is the mean over its crystals' Tc, weighted by their ``weight``; its formula
     is that of its first crystal by id. Raises ValueError on a crystal without Tc.
@@ -106,7 +155,7 @@ def group_materials(crystals: Iterable[Crystal]) -> list[Material]:
     for crystal in crystals:
         if crystal.tc is None:
             raise ValueError(f"Crystal {crystal.id} has no Tc and cannot be trained or tested on.")
-        members[crystal.material_id].append(crystal)
+        members[id_of(crystal)].append(crystal)
     materials = []
     for material_id, found in sorted(members.items()):
         found.sort(key=lambda c: c.id)
@@ -131,6 +180,8 @@ def material_key(formula: str) -> str:
     fraction half-way between two texts rounds the same way however the formula is scaled.
     Raises CrystalError when the text is not a chemical formula.
     """
+    from pymatgen.core import Composition, Element
+
     refusal = f"'{str(formula)[:60]}' is not a chemical formula."
     try:
         found = Composition(formula)
@@ -141,79 +192,3 @@ def material_key(formula: str) -> str:
     if not shares or not all(isinstance(el, Element) for el in shares):
         raise CrystalError(refusal)
     return "-".join(sorted(f"{el.symbol}{share:.4f}" for el, share in shares.items()))
-
-
-def parse_cif(text: str) -> Structure:
-    """The first structure of a CIF text, in the cell the file gives, occupancies kept.
-
-    Raises CrystalError with one sentence where there is none, or none that is a crystal.
-    """
-    if text is None or text != text or (isinstance(text, str) and not text.strip()):  # NaN is null
-        raise CrystalError("The CIF text is empty; give the content of a .cif file.")
-    if not isinstance(text, str):
-        raise CrystalError(f"A CIF is text, not {str(text)[:40]}.")
-    if len(text) > MAX_CIF_BYTES:
-        raise CrystalError(f"The CIF text is longer than {MAX_CIF_BYTES // 10**6} MB.")
-    if "\x00" in text or "data_" not in text.lower():
-        raise CrystalError("The text is not a CIF file: it has no data_ block.")
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always")
-        try:
-            parser = CifParser.from_str(plain_text(text), occupancy_tolerance=1.05)
-            structure = parser.parse_structures(primitive=False, check_occu=True)[0]
-        except Exception as error:  # pymatgen raises many types for one fault
-            reason = _reason(error, [str(note.message) for note in notes])
-            raise CrystalError(f"The CIF could not be read: {reason}.") from error
-    if not np.isfinite(structure.lattice.matrix).all():
-        raise CrystalError("The CIF could not be read: its cell is not made of finite numbers.")
-    for block in parser.as_dict().values():
-        if isinstance(block.get("_atom_site_fract_x"), list):
-            _check_block(block)
-            break
-    return structure
-
-
-def plain_text(text: str) -> str:
-    """Text the same from every kind of copy: no byte order mark, lines ended by ``\\n``."""
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _check_block(block: Mapping[str, Any]) -> None:
-    """Refuse what pymatgen passes over in silence: a site left out is another crystal."""
-    for axis in "abc":
-        length = block.get(f"_cell_length_{axis}", "1")  # symmetry may give it
-        if not _number(length) > 0:
-            raise CrystalError(f"The CIF could not be read: the cell length {axis} is {length}.")
-    rows = len(block["_atom_site_fract_x"])
-    labels = block.get("_atom_site_label", [f"number {row + 1}" for row in range(rows)])
-    symbols = block.get("_atom_site_type_symbol", labels)
-    occupancies = block.get("_atom_site_occupancy", ["1"] * rows)
-    for label, symbol, occupancy in zip(labels, symbols, occupancies, strict=True):
-        if symbol in UNKNOWN or re.match(r"va(c|[^a-z]|$)", symbol, re.IGNORECASE):
-            raise CrystalError(
-                f"The CIF could not be read: site {label} has the symbol '{symbol}', which is no "
-                "element; a vacancy is an occupancy below 1."
-            )
-        if occupancy not in UNKNOWN and not 0 <= _number(occupancy) < math.inf:
-            raise CrystalError(
-                f"The CIF could not be read: site {label} has the occupancy '{occupancy}'."
-            )
-
-
-def _number(text: str) -> float:
-    """A CIF number, its uncertainty in brackets dropped; NaN where it is none."""
-    try:
-        return float(text.partition("(")[0])
-    except ValueError:
-        return math.nan
-
-
-def _reason(error: Exception, notes: Sequence[str]) -> str:
-    """Why pymatgen found no structure: it warns of the cause, then raises that there is none."""
-    causes = [n.partition("\n")[2] for n in notes if n.startswith("No structure parsed")]
-    cause = " ".join((causes[0] if causes else str(error)).split()).rstrip(".!")
-    if cause.startswith("'_"):
-        return f"it has no {cause.strip(chr(39))}"
-    if not causes:
-        return f"it is broken off, or holds no atoms in a cell ({cause or type(error).__name__})"
-    return cause[:200]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, made to wait while something is changed that must be changed whole."""
+"""Ctrl-C and SIGTERM: heard once, and made to wait while something must be changed whole."""
 
 import signal
 import threading
@@ -26,3 +26,31 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if came:
             signal.raise_signal(came[0])
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Let SIGTERM do what Ctrl-C does, and only the first of them count; it sets what is yielded.
+
+    On Ctrl-C ``mlflow run`` sends its child a SIGTERM on top; a second interrupt must not break
+    off the writing down of the first.
+    """
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def interrupt(*_signal: object) -> None:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,9 +6,12 @@ view or a structure. Protocol: see docs in README, "How the numbers are made".
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TC_BANDS = ((0.0, 5.0), (5.0, 15.0), (15.0, 40.0), (40.0, np.inf))
 BOOTSTRAP_SAMPLES = 2000
@@ -139,12 +142,14 @@ def _band_name(low: float, high: float) -> str:
     return f"{low:g}+" if np.isinf(high) else f"{low:g}-{high:g}"
 
 
-def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> pd.DataFrame:
+def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> "pd.DataFrame":
     """One row for all materials, for Tc > 0 and for each band: n, MAE, RMSE, R2 and bias (K).
 
     Bias is the mean of prediction minus truth; ``share_of_error`` the band's part of the total
     absolute error. Bands without materials are rows with n = 0.
     """
+    import pandas as pd  # training makes no tables, and goes without
+
     tc, tc_pred = _checked(tc, tc_pred)
     labels, total = band_labels(tc), np.abs(tc - tc_pred).sum()
     groups = {"all": np.ones(tc.size, bool), "Tc > 0": tc > 0}

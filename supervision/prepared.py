@@ -1,33 +1,33 @@
 """Crystals -> what a paradigm reads of them: worked out once, in parallel, and kept.
 
 An entry of the cache is named by the sha256 of the CIF text and lies in a folder named by the
-recipe, so it is never stale. Needs pymatgen and numpy, not torch.
+recipe, so it is never stale. Needs pymatgen and numpy, not torch; what an archive has brought is
+read without pymatgen.
 """
 
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from supervision.crystals import Crystal, CrystalError, Reject
+from supervision.crystals import Arrays, Crystal, CrystalError, DatasetError, Reject
 from supervision.paths import cache_dir, written_whole
 
 SPAWN_FROM = 100  # crystals from which other processes are worth their start
 
 
-class Arrays(Protocol):
+class Preparation(Protocol):
     """What can be written down as plain arrays."""
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name."""
 
 
-Prepared = TypeVar("Prepared", bound=Arrays)
+Prepared = TypeVar("Prepared", bound=Preparation)
 
 
 @dataclass(frozen=True)
@@ -44,28 +44,54 @@ class Recipe(Generic[Prepared]):
     noun: str
     version: str
     build: Callable[[Crystal], Prepared]
-    read: Callable[[Mapping[str, np.ndarray]], Prepared]
+    read: Callable[[Arrays], Prepared]
+
+    @property
+    def name(self) -> str:
+        """What and in which version, such as ``graphs/v1``."""
+        return f"{self.noun}/{self.version}"
+
+    def of(self, crystal: Crystal) -> Prepared:
+        """What an archive brought of a crystal, or else what is built of it.
+
+        Raises CrystalError, and DatasetError for an archive that was made by another recipe.
+        """
+        if not crystal.prepared:
+            return self.build(crystal)
+        if self.name not in crystal.prepared:
+            raise DatasetError(
+                f"The archive holds {', '.join(crystal.prepared)} and this reads {self.name}: "
+                "write one that fits with python -m entrypoints.prepare, by this code and for "
+                "these weights."
+            )
+        return self.read(crystal.prepared[self.name])
 
     def entry(self, crystal: Crystal) -> Path:
         """Where a crystal's result is kept."""
         name = crystal.content_hash
-        return cache_dir() / self.noun / self.version / name[:2] / f"{name}.npz"
+        return cache_dir() / self.name / name[:2] / f"{name}.npz"
 
 
 def prepare(
     recipe: Recipe[Prepared], crystals: Sequence[Crystal], *, workers: int = 0, quiet: bool = False
 ) -> tuple[dict[str, Prepared], list[Reject]]:
-    """Results by crystal id, from the cache or built in parallel; what fails is a reject.
+    """Results by crystal id, as an archive brought them, from the cache or built in parallel.
 
-    ``workers=0`` takes every core.
+    What fails is a reject. ``workers=0`` takes every core.
     """
+    results = {crystal.id: recipe.of(crystal) for crystal in crystals if crystal.prepared}
+    crystals = [crystal for crystal in crystals if crystal.id not in results]
+    if not crystals:
+        return results, []
+    from joblib import Parallel, delayed
+
     paths = [recipe.entry(crystal) for crystal in crystals]
     missing = [job for job in zip(crystals, paths, strict=True) if not job[1].is_file()]
     run = Parallel(n_jobs=workers or -1 if len(missing) > SPAWN_FROM else 1, return_as="generator")
     built = run(delayed(_build_entry)(recipe, crystal, path) for crystal, path in missing)
     bar = tqdm(built, total=len(missing), desc=recipe.noun, unit="crystal", disable=quiet or None)
     reasons = {path: why for path, why in bar if why}
-    results, rejects = {}, []
+    rejects = []
     for crystal, path in zip(crystals, paths, strict=True):
         if path in reasons:
             rejects.append(Reject(crystal.id, reasons[path]))

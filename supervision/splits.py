@@ -14,9 +14,6 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from pymatgen.core import Composition
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from supervision.crystals import CrystalError, Material, material_key
 from supervision.metrics import band_labels
@@ -96,6 +93,9 @@ def families(materials: Sequence[Material]) -> dict[str, str]:
 
     The family's name is the smallest material id in it, so it does not depend on order.
     """
+    from scipy.sparse import coo_array  # a split that an archive brings needs no scipy
+    from scipy.sparse.csgraph import connected_components
+
     keys: dict[str, int] = {}
     rows, columns = [], []
     parents = parents_of(materials)
@@ -222,6 +222,8 @@ def akin(materials: Sequence[Material], to: Sequence[Material], *, chemsys: bool
 
 def _fractions(material: Material) -> np.ndarray:
     """Atomic fractions in the order of the element set's symbols."""
+    from pymatgen.core import Composition
+
     composition = Composition(material.formula).get_el_amt_dict()
     amounts = np.array([composition[symbol] for symbol in material.chemsys.split("-")])
     return amounts / amounts.sum()

@@ -19,7 +19,8 @@ from pymatgen.core import Composition, Element, PeriodicSite, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from pymatgen.symmetry.groups import SpaceGroup
 
-from supervision.crystals import CrystalError, material_key, parse_cif
+from supervision.cif import parse_cif
+from supervision.crystals import CrystalError, material_key
 from supervision.datasets.classics import Entry, build_structure, load_classics, read_table
 
 ROOT = Path(__file__).parents[1]

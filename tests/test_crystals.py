@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
-from supervision.crystals import (
-    MAX_CIF_BYTES,
-    Crystal,
-    CrystalError,
-    group_materials,
-    material_key,
-    parse_cif,
-    take,
-)
+from supervision.cif import MAX_CIF_BYTES, parse_cif
+from supervision.crystals import Crystal, CrystalError, group_materials, material_key, take
 
 HEAD = """data_test
 _symmetry_space_group_name_H-M   'P 1'

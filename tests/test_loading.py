@@ -1,51 +1,129 @@
-"""Batches made when they are asked for, here and by other processes, and dealt out to several."""
+"""What a run does with the rows it cannot use, on a real tracking store."""
 
 import os
+import signal
+import time
+from pathlib import Path
 
+import mlflow
+import numpy as np
+import pandas as pd
 import pytest
-import torch
 
-from supervision.loading import Lazy, Share, load, shuffled
+from supervision.crystals import DatasetError
+from supervision.datasets import load_dataset
+from supervision.experiment import Experiment, load_materials
+from supervision.vision.prepare import prepare_scenes
+from tracking import runs
 
-CPU = torch.device("cpu")
-
-
-def square(place):
-    return (torch.full((2,), place**2), os.getpid())
-
-
-def test_an_item_is_made_when_it_is_asked_for_and_not_before():
-    asked = []
-    items = Lazy(lambda place: asked.append(place) or 10 * place, 3)
-    assert asked == []
-    assert items[2] == 20
-    assert asked == [2]
-    assert list(items) == [0, 10, 20]
-    with pytest.raises(IndexError):
-        items[3]
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_items_come_in_order_whoever_makes_them(workers):
-    found = list(load(Lazy(square, 20), range(3, 20), device=CPU, workers=workers))
-    assert [int(tensor[0]) for tensor, _ in found] == [place**2 for place in range(3, 20)]
-    makers = {maker for _, maker in found}
-    assert (os.getpid() in makers) == (workers == 0)
-    assert len(makers) == max(workers, 1)
+def table(folder, *, bad_tc=0, broken=0, rows=100):
+    """A table of one good crystal under many formulas, some rows without a Tc or a whole CIF."""
+    cif = load_dataset("classics").crystals[0].cif
+    lines = [(f"Nb{100 + i}Sn100", float(i), cif) for i in range(rows)]
+    for i in range(bad_tc):
+        lines[i] = (lines[i][0], "hot", cif)
+    for i in range(bad_tc, bad_tc + broken):
+        lines[i] = (*lines[i][:2], cif[: len(cif) // 2])
+    path = folder / "own.csv"
+    pd.DataFrame(lines, columns=["formula", "tc", "cif"]).to_csv(path, index=False)
+    return str(path)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_loading_does_not_draw_from_the_common_random_numbers(workers):
-    torch.manual_seed(5)
-    expected = torch.rand(1)
-    torch.manual_seed(5)
-    list(load(Lazy(square, 3), range(3), device=CPU, workers=workers))
-    assert torch.equal(torch.rand(1), expected)
+def load(**options):
+    experiment = Experiment(**options)
+    with runs.tracked_run("loading"):
+        return load_materials(
+            experiment, lambda crystals: prepare_scenes(crystals, quiet=True)[1], runs.log_rejects
+        )
 
 
-@pytest.mark.parametrize(("count", "size"), [(8, 1), (8, 2), (7, 3), (1, 2), (2, 5)])
-def test_a_team_reads_every_sample_of_a_step_once(count, size):
-    rows = shuffled(count, count, seed=0, epoch=0)[0]
-    dealt = [Share(rank=rank, size=size).of(rows) for rank in range(size)]
-    assert sorted(row for own in dealt for row in own) == sorted(rows)
-    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+def last_run():
+    return mlflow.search_runs(output_format="list", max_results=1)[0]
+
+
+def artifact(name):
+    return Path(
+        mlflow.artifacts.download_artifacts(run_id=last_run().info.run_id, artifact_path=name)
+    )
+
+
+@pytest.mark.parametrize(("bad_tc", "broken"), [(6, 0), (0, 6), (3, 3)])
+def test_more_than_five_percent_lost_stops_wherever_they_are_lost(tmp_path, bad_tc, broken):
+    with pytest.raises(DatasetError, match="6 of 100 rows"):
+        load(dataset=table(tmp_path, bad_tc=bad_tc, broken=broken))
+    assert last_run().info.status == "FAILED"
+    assert len(pd.read_csv(artifact("rejects.csv"))) == 6, "the user must see which"
+
+
+def test_five_percent_is_let_through_and_listed(tmp_path):
+    dataset, materials = load(dataset=table(tmp_path, bad_tc=2, broken=3))
+    assert (len(materials), len(dataset.rejects)) == (95, 5)
+    listed = pd.read_csv(artifact("rejects.csv"))
+    assert len(listed) == 5
+    assert listed["reason"].str.endswith(".").all()
+
+
+def test_a_limit_does_not_dilute_or_inflate_the_share(tmp_path):
+    path = table(tmp_path, bad_tc=5)
+    dataset, materials = load(dataset=path, limit=20)
+    assert (len(materials), len(dataset.rejects)) == (20, 5)
+    with pytest.raises(DatasetError, match="of 20 rows"):
+        load(dataset=table(tmp_path, broken=30, rows=100), limit=20)
+
+
+def test_a_failed_run_tells_its_story(tmp_path):
+    with pytest.raises(ZeroDivisionError), runs.tracked_run("broken"):
+        raise ZeroDivisionError("by nothing")
+    assert last_run().info.status == "FAILED"
+    assert last_run().data.tags["failure"] == "ZeroDivisionError: by nothing"
+    assert "test_loading.py" in artifact("failure.txt").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_an_interrupt_that_other_code_turned_into_an_error_is_still_one(number):
+    """numpy, in the middle of a comparison, makes a TypeError of a Ctrl-C."""
+
+    @runs.tracked_run("interrupted")
+    def compare():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        except KeyboardInterrupt as interrupt:
+            raise TypeError("cannot compare") from interrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare()
+    assert last_run().info.status == "KILLED"
+    assert "failure" not in last_run().data.tags
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and no more"], ids=["empty", "truncated"])
+def test_a_damaged_cache_entry_is_made_again(own_cache, damage):
+    crystals = load_dataset("classics").crystals[:2]
+    built, _ = prepare_scenes(crystals, quiet=True)
+    entries = list(own_cache.rglob("*.npz"))
+    assert len(entries) == 2
+    entries[0].write_bytes(damage)
+    again, rejects = prepare_scenes(crystals, quiet=True)
+    assert not rejects
+    for id in built:
+        for one, other in zip(
+            built[id].to_arrays().items(), again[id].to_arrays().items(), strict=True
+        ):
+            assert one[0] == other[0]
+            assert np.array_equal(one[1], other[1])
+
+
+def test_a_structure_that_crystalnn_cannot_take_is_a_reject(monkeypatch, own_cache):
+    def fails(self, structure):
+        raise RuntimeError("Pathological structure")
+
+    monkeypatch.setattr("pymatgen.analysis.local_env.CrystalNN.get_all_nn_info", fails)
+    crystals = load_dataset("classics").crystals[:2]
+    scenes, rejects = prepare_scenes(crystals, bonding="crystalnn", quiet=True)
+    assert not scenes
+    assert [r.name for r in rejects] == [c.id for c in crystals]
+    assert "CrystalNN finds no bonds in it: Pathological structure." in rejects[0].reason

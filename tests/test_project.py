@@ -15,9 +15,9 @@ import yaml
 
 from entrypoints.options import given, truth
 from supervision.descent import FitConfig
+from supervision.experiment import Experiment
+from supervision.road import identity_of
 from supervision.vision.config import VisionConfig
-from tracking.experiment import Experiment
-from tracking.train import identity_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -61,7 +61,7 @@ def test_defaults_of_options_are_the_defaults_of_the_settings():
 
 
 def test_every_setting_of_an_experiment_is_an_option():
-    assert {f.name for f in dataclasses.fields(Experiment)} <= set(options_of("train_dino"))
+    assert set(Experiment().settings()) <= set(options_of("train_dino"))
 
 
 @pytest.mark.parametrize("name", [n for n in ENTRY_POINTS if n != "test"])

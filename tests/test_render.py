@@ -15,7 +15,7 @@ from example_structures import ALL, la2cuo4, mgb2, nb3sn, triclinic
 from PIL import Image
 from pymatgen.core import Structure
 
-from supervision.crystals import parse_cif
+from supervision.cif import parse_cif
 from supervision.elements import D_ELECTRONS, ELEMENTS, VALENCE_ELECTRONS, channels
 from supervision.vision.render import (
     BOND_GREY,

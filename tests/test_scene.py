@@ -11,7 +11,7 @@ from example_structures import ALL, la2cuo4, mgb2, nb3sn, niobium, triclinic
 from pymatgen.analysis.local_env import CrystalNN
 from pymatgen.core import Lattice, Structure
 
-from supervision.crystals import parse_cif
+from supervision.cif import parse_cif
 from supervision.elements import ATOMIC_RADIUS, channels
 from supervision.vision.scene import BOND_REACH, SPLIT_SITE, Scene, build_scene
 

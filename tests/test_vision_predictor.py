@@ -120,9 +120,8 @@ def test_a_folder_without_a_model_is_said_to_be_one(tmp_path):
 
 def test_one_row_a_material_the_mean_over_its_structures(fitted, crystals):
     same = [dataclasses.replace(c, formula="Nb3Sn", tc=18.0) for c in crystals[:2]]
-    table = predict_materials(fitted, {"test": group_materials(same)})
-    assert len(table) == 1
-    assert table["tc_pred"][0] == pytest.approx(fitted.predict(same).mean())
+    (row,) = predict_materials(fitted, {"test": group_materials(same)})
+    assert row.tc_pred == pytest.approx(fitted.predict(same).mean())
 
 
 def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals, tmp_path):

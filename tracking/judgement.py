@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from supervision import metrics
+from supervision.experiment import Prepared
 from supervision.splits import families
 from supervision.training import EpochRecord
 from tracking import plots, runs
-from tracking.experiment import Prepared
 
 
 def null_predictions(prepared: Prepared) -> dict[str, Callable[[str], np.ndarray]]:

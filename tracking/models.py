@@ -12,7 +12,7 @@ from supervision.crystals import CrystalError
 from supervision.errors import one_line
 
 
-class ModelError(RuntimeError):
+class ModelError(ValueError):
     """A model that cannot be had; the message says what to do."""
 
 

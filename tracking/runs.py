@@ -1,11 +1,7 @@
 """A training as an MLflow run: what is logged, under which names, and how it ends."""
 
-import hashlib
 import os
-import signal
-import subprocess
 import tempfile
-import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,12 +11,16 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+import psutil
 from matplotlib.figure import Figure
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.tracking.fluent import _get_experiment_id
 
 from supervision.crystals import Material, Reject
+from supervision.interrupts import interruptible
 from supervision.training import EpochRecord
 from supervision.vision.render import save_png
 from tracking import killed
@@ -29,17 +29,24 @@ PROJECT = "mlflow.project.entryPoint"  # a tag that ``mlflow run`` gives to the 
 
 
 @contextmanager
-def tracked_run(name: str) -> Iterator[None]:
+def tracked_run(
+    name: str, *, began: float | None = None, ended: float | None = None
+) -> Iterator[None]:
     """Start a run, or join the one that ``mlflow run`` made, and end it as what it was.
 
-    Everything that can fail belongs inside, the reading of options too.
+    Everything that can fail belongs inside, the reading of options too. What ran elsewhere
+    ``began`` and ``ended`` there (seconds since 1970).
 
     Ctrl-C and SIGTERM end it as KILLED, an error as FAILED with its story in ``failure.txt``; what
     was logged stays logged.
     """
-    with _interrupted_once() as interrupted:
+    with interruptible() as interrupted:
         joined = "MLFLOW_RUN_ID" in os.environ
-        run = mlflow.start_run(run_name=None if joined else name, log_system_metrics=False)
+        run = mlflow.start_run(
+            run_id=None if began is None else _begun(began),
+            run_name=None if joined else name,
+            log_system_metrics=False,  # tracking.machine does
+        )
         try:
             mlflow.set_tag("mlflow.runName", name)
             yield
@@ -47,7 +54,7 @@ def tracked_run(name: str) -> Iterator[None]:
             if interrupted.is_set():
                 mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
                 if joined:
-                    killed.start(run.info.run_id, os.getppid())
+                    killed.start(run.info.run_id, _waiting())
                 raise KeyboardInterrupt from error  # compiled code may have raised its own
             try:
                 mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
@@ -56,6 +63,22 @@ def tracked_run(name: str) -> Iterator[None]:
                 mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
             raise
         mlflow.end_run()
+        if ended is not None:
+            client = mlflow.MlflowClient()
+            client.set_terminated(run.info.run_id, end_time=round(1000 * ended))
+
+
+def _begun(at: float) -> str:
+    """The id of a new run that began then, otherwise as MLflow makes them."""
+    experiment = str(_get_experiment_id())
+    made = mlflow.MlflowClient().create_run(experiment, round(1000 * at), resolve_tags())
+    return str(made.info.run_id)
+
+
+def _waiting() -> int:
+    """The process id of ``mlflow run``: it started us, or torchrun in its place, and that us."""
+    parent = psutil.Process(os.getppid())
+    return parent.ppid() if "TORCHELASTIC_RUN_ID" in os.environ else parent.pid
 
 
 def run_id() -> str:
@@ -68,35 +91,6 @@ def run_id() -> str:
 def tag(name: str) -> str:
     """A tag of the active run; empty where it has none of this name."""
     return mlflow.MlflowClient().get_run(run_id()).data.tags.get(name, "")
-
-
-@contextmanager
-def _interrupted_once() -> Iterator[threading.Event]:
-    """Let SIGTERM do what Ctrl-C does, and only the first of them count; it sets what is yielded.
-
-    On Ctrl-C ``mlflow run`` sends its child a SIGTERM on top; a second interrupt must not break
-    off the writing down of the first.
-    """
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def interrupt(*_signal: object) -> None:
-        for number in signals:
-            signal.signal(number, signal.SIG_IGN)
-        interrupted.set()
-        raise KeyboardInterrupt
-
-    for number in signals:
-        signal.signal(number, interrupt)
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def describe(params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
@@ -131,9 +125,9 @@ def _same(logged: str, value: Any) -> bool:
     return logged == str(value)
 
 
-def log_epoch(record: EpochRecord) -> None:
-    """One epoch's losses and errors, with the epoch as the step."""
-    log_metrics(record.metrics(), step=record.epoch)
+def log_epoch(record: EpochRecord, at: float | None = None) -> None:
+    """One epoch's losses and errors, with the epoch as the step; ``at`` seconds since 1970."""
+    log_metrics(record.metrics(), step=record.epoch, at=at)
 
 
 def log_note(text: str) -> None:
@@ -142,7 +136,7 @@ def log_note(text: str) -> None:
     mlflow.set_tag("notes", "\n".join(filter(None, (tag("notes"), text))))
 
 
-def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
+def log_metrics(metrics: Mapping[str, float], step: int = 0, at: float | None = None) -> None:
     """Log what the run does not have at this step: a resumed training comes by some of it again."""
     client = mlflow.MlflowClient()
     known = client.get_run(run_id()).data.metrics
@@ -152,7 +146,7 @@ def log_metrics(metrics: Mapping[str, float], step: int = 0) -> None:
         if name not in known
         or all(m.step != step for m in client.get_metric_history(run_id(), name))
     }
-    mlflow.log_metrics(fresh, step=step)
+    mlflow.log_metrics(fresh, step=step, timestamp=None if at is None else round(1000 * at))
 
 
 def is_unfinished(run: str) -> bool:
@@ -220,23 +214,3 @@ def log_picture(rgb: np.ndarray, name: str) -> None:
         path = Path(folder) / Path(name).name
         save_png(path, rgb)
         mlflow.log_artifact(str(path), str(Path(name).parent))
-
-
-def code_version() -> str:
-    """The git commit (``-dirty`` where files were changed), or a hash of the source without git."""
-    root = Path(__file__).resolve().parents[1]
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=root, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        if (root / ".git").exists():  # else it spoke of a repository that we only lie in
-            return done.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        pass
-    digest = hashlib.sha256()
-    for folder in ("supervision", "tracking", "entrypoints"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.suffix in (".py", ".csv"):
-                digest.update(path.read_bytes())
-    return f"source-{digest.hexdigest()[:12]}"

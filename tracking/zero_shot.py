@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,15 @@ import pandas as pd
 from supervision import metrics, transfer
 from supervision.crystals import Material, group_materials
 from supervision.datasets import load_dataset
+from supervision.experiment import Experiment, Origin, Prepare, Prepared, split_materials
 from supervision.prediction import predict_materials
 from supervision.predictor import MADE_FROM, Predictor, Reader
+from supervision.road import Task
 from supervision.splits import PARTS, akin, make_split
 from supervision.training import EpochRecord, Listener
+from supervision.version import code_version
 from tracking import plots, runs
-from tracking.experiment import (
-    Experiment,
-    Origin,
-    Prepare,
-    Prepared,
-    log_inputs,
-    split_materials,
-    tags_of,
-)
+from tracking.inputs import log_inputs
 from tracking.judgement import log_judgement, null_predictions
 
 
@@ -67,9 +62,10 @@ class Source:
 
 def evaluate(source: Source, experiment: Experiment, prepare: Prepare) -> None:
     """Teach the source where it must be, judge it once on test, and say why it transfers or not."""
-    tags = tags_of(experiment, source.origin, "zero_shot") | {"source": source.name}
-    runs.describe(asdict(experiment) | dict(source.settings), tags)
-    prepared = split_materials(experiment, prepare)
+    settings, origin = source.settings, source.origin
+    task = Task("zero_shot", "", settings, origin, experiment, code_version())
+    runs.describe(task.params(), task.tags() | {"source": source.name})
+    prepared = split_materials(experiment, prepare, runs.log_rejects)
     data = prepared.dataset.name
     title = f"zero-shot · {source.name} · {data} · {experiment.split}"
     mlflow.set_tags({"mlflow.runName": title, "dataset": data})
@@ -78,7 +74,7 @@ def evaluate(source: Source, experiment: Experiment, prepare: Prepare) -> None:
     mlflow.log_metrics(dict(lesson.numbers))
     runs.log_params(source.reader.size)
     parts = {part: prepared.part(part) for part in ("val", "test")}
-    predictions = predict_materials(source.reader, parts)
+    predictions = pd.DataFrame(predict_materials(source.reader, parts))
     log_judgement(predictions, null_predictions(prepared), (), title)
     log_transfer(predictions, prepared, lesson, source.name, title)
     print(f"Run {runs.run_id()}", flush=True)
@@ -177,7 +173,7 @@ def taught_by(predictor: Predictor, dataset: str, data: str, prepare: Prepare, s
         split = make_split(kept, "random", seed=seed)
         train, val, test = (split.select(kept, part) for part in PARTS)
         history = predictor.fit(train, val, listener=Listener(_log_epoch), checkpoints=None)
-        at_home = predict_materials(predictor, {"test": test})
+        at_home = pd.DataFrame(predict_materials(predictor, {"test": test}))
         tc, tc_pred = at_home["tc"].to_numpy(), at_home["tc_pred"].to_numpy()
         numbers = {
             "source_materials": len(materials),

@@ -97,7 +97,9 @@ class CompositionPredictor:
             self.model.set_params(n_jobs=1)  # several add up the trees in the order they finish
         self.size = {"trees": self.config.trees}
         judged = predict_materials(self, {"val": val})
-        errors = all_metrics(judged["tc"].to_numpy(), judged["tc_pred"].to_numpy())
+        errors = all_metrics(
+            np.array([row.tc for row in judged]), np.array([row.tc_pred for row in judged])
+        )
         record = EpochRecord(
             epoch=1,
             train_loss=float(np.mean(np.abs(self.model.predict(features) - encoded))),

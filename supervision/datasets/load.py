@@ -1,64 +1,29 @@
 """One door to every data set: a name or a path in, crystals and rejects out."""
 
-import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from supervision.crystals import Crystal, CrystalError, DatasetError, Reject, material_key
+from supervision.crystals import (
+    Crystal,
+    CrystalError,
+    Dataset,
+    DatasetError,
+    Reject,
+    material_key,
+)
 from supervision.datasets.classics import load_classics
 from supervision.datasets.jarvis import load_jarvis
 from supervision.datasets.table import parse_table, read_cif
 from supervision.datasets.threedsc import open_threedsc
 from supervision.paths import shown
 
-MAX_LOST = 0.05
 NAMED = ("classics", "3dsc", "jarvis_supercon")
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Crystals with a known Tc, and what was left out and why."""
-
-    name: str
-    crystals: tuple[Crystal, ...]
-    rejects: tuple[Reject, ...] = ()
-
-    @property
-    def hash(self) -> str:
-        """sha256 over id, Tc, formula, parent, weight and CIF of every crystal, in order of id."""
-        digest = hashlib.sha256()
-        for c in sorted(self.crystals, key=lambda c: c.id):
-            line = f"{c.id}|{c.formula}|{c.tc!r}|{c.parent_id}|{c.weight!r}|{c.content_hash}\n"
-            digest.update(line.encode())
-        return digest.hexdigest()
-
-    def without(self, rejects: Iterable[Reject]) -> "Dataset":
-        """The same data set less the crystals named in ``rejects``, which are recorded."""
-        rejects = tuple(rejects)
-        gone = {reject.name for reject in rejects}
-        kept = tuple(c for c in self.crystals if c.id not in gone)
-        return Dataset(self.name, kept, self.rejects + rejects)
-
-    def check_loss(self, *, allow_loss: bool = False) -> None:
-        """Raise DatasetError where more than 5% was rejected, unless that is allowed."""
-        rows = len(self.crystals) + len(self.rejects)
-        if not self.crystals:
-            why = f" The first: {self.rejects[0].reason}" if self.rejects else ""
-            raise DatasetError(f"No crystal of {self.name} can be used.{why}")
-        if len(self.rejects) > MAX_LOST * rows and not allow_loss:
-            first = self.rejects[0]
-            raise DatasetError(
-                f"{len(self.rejects)} of {rows} rows of {self.name} cannot be used, more than "
-                f"{MAX_LOST:.0%} (the first: {first.name}: {first.reason}) "
-                "Mend them, or pass allow_loss=true to go on without them."
-            )
 
 
 def load_dataset(name: str, data: str = "") -> Dataset:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from supervision.crystals import MAX_CIF_BYTES, CrystalError, DatasetError, plain_text
+from supervision.cif import MAX_CIF_BYTES, plain_text
+from supervision.crystals import CrystalError, DatasetError
 
 
 def parse_table(raw: bytes, source: str, columns: Set[str]) -> pd.DataFrame:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from supervision.crystals import MAX_CIF_BYTES, CrystalError, DatasetError
+from supervision.cif import MAX_CIF_BYTES
+from supervision.crystals import CrystalError, DatasetError
 from supervision.datasets.table import decode_cif, parse_table, read_cif
 from supervision.errors import one_line
 from supervision.paths import cache_dir, written_whole

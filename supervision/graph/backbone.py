@@ -1,74 +1,66 @@
-"""ALIGNN: alignn's own classes, and the two ways through their layers.
+"""ALIGNN: the classes that hold its weights, and the two ways through their layers.
 
-The classes hold the weights (Choudhary and DeCost, npj Comput. Mater. 7, 185, 2021). ``walk`` is
-ours, because on a folded graph every sum over neighbours is weighted; ``walk_dgl`` calls alignn's
-own layers on DGL graphs and is what the first is held to.
+``walk`` is ours, because on a folded graph every sum over neighbours is weighted; ``walk_dgl``
+calls alignn's own layers on DGL graphs and is what the first is held to.
 """
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from supervision.graph.alignn import Alignn, AlignnConfig, fade
 from supervision.graph.data import GraphBatch
 from supervision.weights import Fetched, WeightsError
 
-ATOM_FEATURES = 92
-SHAPE = {  # as alignn's published models are; a checkpoint's own configuration says otherwise
-    "alignn_layers": 4,
-    "gcn_layers": 4,
-    "atom_input_features": ATOM_FEATURES,
-    "edge_input_features": 80,
-    "triplet_input_features": 40,
-    "embedding_features": 64,
-    "hidden_features": 256,
-    "output_features": 1,
-    "link": "identity",
-}
+ATOM_FEATURES = AlignnConfig.atom_input_features
+NORMS = {"alignn": nn.BatchNorm1d, "alignn_atomwise": nn.LayerNorm}
 EDGE_WEIGHTING = ("use_cutoff_function", "multiply_cutoff", "inner_cutoff", "exponent")
-UNUSED = ("_species_table",)  # an empty buffer of the pure class, not in checkpoints
 
 
 def create_backbone(architecture: str, backend: str, config: Mapping[str, Any]) -> Any:
-    """alignn's class of that name, untrained, without what no Tc needs (forces, penalties).
+    """A network of that architecture, untrained; a checkpoint's own configuration gives its shape.
 
-    ``alignn`` (with batch norm) has one class, ``alignn_atomwise`` one for each backend.
+    ``alignn`` has batch norm, ``alignn_atomwise`` layer norm; ``dgl`` takes alignn's own class.
     """
     known = config.get("model", {})
-    shape = {name: known.get(name, value) for name, value in SHAPE.items()}
     if known.get("extra_features"):
         raise WeightsError("These weights want features of a crystal that are not known here.")
+    names = [field.name for field in fields(AlignnConfig)]
+    shape = AlignnConfig(**{name: known[name] for name in names if name in known})
+    if backend == "dgl":
+        return _alignns_own(architecture, shape, known.get("link", "identity"))
+    return Alignn(shape, NORMS[architecture])
+
+
+def _alignns_own(architecture: str, shape: AlignnConfig, link: str) -> Any:
+    """alignn's class on DGL, without what no Tc needs (forces, penalties)."""
     os.environ.setdefault("DGLBACKEND", "pytorch")  # else dgl writes a file into the home folder
+    settings = asdict(shape) | {"link": link}
     if architecture == "alignn":
         from alignn.models.alignn import ALIGNN, ALIGNNConfig
 
-        return ALIGNN(ALIGNNConfig(name="alignn", **shape))
-    plain = {name: known[name] for name in EDGE_WEIGHTING if name in known}
-    plain |= {
+        plain = {k: v for k, v in settings.items() if k not in EDGE_WEIGHTING}
+        return ALIGNN(ALIGNNConfig(name="alignn", **plain))
+    from alignn.models.alignn_atomwise import ALIGNNAtomWise, ALIGNNAtomWiseConfig
+
+    settings |= {
         "calculate_gradient": False,
         "gradwise_weight": 0.0,
         "use_penalty": False,
         "energy_mult_natoms": False,
     }
-    if backend == "dgl":
-        from alignn.models.alignn_atomwise import ALIGNNAtomWise, ALIGNNAtomWiseConfig
-
-        return ALIGNNAtomWise(ALIGNNAtomWiseConfig(name="alignn_atomwise", **shape, **plain))
-    from alignn.models.alignn_atomwise_pure import ALIGNNAtomWisePure, ALIGNNAtomWisePureConfig
-
-    return ALIGNNAtomWisePure(
-        ALIGNNAtomWisePureConfig(name="alignn_atomwise_pure", **shape, **plain)
-    )
+    return ALIGNNAtomWise(ALIGNNAtomWiseConfig(name="alignn_atomwise", **settings))
 
 
 def load_pretrained(backbone: Any, fetched: Fetched) -> None:
     """Load weights strictly; raises WeightsError where they are of another class or shape."""
-    own = backbone.state_dict()
-    spare = {name: own[name] for name in UNUSED if name in own}
     try:
-        backbone.load_state_dict(fetched.state_dict() | spare, strict=True)
+        backbone.load_state_dict(fetched.state_dict(), strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"{fetched.source} does not fit {fetched.row.name}: {reason}") from error
@@ -96,12 +88,10 @@ def embed_distances(net: Any, distance: torch.Tensor) -> torch.Tensor:
     """Edge lengths ``[m]`` -> states ``[m, hidden]``, faded out where the class does so."""
     if not getattr(net.config, "use_cutoff_function", False):
         return net.edge_embedding(distance)
-    from alignn.models.utils import cutoff_function_based_edges
-
-    fade = cutoff_function_based_edges(distance, net.config.inner_cutoff, net.config.exponent)
+    faded = fade(distance, net.config)
     if net.config.multiply_cutoff:
-        return net.edge_embedding(distance) * fade[:, None]
-    return net.edge_embedding(fade)
+        return net.edge_embedding(distance) * faded[:, None]
+    return net.edge_embedding(faded)
 
 
 def convolve(

@@ -27,11 +27,9 @@ class GraphPredictor(NetworkPredictor):
     def build(self, fetched: Fetched) -> GraphRegressor:
         """ALIGNN and a head on its atom states.
 
-        Weights that learned from radius graphs are given those. DGL's layers know no copies, and
-        batch norm would count each kind once: for these graphs stay unfolded.
+        Weights that learned from radius graphs are given those.
         """
-        plain = self.config.backend == "dgl" or fetched.row.architecture == "alignn"
-        self.graphs: Recipe[FoldedGraph] = graphs(neighbourhood_of(fetched), folded=not plain)
+        self.graphs = graphs_for(fetched, self.config.backend)
         return GraphRegressor(fetched, self.config)
 
     def samples(self, train: Sequence[Material], val: Sequence[Material]) -> GraphSamples:
@@ -46,8 +44,18 @@ class GraphPredictor(NetworkPredictor):
 
     def read(self, crystal: Crystal) -> np.ndarray:
         """One output: a graph has one view."""
-        batch = collate([self.graphs.build(crystal)]).to(self.device)
+        batch = collate([self.graphs.of(crystal)]).to(self.device)
         return self.model(batch).cpu().numpy()
+
+
+def graphs_for(fetched: Fetched, backend: str = "pure") -> Recipe[FoldedGraph]:
+    """How the graphs are made that a network of these weights reads.
+
+    DGL's layers know no copies, and batch norm would count each kind once: for these graphs stay
+    unfolded.
+    """
+    plain = backend == "dgl" or fetched.row.architecture == "alignn"
+    return graphs(neighbourhood_of(fetched), folded=not plain)
 
 
 def neighbourhood_of(fetched: Fetched) -> Neighbourhood:

@@ -11,7 +11,7 @@ from supervision.training import EpochRecord
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import TrainingViews, ViewSamples, select_views, to_tensor
 from supervision.vision.model import VisionRegressor, adapt_backbone, load_pretrained, merge_lora
-from supervision.vision.prepare import scene_of, scenes_of
+from supervision.vision.prepare import scene_recipe, scenes_of
 from supervision.vision.render import draw
 from supervision.vision.scene import SCENE_VERSION
 from supervision.weights import Fetched, ImageWeights
@@ -62,7 +62,7 @@ class VisionPredictor(NetworkPredictor):
 
     def read(self, crystal: Crystal) -> np.ndarray:
         """One output a view; pictures that symmetry makes equal to the pixel are read once."""
-        scene = scene_of(crystal, bonding=self.config.bonding)
+        scene = scene_recipe(self.config.bonding).of(crystal)
         pictures = [draw(scene, view) for view in select_views(self.config.views)]
         distinct = {picture.tobytes(): picture for picture in pictures}
         outputs = self.model(to_tensor(distinct.values()).to(self.device)).cpu().numpy()

@@ -1,0 +1,26 @@
+"""Bring a training that ran elsewhere into MLflow: its history, artifacts and model.
+
+python -m entrypoints.import_run FOLDER
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from entrypoints.options import speak
+from tracking.importing import import_folder
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    folder: Annotated[Path, typer.Argument(help="what a training with --out has left")],
+) -> None:
+    """Log, judge and register what a training has left in a folder."""
+    speak(lambda: import_folder(folder.expanduser()))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,246 @@
+"""The road every training takes, whatever the paradigm: data, split, fit, keep, predict, judge.
+
+Where it is written down, a logbook knows: an MLflow run (``tracking.train``), or a plain folder
+(``supervision.folder``) that is brought into one later.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from supervision.alone import Claims
+from supervision.awake import awake
+from supervision.checkpoint import Checkpoints
+from supervision.crystals import Material, Reject
+from supervision.experiment import Experiment, Origin, Prepare, Prepared, split_materials
+from supervision.network import NetworkPredictor
+from supervision.prediction import Prediction, predict_materials
+from supervision.predictor import Predictor
+from supervision.training import NOBODY, EpochRecord, Listener
+from supervision.version import code_version
+from supervision.weights import Fetched
+
+FREE_ON_RESUME = ("device", "patience")  # what does not change what a model has learned so far
+JUDGED_ON = ("val", "test")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, on what and from what: all that a run is told by.
+
+    Attributes:
+        pipeline: the paradigm.
+        variant: which of its models, in a word.
+        settings: all that the predictor was told.
+    """
+
+    pipeline: str
+    variant: str
+    settings: Mapping[str, Any]
+    origin: Origin
+    experiment: Experiment
+    code_version: str
+
+    @property
+    def model_name(self) -> str:
+        """Under which the models of this paradigm are registered."""
+        return f"supervision-{self.pipeline}"
+
+    def title(self, dataset: str) -> str:
+        """The run's name, with the data set's own."""
+        split, weights = self.experiment.split, self.origin.weights
+        return " · ".join((self.pipeline, dataset, split, weights, self.variant))
+
+    def params(self) -> dict[str, Any]:
+        """What was asked for."""
+        return self.experiment.settings() | dict(self.settings)
+
+    def tags(self) -> dict[str, str]:
+        """What a run is found again by."""
+        origin = self.origin
+        return {
+            "dataset": self.experiment.dataset,
+            "split": self.experiment.split,
+            "weights": origin.weights,
+            "weights_source": origin.source,
+            "weights_choice": origin.choice,
+            "weights_license": origin.license,
+            "pretrained": str(origin.pretrained).lower(),
+            "pipeline": self.pipeline,
+            "code_version": self.code_version,
+        }
+
+    def identity(self, prepared: Prepared) -> dict[str, str]:
+        """What must be equal for a training to be carried on."""
+        return identity_of(self.settings) | {
+            "data set hash": prepared.dataset.hash,
+            "split hash": prepared.split.hash,
+            "weights": self.origin.weights,
+            "weights hash": self.origin.hash,
+        }
+
+    def made_from(self, prepared: Prepared, run: str) -> dict[str, Any]:
+        """What is saved with a model: the run, the data and the materials that it learned from."""
+        return {
+            "run_id": run,
+            "code_version": self.code_version,
+            "dataset": prepared.dataset.name,
+            "dataset_hash": prepared.dataset.hash,
+            "split": self.experiment.split,
+            "split_hash": prepared.split.hash,
+            "seed": self.experiment.seed,
+            "limit": self.experiment.limit,
+            "materials": [m.id for part in ("train", "val") for m in prepared.part(part)],
+            "weights": self.origin.weights,
+            "weights_hash": self.origin.hash,
+        }
+
+
+def identity_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that a training cannot be carried on without."""
+    free = set(FREE_ON_RESUME)
+    if settings["schedule"] == "plateau":
+        free.add("epochs")  # only a cosine depends on how many are to come
+    return {name: str(value) for name, value in settings.items() if name not in free}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a paradigm brings to the common road."""
+
+    name: str
+    predictor: Predictor
+    settings: Mapping[str, Any]
+    prepare: Prepare
+    pictures: Callable[[Sequence[Material]], Mapping[str, np.ndarray]]
+    variant: str
+    origin: Origin
+    resumable: bool = True
+
+    @classmethod
+    def of_network(
+        cls,
+        predictor: NetworkPredictor,
+        fetched: Fetched,
+        prepare: Prepare,
+        pictures: Callable[[Sequence[Material]], Mapping[str, np.ndarray]],
+    ) -> "Pipeline":
+        """That of a network that began from these weights."""
+        return cls(
+            name=predictor.pipeline,
+            predictor=predictor,
+            settings=predictor.settings(),
+            prepare=prepare,
+            pictures=pictures,
+            variant=predictor.config.adapt,
+            origin=Origin.of(fetched),
+        )
+
+    def task(self, experiment: Experiment) -> Task:
+        """What it is to be trained on, by this code."""
+        return Task(self.name, self.variant, self.settings, self.origin, experiment, code_version())
+
+
+class Logbook(Protocol):
+    """Where a training is written down, in the order of its methods."""
+
+    @property
+    def run(self) -> str:
+        """Under which id the training is known."""
+
+    def describe(self, task: Task) -> None:
+        """What is to be done."""
+
+    def rejects(self, rejects: Sequence[Reject]) -> None:
+        """What could not be used, and why."""
+
+    def inputs(self, task: Task, prepared: Prepared) -> None:
+        """The materials and their split."""
+
+    def picture(self, rgb: np.ndarray, name: str) -> None:
+        """A picture ``[h, w, 3]`` under a path."""
+
+    def checkpoints(self, task: Task, prepared: Prepared) -> Checkpoints:
+        """Where the training's state goes; the book becomes that of one that is carried on."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """An epoch; an earlier one again, where a training is carried on."""
+
+    def note(self, text: str) -> None:
+        """A sentence that should be found again."""
+
+    def watching(self) -> AbstractContextManager[None]:
+        """While the model trains within it, how the machine fares."""
+
+    def trained(self, minutes: float, size: Mapping[str, int]) -> None:
+        """How long it took, and how large the model is."""
+
+    def model(self, task: Task, prepared: Prepared, save: Callable[[Path], object]) -> None:
+        """The trained model, which ``save`` writes into a folder."""
+
+    def judge(
+        self,
+        task: Task,
+        prepared: Prepared,
+        predictions: Sequence[Prediction],
+        history: Sequence[EpochRecord],
+    ) -> None:
+        """What it says of the materials that it did not learn from."""
+
+    def finish(self, checkpoints: Checkpoints | None) -> None:
+        """All is written down."""
+
+
+def train(pipeline: Pipeline, experiment: Experiment, book: Logbook) -> None:
+    """Train, keep the model, and hand over what it says of validation and test materials.
+
+    The model is kept before anything is judged or drawn: no later fault may cost it.
+    Raises BusyError where another training is in the way.
+    """
+    task, predictor = pipeline.task(experiment), pipeline.predictor
+    with Claims(book.run) as claims:
+        checkpoints: Checkpoints | None = None
+        if pipeline.resumable:
+            claims.machine(parallel=experiment.parallel)
+        book.describe(task)
+        prepared = split_materials(experiment, pipeline.prepare, book.rejects)
+        book.inputs(task, prepared)
+        for name, rgb in pipeline.pictures(prepared.materials).items():
+            book.picture(rgb, f"plots/{name}.png")
+        if pipeline.resumable:
+            checkpoints = book.checkpoints(task, prepared)
+            claims.known_as(book.run)
+            claims.folder(checkpoints.folder)
+        start = time.monotonic()
+        with awake(), book.watching():
+            history = predictor.fit(
+                prepared.part("train"),
+                prepared.part("val"),
+                listener=Listener(book.epoch, book.note),
+                checkpoints=checkpoints,
+            )
+        book.trained(_spent(history, time.monotonic() - start) / 60, predictor.size)
+        book.model(task, prepared, predictor.save)
+        parts = {part: prepared.part(part) for part in JUDGED_ON}
+        book.judge(task, prepared, predict_materials(predictor, parts), history)
+        book.finish(checkpoints)
+
+
+def follow(pipeline: Pipeline, experiment: Experiment) -> None:
+    """Train as one of a team, whose first process takes the road above and writes it down."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        prepared = split_materials(experiment, pipeline.prepare, lambda rejects: None)
+        pipeline.predictor.fit(
+            prepared.part("train"), prepared.part("val"), listener=NOBODY, checkpoints=None
+        )
+
+
+def _spent(history: Sequence[EpochRecord], here: float) -> float:
+    """Seconds of a training: those spent here, or all its epochs' where it was carried on."""
+    return max(here, sum(record.seconds for record in history))

@@ -1,0 +1,29 @@
+"""What a model is trained and judged on, as a run remembers it."""
+
+import tempfile
+from pathlib import Path
+
+import mlflow
+
+from supervision.experiment import Origin, Prepared
+from tracking import runs
+
+
+def log_inputs(prepared: Prepared, origin: Origin) -> None:
+    """Hashes, counts, the materials and the split file."""
+    runs.log_params(
+        {
+            "dataset_hash": prepared.dataset.hash,
+            "split_hash": prepared.split.hash,
+            "split_grouped_by": prepared.split.grouped_by,
+            "weights_hash": origin.hash,
+            "materials": len(prepared.materials),
+            "structures": len(prepared.dataset.crystals),
+            "rejected": len(prepared.dataset.rejects),
+        }
+    )
+    runs.log_dataset(prepared.materials, prepared.dataset.name)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "split.csv"
+        prepared.split.save(path)
+        mlflow.log_artifact(str(path))
