@@ -22,7 +22,12 @@ from supervision.weights.sources import save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = '{"model": {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 32}}'
-HERE = ("mlflow.source.name", "model_uri", "imported_from")  # tags that say where it was logged
+HERE = (
+    "notes",
+    "mlflow.source.name",
+    "model_uri",
+    "imported_from",
+)  # tags that say where it was logged
 SPENT = ("epoch_seconds", "train_minutes")
 
 

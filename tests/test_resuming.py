@@ -9,6 +9,7 @@ from pathlib import Path
 import mlflow
 import psutil
 import pytest
+import torch
 from projects import command_of
 from safetensors.torch import load_file
 
@@ -35,8 +36,8 @@ def runs():
     return mlflow.search_runs(output_format="list")
 
 
-def kill_after_epoch(store, environment, epoch):
-    """Start a training and kill it, and all that it started, once an epoch is logged."""
+def stop_after_epoch(store, environment, epoch, stop):
+    """Start a training, and stop it by what ``stop`` does once an epoch is logged."""
     before = {run.info.run_id for run in runs()}
     process = subprocess.Popen(
         command_of("train_alignn", **TRAIN), cwd=store[0], env=environment,
@@ -48,10 +49,21 @@ def kill_after_epoch(store, environment, epoch):
             break
         time.sleep(0.05)
         assert process.poll() is None
-    for child in (*psutil.Process(process.pid).children(recursive=True), process):
-        os.kill(child.pid, signal.SIGKILL)
-    process.wait(30)
+    stop(psutil.Process(process.pid))
+    process.wait(10)
     return new[0].info.run_id
+
+
+def kill(launcher):
+    """All of it, at once."""
+    for process in (*launcher.children(recursive=True), launcher):
+        os.kill(process.pid, signal.SIGKILL)
+
+
+def terminate(launcher):
+    """The training, as a batch system or a shutdown does; what started it ends with it."""
+    training = next(p for p in launcher.children(True) if "entrypoints.train_alignn" in p.cmdline())
+    training.send_signal(signal.SIGTERM)
 
 
 def steps_of(run, name="val_mae"):
@@ -74,19 +86,52 @@ def weights_of(run):
     return load_file(next(folder.rglob("model.safetensors")))
 
 
-def test_killed_and_started_again_it_is_one_run_as_if_nothing_had_been(store, environment):
-    _, whole = train(store, environment, resume="never")
-    killed = kill_after_epoch(store, environment, 1)
-    said, wrapper = train(store, environment)
-    assert f"Carrying on run {killed}" in said
-    assert wrapper.info.run_id != killed
-    assert wrapper.data.tags["resumes"] == killed
-    assert "val_mae" not in wrapper.data.metrics
+@pytest.fixture(scope="module")
+def whole(store, environment):
+    """A run that nothing stopped."""
+    return train(store, environment, resume="never")[1]
 
-    resumed = mlflow.get_run(killed)
+
+def carried_on(store, environment, stopped, whole):
+    """Start the same command again; returns the stopped run, which it must have carried on."""
+    said, wrapper = train(store, environment)
+    assert f"Carrying on run {stopped}" in said
+    assert wrapper.info.run_id != stopped
+    assert wrapper.data.tags["resumes"] == stopped
+    assert "val_mae" not in wrapper.data.metrics
+    resumed = mlflow.get_run(stopped)
     assert resumed.info.status == "FINISHED"
     assert values_of(resumed) == values_of(whole)
-    assert steps_of(resumed) == [0, 1, 2, 3, 4]
     ours, theirs = weights_of(resumed), weights_of(whole)
     assert all((ours[name] == theirs[name]).all() for name in theirs)
     assert not list(Path(environment["SUPERVISION_CACHE"]).glob("checkpoints/*"))
+    return resumed
+
+
+def test_killed_and_started_again_it_is_one_run_as_if_nothing_had_been(store, environment, whole):
+    killed = stop_after_epoch(store, environment, 1, kill)
+    resumed = carried_on(store, environment, killed, whole)
+    assert steps_of(resumed) == [0, 1, 2, 3, 4]
+
+
+def test_terminated_it_writes_down_where_it_is_and_ends_soon(store, environment, whole):
+    stopped = stop_after_epoch(store, environment, 2, terminate)
+    folder = Path(mlflow.get_run(stopped).data.tags["checkpoints"])
+    state = torch.load(folder / "last.pt", weights_only=True)
+    assert len(state["progress"]["history"]) >= 3
+    carried_on(store, environment, stopped, whole)
+
+
+def test_two_processes_are_one_run(store, environment, whole):
+    """The head, which the first of them fits, is the same; dropout then differs."""
+    before = len(runs())
+    said, run = train(
+        store, environment, resume="never", torchrun="--standalone --nproc-per-node 2"
+    )
+    assert len(runs()) == before + 1
+    assert run.info.status == "FINISHED"
+    assert steps_of(run) == [0, 1, 2, 3, 4]
+    assert values_of(run)["val_mae"][0] == values_of(whole)["val_mae"][0]
+    names = ("materials", "structures", "split_hash", "parameters")
+    assert [run.data.params[n] for n in names] == [whole.data.params[n] for n in names]
+    assert said.count("Split random by") == 1

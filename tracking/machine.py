@@ -1,5 +1,6 @@
 """How the machine fares under a training: MLflow's system metrics, and what they leave out."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,6 +47,7 @@ def watched(run: str) -> Iterator[None]:
     Of a run that is carried on, the steps go on. MLflow's own variables say how often:
     https://mlflow.org/docs/latest/ml/tracking/system-metrics/.
     """
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)  # it reports its start
     monitor = SystemMetricsMonitor(run, resume_logging=True)
     monitor.monitors.append(MemoryMonitor())
     monitor.start()
