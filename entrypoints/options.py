@@ -39,7 +39,6 @@ LossOption = Annotated[str, typer.Option(help="go on when over 5% is rejected")]
 CheckpointsOption = Annotated[str, typer.Option(help="folder of last.pt and best.pt")]
 ResumeOption = Annotated[str, typer.Option(help="auto, never, or a checkpoint folder")]
 ParallelOption = Annotated[str, typer.Option(help="beside another training: true or false")]
-
 OutOption = Annotated[str, typer.Option(help="train into this folder, without MLflow")]
 
 
