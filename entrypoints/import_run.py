@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from entrypoints.options import speak
-from tracking.importing import import_folder
 
 app = typer.Typer(add_completion=False)
 
@@ -19,7 +18,13 @@ def main(
     folder: Annotated[Path, typer.Argument(help="what a training with --out has left")],
 ) -> None:
     """Log, judge and register what a training has left in a folder."""
-    speak(lambda: import_folder(folder.expanduser()))
+
+    def run() -> None:
+        from tracking.importing import import_folder  # where it is missing, speak says so
+
+        import_folder(folder.expanduser())
+
+    speak(run)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Prepared here, trained on a bare machine, killed, carried on, brought in: as if run here."""
 
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -21,13 +22,9 @@ from supervision.graph.backbone import create_backbone
 from supervision.weights.sources import save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
-SHAPE = '{"model": {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 32}}'
-HERE = (
-    "notes",
-    "mlflow.source.name",
-    "model_uri",
-    "imported_from",
-)  # tags that say where it was logged
+SHAPE = {"model": {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 32}}
+# tags that say where it was logged, and what memory there was
+HERE = ("mlflow.source.name", "model_uri", "imported_from", "notes")
 SPENT = ("epoch_seconds", "train_minutes")
 
 
@@ -60,15 +57,18 @@ def killed_after(epoch, process, folder):
 def elsewhere(store, tmp_path_factory):
     """The folder of a training that was killed and carried on, and what it said the second time."""
     room = tmp_path_factory.mktemp("elsewhere")
-    weights = room / "small.safetensors"
-    config = {"model": {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 32}}
-    save_weights(create_backbone("alignn_atomwise", "pure", config).state_dict(), SHAPE, weights)
-    settings = ["--weights", f"alignn_ff:{weights}", "--epochs", 40, "--device", "cpu"]
+    small = create_backbone("alignn_atomwise", "pure", SHAPE).state_dict()
+    save_weights(small, json.dumps(SHAPE), room / "small.safetensors")
+    beside = room / "alignn_ff.safetensors"  # where prepare puts them
+    settings = ["--weights", f"alignn_ff:{beside}", "--epochs", 40, "--device", "cpu"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(room))  # other trainings of this machine are not ours
         patch.setattr("tempfile.tempdir", None)
         archive, folder = room / "graphs.zip", room / "run"
-        call("prepare", "--pipeline", "graph", "--limit", 24, "--split", "random", "--out", archive)
+        call(
+            "prepare", "--pipeline", "graph", "--limit", 24, "--split", "random", "--out", archive,
+            "--weights", f"alignn_ff:{room / 'small.safetensors'}",
+        )  # fmt: skip
         there = ["entrypoints.train_alignn", "--dataset", archive, *settings, "--out", folder]
         killed_after(2, on_a_bare_machine(*there), folder)
         with pytest.raises(FolderError, match="is unfinished: carry it on with the command"):
@@ -192,6 +192,23 @@ def test_other_folders_are_left_alone(tmp_path, capsys):
     said = refused(capsys, "train_alignn", "--out", tmp_path)
     assert said.endswith("holds something else than a training; name another folder.")
     assert f"{tmp_path} holds no training" in refused(capsys, "import_run", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "--pipeline", "poetry"], "pipeline 'poetry' is not one of vision, graph."),
+        (["prepare", "--out", "tc.csv"], "out=tc.csv must end in .zip."),
+        (["prepare", "--split", "random,famly"], "split 'famly' is not one of random, chemsys, "),
+        (["train_alignn", "--dataset", "nowhere.zip"], "There is no archive nowhere.zip."),
+        (["train_alignn", "--resume", "never"], "leave checkpoint_dir and resume out."),
+    ],
+    ids=lambda value: value[1].strip("-") if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_sentence(tmp_path, capsys, arguments, message):
+    if arguments[0] == "train_alignn":
+        arguments = [*arguments, "--weights", "none", "--out", tmp_path / "run"]
+    assert message in refused(capsys, *arguments)
 
 
 @pytest.mark.parametrize(

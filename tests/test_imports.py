@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bare import HIDDEN
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("supervision", "tracking", "entrypoints", "benchmarks")
@@ -106,6 +107,21 @@ def test_training_knows_no_paradigm():
     assert not any(name.count(".") > 1 for name in known), "no paradigm's room"
 
 
+def at_the_top(name):
+    """What a module imports as soon as it is imported itself."""
+    top = [node for node in TREES[name].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return set(imported(name, ast.Module(top, [])))
+
+
+@pytest.mark.parametrize("name", ["train_dino", "train_alignn"])
+def test_a_bare_machine_can_train(name):
+    known = {f"entrypoints.{name}"}
+    while found := {m for name in known for m in at_the_top(name) & set(MODULES)} - known:
+        known |= found
+    assert {"supervision.training", "supervision.folder", "supervision.archive"} <= known
+    assert {f.partition(".")[0] for name in known for f in at_the_top(name)} & HIDDEN == set()
+
+
 @pytest.mark.parametrize("name", [name for name in MODULES if name.endswith(".model")])
 def test_models_never_see_data_sets(name):
     data = ["supervision.datasets", "supervision.crystals", "supervision.splits", "pandas"]
@@ -121,9 +137,8 @@ def test_no_two_modules_import_each_other():
     """At the top level; graphlib raises CycleError with the circle."""
 
     graph = {}
-    for name, tree in TREES.items():
-        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        found = set(imported(name, ast.Module(top, []))) & set(MODULES)
+    for name in TREES:
+        found = at_the_top(name) & set(MODULES)
         graph[name] = {other for other in found if not f"{name}.".startswith(f"{other}.")}
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
 
