@@ -1,6 +1,7 @@
 """What a training will need of memory, worked out on small pieces of a step before it begins."""
 
 import math
+import os
 from dataclasses import dataclass
 
 import torch
@@ -50,9 +51,13 @@ class Footprint:
 
 
 def free_on(device: torch.device) -> Memory:
-    """A GPU's, or where tensors lie in the machine's, that."""
+    """A GPU's or, where tensors lie in the machine's memory, one's part of that.
+
+    Processes that torchrun has started beside this one have theirs.
+    """
     if device.type != "cuda":
-        return memory()
+        found = memory()
+        return Memory(found.total, found.free // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     free, total = torch.cuda.mem_get_info(device)
     return Memory(total, free)
 
