@@ -10,9 +10,10 @@ from supervision.checkpoint import Checkpoints
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
 from supervision.descent import FitConfig
+from supervision.loading import shuffled
 from supervision.prediction import predict_materials
 from supervision.predictor import load_predictor
-from supervision.training import Listener, iterate
+from supervision.training import Listener
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import select_views
 from supervision.vision.predictor import VisionPredictor
@@ -93,9 +94,9 @@ def test_a_head_alone_takes_the_batch_size_that_is_asked_for(materials, monkeypa
 
     def told(count, batch_size, *, seed, epoch):
         sizes.append(batch_size)
-        return iterate(count, batch_size, seed=seed, epoch=epoch)
+        return shuffled(count, batch_size, seed=seed, epoch=epoch)
 
-    monkeypatch.setattr("supervision.fitting.iterate", told)
+    monkeypatch.setattr("supervision.fitting.shuffled", told)
     config = dataclasses.replace(CONFIG, adapt="linear", batch_size=3, head_batch_size=5)
     new_predictor(config).fit(materials[:8], materials[8:])
     assert set(sizes) == {3}
