@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.ensemble import ExtraTreesRegressor
+from tqdm.auto import tqdm
 
 from supervision.crystals import Material, group_materials
 from supervision.datasets.load import load_dataset
@@ -34,7 +35,7 @@ def main() -> None:
     scenes, rejects = prepare_scenes(dataset.crystals)
     materials = group_materials(dataset.without(rejects).crystals)
     pictures, owners = fixed_views(materials, select_views(options.views))
-    batches = picture_batches(pictures, scenes, 64, desc="palettes", quiet=False)
+    batches = tqdm(picture_batches(pictures, scenes, 64), desc="palettes", leave=False)
     palettes = torch.cat([palette(batch) for batch in batches]).numpy()
     print(f"{len(materials)} materials, {options.views} views each")
     print("split    part  materials  trees on palettes: MAE (95% interval)  constant median")

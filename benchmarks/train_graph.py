@@ -40,11 +40,12 @@ from supervision.graph.data import GraphBatch, GraphSamples, collate
 from supervision.graph.model import GraphRegressor
 from supervision.graph.orbits import FoldedGraph
 from supervision.graph.prepare import graphs
+from supervision.loading import Share, Step
 from supervision.prepared import prepare, prepare_all
 from supervision.resources import fast_bf16, flush_denormals
 from supervision.splits import make_split
 from supervision.target import TargetTransform
-from supervision.training import Step, gradients
+from supervision.training import gradients
 from supervision.weights import get_weights
 
 CPU = torch.device("cpu")  # the reference's DGL has no other
@@ -75,8 +76,10 @@ class Side:
     processor: list[float] = field(default_factory=list)  # of both, all threads
 
     def __post_init__(self) -> None:
-        self.steps: Iterator[Step] = iter(self.samples.steps(1))
-        self.descent = Descent.start(self.model.train(), FIT, len(self.samples), CPU)
+        self.steps: Iterator[Step] = iter(self.samples.epoch(1, Share()))
+        self.descent = Descent.start(
+            self.model.train(), FIT, len(self.samples.epoch(1, Share())), CPU
+        )
 
     def go(self) -> None:
         """Take one step."""
@@ -84,7 +87,7 @@ class Side:
         step = next(self.steps)
         read = time.perf_counter()
         loss, samples = gradients(self.descent, step, FIT, CPU)
-        self.descent.step(FIT.clip)
+        self.descent.step(FIT.clip, samples)
         self.training.append(time.perf_counter() - read)
         self.processor.append(time.process_time() - processor)
         self.reading.append(read - start)
@@ -226,7 +229,7 @@ def report_dgl(reference: Side) -> None:
     import dgl
 
     made, joined, steps = 0.0, 0.0, 3
-    for step in islice(reference.samples.steps(2), steps):
+    for step in islice(reference.samples.epoch(2, Share()), steps):
         batches = [inputs for inputs, _, _ in step]
         ready = [to_dgl(collate([reference.samples.graphs[m]])) for m in _crystals(reference, step)]
         start = time.perf_counter()

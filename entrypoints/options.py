@@ -8,13 +8,15 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from entrypoints.together import start_again
 from supervision.alone import BusyError
 from supervision.checkpoint import CheckpointError
 from supervision.crystals import CrystalError, DatasetError
 from supervision.experiment import Experiment
 from supervision.folder import FolderError, train_into
-from supervision.road import Pipeline
+from supervision.road import Pipeline, follow
 from supervision.splits import LeakError
+from supervision.team import joined
 from supervision.weights import WeightsError
 
 EXPECTED = (
@@ -39,23 +41,37 @@ LossOption = Annotated[str, typer.Option(help="go on when over 5% is rejected")]
 CheckpointsOption = Annotated[str, typer.Option(help="folder of last.pt and best.pt")]
 ResumeOption = Annotated[str, typer.Option(help="auto, never, or a checkpoint folder")]
 ParallelOption = Annotated[str, typer.Option(help="beside another training: true or false")]
+TorchrunOption = Annotated[str, typer.Option(help="by several processes: options of torchrun")]
 OutOption = Annotated[str, typer.Option(help="train into this folder, without MLflow")]
 
 
-def train_where(out: str, title: str, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
-    """Train into the folder ``out`` or, where none is named, in an MLflow run."""
-    if out:
-        speak(lambda: _train_into(Path(out).expanduser(), make))
-        return
+def train_where(
+    out: str, title: str, make: Callable[[], tuple[Pipeline, Experiment]], *, torchrun: str = ""
+) -> None:
+    """Train into the folder ``out`` or, where none is named, in an MLflow run.
 
-    def tracked() -> None:
-        from tracking import runs  # not on a machine that trains from an archive
-        from tracking.train import train
+    With ``torchrun`` by several processes, of which the first one writes and reports.
+    """
+    start_again(torchrun)
 
-        with runs.tracked_run(title):
-            train(*make())
+    def train() -> None:
+        with joined() as team:
+            if not team.first:
+                follow(*make())
+            elif out:
+                _train_into(Path(out).expanduser(), make)
+            else:
+                _train_tracked(title, make)
 
-    speak(tracked)
+    speak(train)
+
+
+def _train_tracked(title: str, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
+    from tracking import runs  # not on a machine that trains from an archive
+    from tracking.train import train
+
+    with runs.tracked_run(title):
+        train(*make())
 
 
 def _train_into(folder: Path, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:

@@ -26,6 +26,7 @@ from entrypoints.options import (
     ResumeOption,
     SplitOption,
     TargetOption,
+    TorchrunOption,
     experiment_of,
     given,
     train_where,
@@ -77,6 +78,7 @@ def main(
     checkpoint_dir: CheckpointsOption = "",
     resume: ResumeOption = "auto",
     parallel: ParallelOption = "false",
+    torchrun: TorchrunOption = "",
     out: OutOption = "",
 ) -> None:
     """Train on graphs of crystals and log, judge and register the result."""
@@ -112,7 +114,7 @@ def main(
         )
         return _pipeline(config, fit_config, weights, device), experiment
 
-    train_where(out, f"graph · {dataset}", make)
+    train_where(out, f"graph · {dataset}", make, torchrun=torchrun)
 
 
 def _pipeline(config: GraphConfig, fit_config: FitConfig, weights: str, device: str) -> Pipeline:

@@ -99,6 +99,13 @@ class Claims(ExitStack):
         line.write_text(json.dumps(asdict(Holder.this(self.run))))
 
 
+def trainings() -> list[Holder]:
+    """Who trains on this machine now."""
+    folder = machine_folder()
+    with FileLock(folder / "guard", mode=MODE):
+        return list(_others(folder))
+
+
 def machine_folder() -> Path:
     """Where the trainings of this machine are known."""
     folder = Path(tempfile.gettempdir()) / "supervision-trainings"

@@ -1,74 +1,95 @@
 """Keeping a machine from falling asleep over a training, where it lets us."""
 
 import ctypes
-import os
+import select
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+HELPERS = {  # commands that hold off sleep while what they run is running
+    "systemd-inhibit": [
+        "--what=sleep:idle",
+        "--who=SuperVision",
+        "--why=a model is training",
+        "--mode=block",
+    ],
+    "caffeinate": ["-i", "-s"],
+}
+SIGN = "held"
+UNTIL_INPUT_ENDS = ["sh", "-c", f"echo {SIGN}; exec cat"]  # which it does when we end, however
+PATIENCE = 5.0  # seconds for an answer
 CONTINUOUS, SYSTEM_REQUIRED = 0x80000000, 0x00000001  # SetThreadExecutionState, learn.microsoft.com
-PROMPT = 1.0  # seconds within which a refusal comes
+
+
+class SleepError(RuntimeError):
+    """Sleep cannot be held off here; the message says why."""
 
 
 @contextmanager
 def awake() -> Iterator[None]:
-    """Hold off sleep within the block; says whether it could, and goes on either way.
+    """Hold off sleep within the block; says whether it could, and goes on either way."""
+    with ExitStack() as stack:
+        try:
+            by = stack.enter_context(sleep_held_off())
+            print(f"Sleep is held off while training ({by}).", flush=True)
+        except SleepError as error:
+            print(f"Sleep cannot be held off ({error}); going on without.", flush=True)
+        yield
 
-    Ends with this process however that ends: the helper waits for us (macOS) or for its input to
-    be closed (Linux), and Windows forgets the wish of a thread that is gone.
+
+@contextmanager
+def sleep_held_off() -> Iterator[str]:
+    """Hold off sleep within the block, by what is yielded; raises SleepError where nothing can.
+
+    It ends with this process, however that ends.
     """
-    if sys.platform == "win32":
-        yield from _windows()
-        return
-    command = _helper()
-    if command is None:
-        print("Nothing here can hold off sleep; going on without.", flush=True)
-        yield
-        return
-    helper = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    with _by_windows() if sys.platform == "win32" else _by_helper() as name:
+        yield name
+
+
+@contextmanager
+def _by_helper() -> Iterator[str]:
+    name = next(filter(shutil.which, HELPERS), None)
+    if name is None:
+        raise SleepError(f"there is no {' or '.join(HELPERS)}")
     try:
-        helper.wait(PROMPT)
-        assert helper.stderr is not None
-        reason = " ".join(helper.stderr.read().split()) or f"exit status {helper.returncode}"
-        print(f"Sleep cannot be held off ({command[0]}: {reason}); going on without.", flush=True)
-    except subprocess.TimeoutExpired:  # it is still there, as it should be
-        print(f"Sleep is held off while training ({command[0]}).", flush=True)
-    try:
-        yield
-    finally:
-        helper.kill()
-        helper.communicate()
+        helper = subprocess.Popen(
+            [name, *HELPERS[name], *UNTIL_INPUT_ENDS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us, who have yet to write things down
+        )
+    except OSError as error:
+        raise SleepError(f"{name}: {error.strerror}") from error
+    with helper:
+        try:
+            _expect_sign(helper, name)
+            yield name
+        finally:
+            helper.kill()
 
 
-def _helper() -> list[str] | None:
-    """The command that holds off sleep for as long as it runs."""
-    if shutil.which("caffeinate"):
-        return ["caffeinate", "-i", "-m", "-s", "-w", str(os.getpid())]
-    if shutil.which("systemd-inhibit"):
-        why = [
-            "--what=sleep:idle",
-            "--who=SuperVision",
-            "--why=a model is training",
-            "--mode=block",
-        ]
-        return ["systemd-inhibit", *why, "cat"]
-    return None
+def _expect_sign(helper: subprocess.Popen[str], name: str) -> None:
+    """What the helper runs says that it is running, or the helper says why it is not."""
+    assert helper.stdout is not None
+    assert helper.stderr is not None
+    if not select.select([helper.stdout], [], [], PATIENCE)[0]:
+        raise SleepError(f"{name}: no answer within {PATIENCE:g} s")
+    if helper.stdout.readline().strip() != SIGN:
+        reason = " ".join(helper.stderr.read().split())
+        raise SleepError(f"{name}: {reason or f'exit status {helper.wait()}'}")
 
 
-def _windows() -> Iterator[None]:
+@contextmanager
+def _by_windows() -> Iterator[str]:
     kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
-    held = kernel.SetThreadExecutionState(CONTINUOUS | SYSTEM_REQUIRED)
-    print(
-        "Sleep is held off while training."
-        if held
-        else "Sleep cannot be held off; going on without.",
-        flush=True,
-    )
+    if not kernel.SetThreadExecutionState(CONTINUOUS | SYSTEM_REQUIRED):
+        raise SleepError("Windows refuses")
     try:
-        yield
+        yield "SetThreadExecutionState"
     finally:
         kernel.SetThreadExecutionState(CONTINUOUS)

@@ -69,6 +69,7 @@ class Checkpoints:
         run: under which id the tracker knows the training; of a resumed one, the id it had.
         every: steps from one state to the next; every epoch ends with one besides.
         resume: go on from the newest state that can be read.
+        descending: whether that is from within the descent, not from the work before it.
 
     Raises CheckpointError for a new training in a folder that holds an unfinished one, and for a
     resume of one that is missing, damaged or another training.
@@ -79,12 +80,14 @@ class Checkpoints:
     run: str = ""
     every: int = 100
     resume: bool = False
+    descending: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         for scrap in self.folder.glob(f"*{PARTIAL}"):  # of a process that was killed as it wrote
             scrap.unlink(missing_ok=True)
         if self.resume:
-            self.run = self.load()["run"]  # before hours are spent on what comes first
+            state = self.load()  # before hours are spent on what comes first
+            self.run, self.descending = state["run"], "descent" in state
         elif is_unfinished(self.folder):
             raise CheckpointError(
                 f"{self.folder} holds an unfinished training; carry it on with "
@@ -116,6 +119,15 @@ class Checkpoints:
             os.replace(self.last, self.previous)
         save_checkpoint(self.last, header | dict(state))
 
+    def begin(self) -> None:
+        """Write down that there is a training, before it has anything to keep."""
+        if not self.resume:
+            self.save({}, best=None)
+
+    def shelf(self, name: str) -> "Shelf":
+        """Where a long piece of work keeps what it has so far."""
+        return Shelf(self.folder, name, self.identity)
+
     def load(self) -> dict[str, Any]:
         """The newest state that can be read; what is refused is put aside, and that is said.
 
@@ -137,3 +149,48 @@ class Checkpoints:
     def finish(self) -> None:
         """The training has come to its end, with all that follows it: a next one may begin here."""
         (self.folder / FINISHED).touch()
+
+
+@dataclass
+class Shelf:
+    """Results of a long piece of work, kept in files of ``every`` as they come.
+
+    Attributes:
+        waiting: what is not in a file yet.
+        files: how many there are.
+    """
+
+    folder: Path
+    name: str
+    identity: Mapping[str, str]
+    every: int = 20
+    waiting: list[torch.Tensor] = field(default_factory=list)
+    files: int = 0
+
+    def load(self) -> list[torch.Tensor]:
+        """What an earlier process kept, up to the first file that is missing or damaged."""
+        found: list[torch.Tensor] = []
+        while self._path(self.files).is_file():
+            try:
+                found += load_checkpoint(self._path(self.files), identity=self.identity)["kept"]
+            except CheckpointError as error:
+                print(f"{error} It is made again.", flush=True)
+                break
+            self.files += 1
+        return found
+
+    def add(self, result: torch.Tensor) -> None:
+        """Keep one more."""
+        self.waiting.append(result)
+        if len(self.waiting) == self.every:
+            state = {"identity": dict(self.identity), "kept": self.waiting}
+            save_checkpoint(self._path(self.files), state)
+            self.waiting, self.files = [], self.files + 1
+
+    def clear(self) -> None:
+        """Nobody needs it any more."""
+        for path in self.folder.glob(f"{self.name}-*.pt"):
+            path.unlink()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{self.name}-{number}.pt"

@@ -87,11 +87,17 @@ class Descent:
             )
         return cls(model, optimizer, schedule, WeightAverage(model, config.average))
 
-    def step(self, clip: float) -> None:
-        """Move by the gradients that are there, cut to the length ``clip``."""
-        nn.utils.clip_grad_norm_(
-            [p for group in self.optimizer.param_groups for p in group["params"]], clip
-        )
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What trains."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def step(self, clip: float, samples: float) -> None:
+        """Move by the mean over ``samples`` of the gradients, cut to the length ``clip``."""
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.grad.div_(samples)
+        nn.utils.clip_grad_norm_(self.parameters, clip)
         self.optimizer.step()
         if isinstance(self.schedule, LambdaLR):
             self.schedule.step()

@@ -47,6 +47,7 @@ class Finished:
     prepared: Prepared
     history: Sequence[tuple[EpochRecord, float]]
     predictions: Sequence[Prediction]
+    notes: Sequence[str]
 
     @property
     def model(self) -> Path:
@@ -76,6 +77,7 @@ class Finished:
             prepared=Prepared(archive.dataset, archive.materials, split),
             history=read_history(folder),
             predictions=_predictions(folder / PREDICTIONS),
+            notes=facts.get("notes", []),
         )
 
 

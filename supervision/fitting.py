@@ -5,23 +5,26 @@ fits the backbone's features does not. It costs seconds once the features are th
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
-from supervision.checkpoint import Checkpoints
+from supervision.checkpoint import Checkpoints, Shelf
 from supervision.crystals import Material
 from supervision.descent import FitConfig
+from supervision.footprint import footprint, free_on
+from supervision.loading import Lazy, Share, Step, load, shuffled
 from supervision.metrics import all_metrics
 from supervision.resources import autocast
 from supervision.target import TargetTransform
-from supervision.training import EpochRecord, Step, fit, iterate
-
-OnEpoch = Callable[[EpochRecord], None]
+from supervision.team import Team
+from supervision.training import NOBODY, EpochRecord, Listener, fit
 
 
 class Regressor(Protocol):
@@ -46,17 +49,11 @@ class Samples(Protocol):
     def of_validation(self) -> tuple[Sequence[Any], Sequence[int]]:
         """The samples that choose the epoch, and the validation material each is of."""
 
-    def read(self, samples: Sequence[Any], desc: str) -> Iterator[Any]:
+    def batches(self, samples: Sequence[Any]) -> Lazy[Any]:
         """Inputs of samples, in their order."""
 
-    def steps(self, epoch: int, done: int, parts: int) -> Iterator[Step]:
-        """What is left of one epoch of training after ``done`` steps, a matter of these alone.
-
-        Each is cut into ``parts`` times as many batches as it has for itself.
-        """
-
-    def __len__(self) -> int:
-        """Steps an epoch."""
+    def epoch(self, number: int, share: Share) -> Lazy[Step]:
+        """The steps of one epoch of training, a matter of its number alone."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,10 @@ class HeadFit:
 
 @dataclass(frozen=True)
 class Fitting:
-    """A model, and the materials that it learns from and is chosen by."""
+    """A model, the materials that it learns from and is chosen by, and who reads them.
+
+    ``workers`` are processes that make batches ahead of time, for each of the ``team``.
+    """
 
     model: Any  # an nn.Module that is a Regressor
     samples: Samples
@@ -80,6 +80,8 @@ class Fitting:
     val: Sequence[Material]
     device: torch.device
     seed: int
+    team: Team
+    workers: int
     quiet: bool
 
     def head(
@@ -87,13 +89,19 @@ class Fitting:
         fit_config: FitConfig,
         *,
         batch_size: int,
-        on_epoch: OnEpoch = lambda record: None,
+        listener: Listener = NOBODY,
         checkpoints: Checkpoints | None = None,
+        keep: Checkpoints | None = None,
         quiet: bool,
     ) -> list[EpochRecord]:
-        """Fit the head alone; an epoch is every training sample, in batches of ``batch_size``."""
+        """Fit the head alone; an epoch is every training sample, in batches of ``batch_size``.
+
+        ``checkpoints`` are of the fit itself, ``keep`` of the features that it needs first.
+        All of the team work out the features, the first of them fits, all have what came of it.
+        """
         samples, owners = self.samples.of_training()
-        features = self._outputs(self.model.features, samples, desc="frozen features")
+        shelf = keep.shelf("features") if keep else None
+        features = self._outputs(self.model.features, samples, desc="frozen features", shelf=shelf)
         self.model.standardise(features)
         targets = torch.tensor(
             self.target.encode([self.train[i].tc for i in owners]), dtype=torch.float32
@@ -102,29 +110,33 @@ class Fitting:
         val_samples, val_owners = self.samples.of_validation()
         val_features = self._outputs(self.model.features, val_samples, desc="frozen features")
 
-        def steps(epoch: int, done: int, _parts: int) -> Iterator[Step]:
-            for rows in iterate(len(ids), batch_size, seed=self.seed, epoch=epoch, done=done):
-                yield [(features[rows], targets[rows], [ids[i] for i in rows])]
+        def epoch(number: int, _share: Share) -> Lazy[Step]:
+            order = shuffled(len(ids), batch_size, seed=self.seed, epoch=number)
+            return Lazy(partial(_rows, features, targets, ids, order), len(order))
 
         def validate() -> dict[str, float]:
             with torch.no_grad():
                 outputs = reader(val_features.to(self.device)).float().cpu()
             return self._errors(val_owners, outputs)
 
-        reader = _Reader(self.model)
-        return fit(
-            reader,
-            steps,
-            validate,
-            fit_config,
-            steps_per_epoch=-(-len(ids) // batch_size),
-            device=self.device,
-            on_epoch=on_epoch,
-            checkpoints=checkpoints,
-            quiet=quiet,
-        )
+        reader, history = _Reader(self.model), []
+        if self.team.first:
+            history = fit(
+                reader,
+                epoch,
+                validate,
+                fit_config,
+                device=self.device,
+                listener=listener,
+                checkpoints=checkpoints,
+                quiet=quiet,
+            )
+        if shelf:
+            shelf.clear()
+        self.team.equalise(self.model)
+        return self.team.tell(history)
 
-    def start(self, how: HeadFit) -> EpochRecord:
+    def start(self, how: HeadFit, checkpoints: Checkpoints | None) -> EpochRecord:
         """Fit the head as a start for the backbone; returns that start as epoch 0."""
         began = time.monotonic()
         fit_config = FitConfig(
@@ -133,7 +145,7 @@ class Fitting:
             weight_decay=how.weight_decay,
             patience=how.epochs,
         )
-        history = self.head(fit_config, batch_size=how.batch_size, quiet=True)
+        history = self.head(fit_config, batch_size=how.batch_size, keep=checkpoints, quiet=True)
         best = min(history, key=lambda record: record.val_mae)
         if not self.quiet:
             print(f"The head alone: validation MAE {best.val_mae:.3f} K.", flush=True)
@@ -144,36 +156,57 @@ class Fitting:
         fit_config: FitConfig,
         *,
         before: EpochRecord | None,
-        on_epoch: OnEpoch,
+        listener: Listener,
         checkpoints: Checkpoints | None,
     ) -> list[EpochRecord]:
         """Train head and backbone together."""
         samples, owners = self.samples.of_validation()
+        need = footprint(self.model, self.samples.epoch, self.team.share(), self.device)
+        found = free_on(self.device)
+        listener.note(need.line(found))
         return fit(
             self.model,
-            self.samples.steps,
+            self.samples.epoch,
             lambda: self._errors(owners, self._outputs(self.model, samples, desc="validation")),
             fit_config,
-            steps_per_epoch=len(self.samples),
             device=self.device,
-            on_epoch=on_epoch,
+            listener=listener,
             before=before,
             checkpoints=checkpoints,
+            team=self.team,
+            workers=self.workers,
+            parts=need.parts(found),
             quiet=self.quiet,
         )
 
     @torch.inference_mode()
     def _outputs(
-        self, read: Callable[[Any], torch.Tensor], samples: Sequence[Any], *, desc: str
+        self,
+        read: Callable[[Any], torch.Tensor],
+        samples: Sequence[Any],
+        *,
+        desc: str,
+        shelf: Shelf | None = None,
     ) -> torch.Tensor:
-        """Outputs of every sample in order, in bfloat16 where that is fast."""
+        """Outputs of every sample in order, in bfloat16 where that is fast.
+
+        Those that lie on the ``shelf`` are not worked out again.
+        """
         self.model.eval()
-        outputs = []
-        for inputs in self.samples.read(samples, "" if self.quiet else desc):
+        batches = self.samples.batches(samples)
+        outputs = shelf.load() if shelf else []
+        own = range(self.team.rank, len(batches), self.team.size)[len(outputs) :]
+        made = load(batches, own, device=self.device, workers=self.workers)
+        quiet = self.quiet or None
+        for inputs in tqdm(
+            made, total=len(own), desc=desc, leave=False, disable=quiet, unit="batch"
+        ):
             with autocast(self.device):
-                output = read(inputs.to(self.device))
+                output = read(inputs.to(self.device, non_blocking=True))
             outputs.append(output.float().cpu())
-        return torch.cat(outputs)
+            if shelf:
+                shelf.add(outputs[-1])
+        return torch.cat(self.team.gather(outputs))
 
     def _errors(self, owners: Sequence[int], outputs: torch.Tensor) -> dict[str, float]:
         """Errors over validation materials, each the mean in kelvin of its samples."""
@@ -191,3 +224,14 @@ class _Reader(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.model.regress(features)
+
+
+def _rows(
+    features: torch.Tensor,
+    targets: torch.Tensor,
+    ids: Sequence[str],
+    order: Sequence[Sequence[int]],
+    place: int,
+) -> Step:
+    rows = order[place]
+    return [(features[rows], targets[rows], [ids[i] for i in rows])]

@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import asdict
 from io import TextIOBase
 from pathlib import Path
@@ -139,6 +139,15 @@ class FolderBook:
         self.epochs = [*before, (record, time.time())]
         lines = [json.dumps(vars(known) | {"time": ended}) for known, ended in self.epochs]
         self._write(HISTORY, "".join(f"{line}\n" for line in lines))
+
+    def note(self, text: str) -> None:
+        """run.json and log.txt."""
+        self._state(notes=[*self.facts.get("notes", []), text])
+        print(text, flush=True)
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Nothing here watches the machine."""
+        return nullcontext()
 
     def trained(self, minutes: float, size: Mapping[str, int]) -> None:
         """run.json."""

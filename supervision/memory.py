@@ -7,6 +7,7 @@ import ctypes
 import gc
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -85,6 +86,22 @@ def resident() -> int:
     return psutil.Process().memory_info().rss
 
 
+def _peak() -> int:
+    """The most that ``resident`` has been since ``_forget_peak``, where the system counts it."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # not Linux
+        return resident()
+    found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return found[0] << 10 if found else resident()
+
+
+def _forget_peak() -> None:
+    """Count the peak anew: https://docs.kernel.org/filesystems/proc.html, clear_refs."""
+    with suppress(OSError):  # not Linux, or not ours to say: the peak is an older and larger one
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def gigabytes(size: float) -> str:
     """Bytes as text."""
     return f"{size / 2**30:.1f} GiB"
@@ -112,14 +129,20 @@ class Watch:
     seconds: list[float] = field(default_factory=list)
     swapped: int = field(default_factory=lambda: _swapped())
 
+    def __post_init__(self) -> None:
+        _forget_peak()
+
     def too_much(self, seconds: float) -> str:
-        """Why the next step should be smaller than the last, which took so long; or nothing."""
+        """Why the next step should be smaller than the last, which took so long; or nothing.
+
+        Between two steps there is room that the next one needs: the peak within steps counts.
+        """
         usual = median(self.seconds) if len(self.seconds) >= 5 else seconds
         self.seconds = [*self.seconds[-49:], seconds]
         before, self.swapped = self.swapped, _swapped()
-        found = memory()
-        if found.free < RESERVE * found.total:
-            return f"only {found}"
+        found, passing = memory(), max(0, _peak() - resident())
+        if found.free - passing < RESERVE * found.total:
+            return f"only {found}, and a step takes {gigabytes(passing)} for a while"
         if self.swapped - before > SWAPPED and seconds > SLOWER * usual:
             return (
                 f"the system is swapping, and a step took {seconds:.1f} s in the place of "

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,9 +19,10 @@ from supervision.crystals import Crystal, CrystalError, Material
 from supervision.descent import FitConfig
 from supervision.fitting import Fitting, HeadFit, Samples
 from supervision.predictor import CONFIG_FILE
-from supervision.resources import flush_denormals, pick_device
+from supervision.resources import default_workers, flush_denormals, pick_device
 from supervision.target import TargetTransform
-from supervision.training import EpochRecord
+from supervision.team import Team
+from supervision.training import NOBODY, EpochRecord, Listener
 from supervision.weights import Fetched, row_of
 
 MODEL_FILE = "model.safetensors"
@@ -50,12 +51,14 @@ class NetworkPredictor(ABC):
         fit_config: FitConfig,
         *,
         device: str = "auto",
+        workers: int | None = None,
         quiet: bool = False,
     ) -> None:
         flush_denormals()
         torch.manual_seed(config.seed)
         self.config, self.fit_config, self.quiet = config, fit_config, quiet
         self.device = pick_device(device)
+        self.workers = default_workers(self.device) if workers is None else workers
         self.weights = {
             "name": fetched.name,
             "sha256": fetched.sha256,
@@ -92,33 +95,39 @@ class NetworkPredictor(ABC):
         train: Sequence[Material],
         val: Sequence[Material],
         *,
-        on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+        listener: Listener = NOBODY,
         checkpoints: Checkpoints | None = None,
     ) -> list[EpochRecord]:
-        """Fit the head on frozen features, then train the backbone with it; keep the best epoch."""
-        config, model = self.config, self.model.to(self.device)
+        """Fit the head on frozen features, then train the backbone with it; keep the best epoch.
+
+        Called by every process of a team; the first one's ``checkpoints`` matter.
+        """
+        config, model, team = self.config, self.model.to(self.device), Team.here()
         self.target = TargetTransform.fit(np.array([m.tc for m in train]), config.target)
         fitting = Fitting(
             model, self.samples(train, val), self.target, train, val,
-            self.device, config.seed, self.quiet,
+            self.device, config.seed, team, self.workers, self.quiet or not team.first,
         )  # fmt: skip
+        if checkpoints:
+            checkpoints.begin()
         model.backbone.requires_grad_(False)
         self.size = count_parameters(model)
         if config.adapt == "linear":
             return fitting.head(
                 self.fit_config,
                 batch_size=config.batch_size,
-                on_epoch=on_epoch,
+                listener=listener,
                 checkpoints=checkpoints,
-                quiet=self.quiet,
+                keep=checkpoints,
+                quiet=fitting.quiet,
             )
-        resuming = checkpoints is not None and checkpoints.resume
-        before = None if resuming else fitting.start(self._head_fit())
+        resuming = team.tell(checkpoints is not None and checkpoints.descending)
+        before = None if resuming else fitting.start(self._head_fit(), checkpoints)
         self.adapt()
         model.to(self.device)
         self.size = count_parameters(model)
         return fitting.backbone(
-            self.fit_config, before=before, on_epoch=on_epoch, checkpoints=checkpoints
+            self.fit_config, before=before, listener=listener, checkpoints=checkpoints
         )
 
     def _head_fit(self) -> HeadFit:

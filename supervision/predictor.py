@@ -1,7 +1,7 @@
 """The protocol that every paradigm meets, and how a saved one is found again."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -10,7 +10,7 @@ import numpy as np
 
 from supervision.checkpoint import Checkpoints
 from supervision.crystals import Crystal, Material
-from supervision.training import EpochRecord
+from supervision.training import EpochRecord, Listener
 
 CONFIG_FILE = "config.json"
 MADE_FROM = "made_from.json"  # beside it: the run, the data and the materials it learned from
@@ -40,7 +40,7 @@ class Predictor(Reader, Protocol):
         train: Sequence[Material],
         val: Sequence[Material],
         *,
-        on_epoch: Callable[[EpochRecord], None],
+        listener: Listener,
         checkpoints: Checkpoints | None,
     ) -> list[EpochRecord]:
         """Learn from ``train``, choose by the MAE on ``val``; returns the history."""

@@ -1,5 +1,6 @@
 """What the machine offers: device and number format."""
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -8,11 +9,13 @@ import torch
 def pick_device(name: str = "auto") -> torch.device:
     """``auto`` takes CUDA, then Apple's MPS, then the CPU; anything else is taken at its word.
 
+    Of several GPUs each process that torchrun starts takes its own.
+
     Raises ValueError when the named device is not there.
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -23,13 +26,28 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def default_workers(device: torch.device) -> int:
+    """Processes that make batches ahead of time: a GPU would wait, a CPU has to do both anyway."""
+    if device.type != "cuda":
+        return 0
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # as many processes share the machine
+    return min(8, (os.cpu_count() or 1) // beside)
+
+
 def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 products are done by the hardware (AMX or AVX-512 BF16, Ampere or later)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cpu" and bool(bf16_units())
+
+
+def bf16_units() -> list[str]:
+    """What in this processor multiplies bfloat16."""
+    units = {
+        "AMX": torch.cpu._is_amx_tile_supported(),
+        "AVX-512 BF16": torch.cpu._is_avx512_bf16_supported(),
+    }
+    return [name for name, there in units.items() if there]
 
 
 def autocast(device: torch.device) -> AbstractContextManager:

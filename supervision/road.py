@@ -4,8 +4,10 @@ Where it is written down, a logbook knows: an MLflow run (``tracking.train``), o
 (``supervision.folder``) that is brought into one later.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,13 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from supervision.alone import Claims
+from supervision.awake import awake
 from supervision.checkpoint import Checkpoints
 from supervision.crystals import Material, Reject
 from supervision.experiment import Experiment, Origin, Prepare, Prepared, split_materials
 from supervision.network import NetworkPredictor
 from supervision.prediction import Prediction, predict_materials
 from supervision.predictor import Predictor
-from supervision.training import EpochRecord
+from supervision.training import NOBODY, EpochRecord, Listener
 from supervision.version import code_version
 from supervision.weights import Fetched
 
@@ -169,6 +172,12 @@ class Logbook(Protocol):
     def epoch(self, record: EpochRecord) -> None:
         """An epoch; an earlier one again, where a training is carried on."""
 
+    def note(self, text: str) -> None:
+        """A sentence that should be found again."""
+
+    def watching(self) -> AbstractContextManager[None]:
+        """While the model trains within it, how the machine fares."""
+
     def trained(self, minutes: float, size: Mapping[str, int]) -> None:
         """How long it took, and how large the model is."""
 
@@ -209,17 +218,27 @@ def train(pipeline: Pipeline, experiment: Experiment, book: Logbook) -> None:
             claims.known_as(book.run)
             claims.folder(checkpoints.folder)
         start = time.monotonic()
-        history = predictor.fit(
-            prepared.part("train"),
-            prepared.part("val"),
-            on_epoch=book.epoch,
-            checkpoints=checkpoints,
-        )
+        with awake(), book.watching():
+            history = predictor.fit(
+                prepared.part("train"),
+                prepared.part("val"),
+                listener=Listener(book.epoch, book.note),
+                checkpoints=checkpoints,
+            )
         book.trained(_spent(history, time.monotonic() - start) / 60, predictor.size)
         book.model(task, prepared, predictor.save)
         parts = {part: prepared.part(part) for part in JUDGED_ON}
         book.judge(task, prepared, predict_materials(predictor, parts), history)
         book.finish(checkpoints)
+
+
+def follow(pipeline: Pipeline, experiment: Experiment) -> None:
+    """Train as one of a team, whose first process takes the road above and writes it down."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        prepared = split_materials(experiment, pipeline.prepare, lambda rejects: None)
+        pipeline.predictor.fit(
+            prepared.part("train"), prepared.part("val"), listener=NOBODY, checkpoints=None
+        )
 
 
 def _spent(history: Sequence[EpochRecord], here: float) -> float:

@@ -2,12 +2,13 @@
 
 It knows batches ``(inputs, targets, ids)``, a model that maps inputs to ``[batch]`` numbers in
 target space, and a function that validates in kelvin; it does not know what a crystal is. A step
-is a list of batches whose gradients are added up: what does not fit into memory at once.
+is a list of batches whose gradients are added up: what does not fit into memory at once, or is
+read by several processes.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -20,12 +21,11 @@ from supervision.checkpoint import CheckpointError, Checkpoints
 from supervision.descent import Descent, FitConfig, load_trainable, trainable_state
 from supervision.errors import one_line
 from supervision.interrupts import uninterrupted
+from supervision.loading import Epochs, Step, load
 from supervision.memory import Watch, give_back, is_out_of_memory
 from supervision.randomness import random_states, restore_random_states
 from supervision.resources import autocast
-
-Batch = tuple[Any, torch.Tensor, list[str]]
-Step = Sequence[Batch]
+from supervision.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,24 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     best: bool
+    parts: int = 1  # into how many its steps were cut to fit into memory
 
     def metrics(self) -> dict[str, float]:
         """The numbers under the names that are logged."""
         names = ("train_loss", "val_mae", "val_rmse", "val_r2", "learning_rate")
-        return {name: getattr(self, name) for name in names} | {"epoch_seconds": self.seconds}
+        found = {name: float(getattr(self, name)) for name in names}
+        return found | {"epoch_seconds": self.seconds, "step_parts": float(self.parts)}
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told of every epoch as it ends, and what should be found again, in sentences."""
+
+    epoch: Callable[[EpochRecord], None] = lambda record: None
+    note: Callable[[str], None] = lambda text: None
+
+
+NOBODY = Listener()
 
 
 @dataclass
@@ -122,71 +135,76 @@ class Progress:
 
 def fit(
     model: nn.Module,
-    steps: Callable[[int, int, int], Iterable[Step]],
+    epochs: Epochs,
     validate: Callable[[], dict[str, float]],
     config: FitConfig,
     *,
-    steps_per_epoch: int,
     device: torch.device,
-    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    listener: Listener = NOBODY,
     before: EpochRecord | None = None,
-    on_shrink: Callable[[str, int], None] = lambda why, parts: None,
     checkpoints: Checkpoints | None = None,
+    team: Team = ALONE,
+    workers: int = 0,
+    parts: int = 1,
     quiet: bool = False,
 ) -> list[EpochRecord]:
     """Train the parameters that require gradients; leave the model at its best epoch.
 
     Args:
-        steps: epoch number, steps to leave out, into how many parts to cut the others -> these,
-            a function of the numbers alone, so that a resumed run sees what an uninterrupted one
-            would have seen.
+        epochs: number and share of an epoch -> its steps, a matter of these alone, so that a
+            resumed run sees what an uninterrupted one would have seen.
         validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin; the model has
             its averaged weights then.
-        on_epoch: told of every epoch as it ends (of earlier ones too, when resuming).
+        listener: told of every epoch (of earlier ones too, when resuming), and why steps are cut.
         before: epoch 0, the model as it comes, where it has been validated already.
         checkpoints: where the state is kept: every so many steps, after every epoch, and before
-            an interrupt or an error goes its way.
-        on_shrink: told why steps are cut into smaller parts from here on, and into how many.
+            an interrupt or an error goes its way; of a team, the first one's matter.
+        team: the processes that train together; all of them call this.
+        workers: processes that make batches ahead of time.
+        parts: into how many parts steps are cut from the start.
 
     Where memory runs out, or the system swaps, the state is kept, steps are cut into parts half as
-    large, whose gradients are added up as before, and the training goes on.
+    large, whose gradients are added up as before, and the training goes on without workers.
 
     Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
     FloatingPointError when the loss is not finite.
     """
-    descent = Descent.start(model, config, config.epochs * steps_per_epoch, device)
-    progress = Progress([before] if before else [], trainable_state(model))
-    if checkpoints and checkpoints.resume:
-        progress = _restore(descent, checkpoints)
+    count = len(epochs(1, team.share()))
+    descent = Descent.start(model, config, config.epochs * count, device)
+    progress = Progress([before] if before else [], trainable_state(model), parts=parts)
+    if team.tell(checkpoints is not None and checkpoints.descending):
+        progress = _restore(descent, checkpoints, team)
+        progress.parts = max(progress.parts, parts)
     elif checkpoints:
         _keep(descent, progress, checkpoints)  # what came before the first step, too
     for record in progress.history:
-        on_epoch(record)
+        listener.epoch(record)
     try:
         while progress.epoch <= config.epochs and _stale(progress.history) < config.patience:
             if not progress.step:
                 progress.rate = float(descent.optimizer.param_groups[0]["lr"])
+            steps = epochs(progress.epoch, team.share(progress.parts))
             bar = tqdm(
-                steps(progress.epoch, progress.step, progress.parts),
-                total=steps_per_epoch,
+                load(steps, range(progress.step, count), device=device, workers=workers),
+                total=count,
                 initial=progress.step,
                 desc=f"epoch {progress.epoch}/{config.epochs}",
                 leave=False,
                 disable=quiet or None,
                 unit="step",
             )
-            why = train_epoch(descent, progress, bar, config, device, checkpoints)
+            why = train_epoch(descent, progress, bar, config, device, checkpoints, team)
             if why:
-                progress.parts *= 2
+                progress.parts, workers = 2 * progress.parts, 0
                 give_back()
                 if checkpoints:
                     _keep(descent, progress, checkpoints)
-                on_shrink(why, progress.parts)
+                listener.note(f"Steps are cut into {progress.parts} parts from here on: {why}.")
                 continue
             record = _judge(descent, progress, validate)
             if checkpoints:
                 _keep(descent, progress, checkpoints)
-            on_epoch(record)
+            listener.epoch(record)
             if not quiet:
                 print(progress_line(progress.history, config.epochs), flush=True)
     except BaseException:
@@ -205,30 +223,37 @@ def train_epoch(
     config: FitConfig,
     device: torch.device,
     checkpoints: Checkpoints | None = None,
+    team: Team = ALONE,
 ) -> str:
     """The steps that are left of the epoch under way, or why they must be cut smaller."""
     descent.model.train()
-    watch = Watch()
+    watch, why = Watch(), ""
     for step in bar:
         start = time.monotonic()
+        team.reseed(progress.epoch, progress.step)
         smallest = all(len(targets) == 1 for _, targets, _ in step)
+        if smallest:
+            why = ""
+        found = (0.0, 0)
         try:
-            loss, samples = gradients(descent, step, config, device)
+            if not why:
+                found = gradients(descent, step, config, device)
         except Exception as error:
             if smallest or not is_out_of_memory(error):
                 raise
+            why = f"an allocation failed ({one_line(error)[:200]})"
+        loss, samples, stopped = team.add_up(descent.parameters, (*found, float(bool(why))))
+        if stopped:
             descent.optimizer.zero_grad(set_to_none=True)
             restore_random_states(progress.rng)
-            return f"an allocation failed ({one_line(error)[:200]})"
+            return why or "another process of the team has no memory left"
         with progress.changing():
-            descent.step(config.clip)
-            progress.stepped(loss, samples, time.monotonic() - start)
+            descent.step(config.clip, samples)
+            progress.stepped(loss, int(samples), time.monotonic() - start)
         bar.set_postfix(loss=f"{progress.loss / progress.samples:.4f}", refresh=False)
         if checkpoints and progress.step % checkpoints.every == 0:
             _keep(descent, progress, checkpoints)
         why = watch.too_much(time.monotonic() - start)
-        if why and not smallest:
-            return why
     if not progress.samples:
         raise ValueError("An epoch has no steps: there is nothing to train on.")
     return ""
@@ -237,15 +262,20 @@ def train_epoch(
 def gradients(
     descent: Descent, step: Step, config: FitConfig, device: torch.device
 ) -> tuple[float, int]:
-    """The gradients of a step's mean loss; returns the sum of its samples' losses, and how many."""
-    samples = sum(len(targets) for _, targets, _ in step)
-    total = 0.0
+    """The gradients of the sum of a step's losses; returns that, and of how many samples it is."""
+    loss_sum, samples = 0.0, 0
     descent.optimizer.zero_grad(set_to_none=True)
     for inputs, targets, _ids in step:
-        loss = _loss(descent.model, inputs.to(device), targets.to(device), config, device)
-        (loss / samples).backward()
-        total += loss.item()
-    return total, samples
+        loss = _loss(
+            descent.model,
+            inputs.to(device, non_blocking=True),
+            targets.to(device, non_blocking=True),
+            config,
+            device,
+        )
+        loss.backward()
+        loss_sum, samples = loss_sum + loss.item(), samples + len(targets)
+    return loss_sum, samples
 
 
 def _judge(
@@ -266,6 +296,7 @@ def _judge(
         learning_rate=progress.rate,
         seconds=progress.seconds + time.monotonic() - start,
         best=errors["mae"] < min((r.val_mae for r in progress.history), default=math.inf),
+        parts=progress.parts,
     )
     with progress.changing():
         progress.ended(record, state)
@@ -332,27 +363,15 @@ def _keep(descent: Descent, progress: Progress, checkpoints: Checkpoints) -> Non
     )
 
 
-def _restore(descent: Descent, checkpoints: Checkpoints) -> Progress:
-    """Go on from the newest checkpoint."""
-    state = checkpoints.load()
+def _restore(descent: Descent, checkpoints: Checkpoints | None, team: Team) -> Progress:
+    """Go on from the newest checkpoint, which the first of the team reads."""
+    state = team.tell(checkpoints.load() if checkpoints else {})
     try:
         descent.load(state["descent"])
     except (KeyError, RuntimeError, ValueError) as error:
+        where = checkpoints.last if checkpoints else "of the team"
         raise CheckpointError(
-            f"The checkpoint {checkpoints.last} is of a model that other code built "
+            f"The checkpoint {where} is of a model that other code built "
             f"({one_line(error)}); go on with that code, or start anew."
         ) from error
     return Progress.of(state["progress"])
-
-
-def iterate(
-    count: int, batch_size: int, *, seed: int, epoch: int, done: int = 0
-) -> Iterator[list[int]]:
-    """Indices of one epoch's batches in an order that depends on seed and epoch alone.
-
-    The first ``done`` batches are left out.
-    """
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(count, generator=generator).tolist()
-    for start in range(done * batch_size, count, batch_size):
-        yield order[start : start + batch_size]

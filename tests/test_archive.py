@@ -15,6 +15,7 @@ from supervision.datasets import load_dataset
 from supervision.experiment import Experiment, split_materials
 from supervision.graph.data import GraphSamples
 from supervision.graph.prepare import graphs
+from supervision.loading import Share
 from supervision.prepared import prepare, prepare_all
 from supervision.splits import make_split
 from supervision.vision.data import TrainingViews, ViewSamples
@@ -90,7 +91,7 @@ def test_batches_from_an_archive_are_those_from_cif_files(written):
         samples_of(materials, recipe)
         for materials in (read_archive(path).materials, archive.materials)
     )
-    steps = zip(ours.steps(1, 0, 1), theirs.steps(1, 0, 1), strict=True)
+    steps = zip(ours.epoch(1, Share()), theirs.epoch(1, Share()), strict=True)
     for step, other in itertools.islice(steps, 2):
         for (inputs, targets, ids), (others, their_targets, their_ids) in zip(
             step, other, strict=True

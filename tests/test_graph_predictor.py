@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 from torch import nn
 
-from supervision.checkpoint import Checkpoints
+from supervision.checkpoint import Checkpoints, Shelf
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
 from supervision.descent import FitConfig
@@ -19,9 +20,10 @@ from supervision.graph.config import GraphConfig
 from supervision.graph.data import GraphSamples
 from supervision.graph.predictor import GraphPredictor
 from supervision.graph.prepare import graphs
+from supervision.loading import Share
 from supervision.predictor import load_predictor
 from supervision.prepared import prepare, prepare_all
-from supervision.training import fit
+from supervision.training import Listener, fit
 from supervision.weights.fetch import Fetched
 from supervision.weights.table import WEIGHTS
 
@@ -96,6 +98,42 @@ def test_a_gpu_gives_the_number_of_a_cpu(fitted, crystals, tmp_path):
     np.testing.assert_allclose(loaded.predict(crystals), fitted.predict(crystals), atol=1e-4)
 
 
+def test_features_worked_out_before_a_stop_are_not_worked_out_again(
+    materials, crystals, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        Checkpoints, "shelf", lambda self, name: Shelf(self.folder, name, self.identity, every=2)
+    )
+    read = []
+
+    def run(folder, stop_at=10**9, resume=False):
+        predictor = new_predictor(replace(CONFIG, angle_budget=1))  # every graph by itself
+        features = predictor.model.features
+        read.clear()
+
+        def counted(batch):
+            read.append(batch)
+            if len(read) == stop_at:
+                raise KeyboardInterrupt
+            return features(batch)
+
+        monkeypatch.setattr(predictor.model, "features", counted)
+        checkpoints = Checkpoints(folder, {"run": "same"}, resume=resume)
+        assert not checkpoints.descending
+        predictor.fit(materials[:16], materials[16:], checkpoints=checkpoints)
+        return predictor.predict(crystals)
+
+    whole, all_read = run(tmp_path / "whole"), len(read)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_at=8)
+    kept = sorted(path.name for path in tmp_path.glob("features*"))
+    assert kept == ["features-0.pt", "features-1.pt", "features-2.pt"]
+    (tmp_path / "features-2.pt").write_bytes(b"torn")
+    assert np.array_equal(run(tmp_path, resume=True), whole)
+    assert len(read) == all_read - 4
+    assert not list(tmp_path.glob("features*"))
+
+
 def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals, tmp_path):
     def run(folder, stop_at=99, resume=False):
         predictor = new_predictor(epochs=2)
@@ -106,7 +144,9 @@ def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals,
                 raise KeyboardInterrupt
 
         try:
-            predictor.fit(materials[:16], materials[16:], on_epoch=stop, checkpoints=checkpoints)
+            predictor.fit(
+                materials[:16], materials[16:], listener=Listener(stop), checkpoints=checkpoints
+            )
         except KeyboardInterrupt:
             return None
         return predictor.predict(crystals)
@@ -128,7 +168,7 @@ def samples(materials, **changes):
 
 def test_every_material_comes_once_an_epoch_with_its_own_target(materials):
     seen = {}
-    for step in samples(materials).steps(1):
+    for step in samples(materials).epoch(1, Share()):
         for inputs, targets, ids in step:
             assert inputs.size == len(targets) == len(ids)
             seen |= dict(zip(ids, targets.tolist(), strict=True))
@@ -137,12 +177,12 @@ def test_every_material_comes_once_an_epoch_with_its_own_target(materials):
 
 def test_parts_keep_to_the_budget_and_are_the_same_step(materials):
     whole, parts = samples(materials), samples(materials, angle_budget=BUDGET)
-    for one, other in zip(whole.steps(3), parts.steps(3), strict=True):
+    for one, other in zip(whole.epoch(3, Share()), parts.epoch(3, Share()), strict=True):
         assert [id for _, _, ids in one for id in ids] == [id for _, _, ids in other for id in ids]
         assert len(one) == 1
         for inputs, _, ids in other:
             assert len(inputs.cosine) <= BUDGET or len(ids) == 1
-    assert any(len(step) > 1 for step in parts.steps(3))
+    assert any(len(step) > 1 for step in parts.epoch(3, Share()))
 
 
 def test_a_step_in_parts_learns_what_a_step_in_one_learns(materials, monkeypatch):
@@ -154,8 +194,8 @@ def test_a_step_in_parts_learns_what_a_step_in_one_learns(materials, monkeypatch
         before = torch.cat([p.detach().flatten() for p in model.parameters()])
         found = samples(materials, angle_budget=budget)
         fit(
-            model, found.steps, lambda: {"mae": 1.0, "rmse": 1.0, "r2": 0.0},
-            FitConfig(epochs=1, learning_rate=1e-3, average=0.0), steps_per_epoch=len(found),
+            model, found.epoch, lambda: {"mae": 1.0, "rmse": 1.0, "r2": 0.0},
+            FitConfig(epochs=1, learning_rate=1e-3, average=0.0),
             device=torch.device("cpu"), quiet=True,
         )  # fmt: skip
         moved.append(torch.cat([p.detach().flatten() for p in model.parameters()]) - before)
@@ -165,7 +205,12 @@ def test_a_step_in_parts_learns_what_a_step_in_one_learns(materials, monkeypatch
 
 def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials):
     ids = [
-        [id for step in samples(materials).steps(epoch) for _, _, part in step for id in part]
+        [
+            id
+            for step in samples(materials).epoch(epoch, Share())
+            for _, _, part in step
+            for id in part
+        ]
         for epoch in (1, 1, 2)
     ]
     assert ids[0] == ids[1] != ids[2]

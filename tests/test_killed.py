@@ -21,7 +21,8 @@ import torch
 from torch import nn
 from supervision.checkpoint import Checkpoints
 from supervision.descent import FitConfig
-from supervision.training import fit, iterate
+from supervision.loading import Lazy, shuffled
+from supervision.training import fit
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)
@@ -33,10 +34,14 @@ model = nn.Sequential(
     nn.Linear(1200, 1), nn.Flatten(0),
 )
 
-def steps(epoch, done, _parts):
-    for rows in iterate(60, 10, seed=1, epoch=epoch, done=done):
+def epoch(number, _share):
+    order = shuffled(60, 10, seed=1, epoch=number)
+
+    def step(place):
         time.sleep(0.02)
-        yield [(x[rows], y[rows], [])]
+        return [(x[order[place]], y[order[place]], [])]
+
+    return Lazy(step, len(order))
 
 def validate():
     with torch.no_grad():
@@ -49,7 +54,7 @@ checkpoints = Checkpoints(
 )
 print("begun", flush=True)
 history = fit(
-    model, steps, validate, FitConfig(epochs=8, learning_rate=0.01), steps_per_epoch=6,
+    model, epoch, validate, FitConfig(epochs=8, learning_rate=0.01),
     device=torch.device("cpu"), checkpoints=checkpoints, quiet=True,
 )
 torch.save(model.state_dict(), out)

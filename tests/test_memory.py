@@ -1,5 +1,8 @@
 """What memory there is, by the files of cgroups of both versions, and when it is too little."""
 
+import sys
+
+import numpy as np
 import psutil
 import pytest
 
@@ -71,9 +74,11 @@ def test_nothing_is_free_where_more_is_taken_than_allowed(tmp_path):
 @pytest.fixture
 def machine(monkeypatch):
     """A machine with a lot of memory and no swapping, both to be changed."""
-    state = {"free": 8 * GIB, "swapped": 0}
+    state = {"free": 8 * GIB, "swapped": 0, "passing": 0}
     monkeypatch.setattr(module, "memory", lambda: Memory(16 * GIB, state["free"]))
     monkeypatch.setattr(module, "_swapped", lambda: state["swapped"])
+    monkeypatch.setattr(module, "resident", lambda: GIB)
+    monkeypatch.setattr(module, "_peak", lambda: GIB + state["passing"])
     return state
 
 
@@ -96,7 +101,24 @@ def test_swapping_that_slows_steps_down_is_too_much(machine):
 
 def test_little_memory_left_is_too_much(machine):
     machine["free"] = GIB // 2
-    assert Watch().too_much(1.0) == "only 0.5 GiB of 16.0 GiB free"
+    assert Watch().too_much(1.0).startswith("only 0.5 GiB of 16.0 GiB free")
+
+
+def test_room_that_the_next_step_needs_is_not_free(machine):
+    machine["passing"] = 7 * GIB
+    assert Watch().too_much(1.0) == ""
+    machine["free"] = 7.5 * GIB
+    said = Watch().too_much(1.0)
+    assert said == "only 7.5 GiB of 16.0 GiB free, and a step takes 7.0 GiB for a while"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts it")
+def test_what_was_taken_for_a_while_is_seen_once_and_then_forgotten():
+    taken = np.ones(30 << 20)  # 240 MiB
+    del taken
+    assert module._peak() - module.resident() > 200 << 20
+    Watch()
+    assert module._peak() - module.resident() < 50 << 20
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from torch import nn
 
 from supervision.checkpoint import CheckpointError, Checkpoints, load_checkpoint, save_checkpoint
 from supervision.descent import FitConfig, cosine_with_warmup, load_trainable, trainable_state
+from supervision.loading import Lazy, Share, shuffled
 from supervision.memory import Watch
-from supervision.training import EpochRecord, fit, iterate, progress_line
+from supervision.training import EpochRecord, Listener, fit, progress_line
 
 CPU = torch.device("cpu")
 COUNT, BATCH = 50, 8
@@ -39,12 +40,22 @@ class Net(nn.Module):
         return self.head(self.dropout(torch.tanh(self.norm(self.frozen(x))))).squeeze(-1)
 
 
-def batches(epoch, done=0, parts=1):
-    for rows in iterate(COUNT, BATCH, seed=3, epoch=epoch, done=done):
-        yield [
+WHOLE = Share()
+
+
+def batches(epoch, share=WHOLE, at=lambda place: None):
+    """The steps of an epoch; ``at`` is told of each before it is made."""
+    order = shuffled(COUNT, BATCH, seed=3, epoch=epoch)
+
+    def step(place):
+        at(place)
+        rows = share.of(order[place])
+        return [
             (X[part], Y[part], [str(int(i)) for i in part])
-            for part in torch.tensor(rows).tensor_split(min(parts, len(rows)))
+            for part in torch.tensor(rows).tensor_split(min(share.parts, len(rows)))
         ]
+
+    return Lazy(step, len(order))
 
 
 def judge(model):
@@ -71,7 +82,6 @@ def run(model, config, validate=None, **options):
         options.pop("batches", batches),
         validate or judge(model),
         config,
-        steps_per_epoch=STEPS,
         device=CPU,
         quiet=True,
         **options,
@@ -165,13 +175,15 @@ def test_loss_is_a_mean_over_samples_not_over_batches():
     still = FitConfig(epochs=1, learning_rate=1e-30, beta=0.1)
     (record,) = fit(
         model,
-        lambda *_: [
-            [(X[:48].double(), Y[:48].double(), [])],
-            [(X[48:].double(), Y[48:], [])],
-        ],
+        lambda *_: Lazy(
+            [
+                [(X[:48].double(), Y[:48].double(), [])],
+                [(X[48:].double(), Y[48:], [])],
+            ].__getitem__,
+            2,
+        ),
         scripted([1.0]),
         still,
-        steps_per_epoch=2,
         device=CPU,
         quiet=True,
     )
@@ -182,27 +194,32 @@ def test_loss_is_a_mean_over_samples_not_over_batches():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf], ids=str)
 def test_a_loss_that_is_not_finite_stops(bad):
-    def poisoned(epoch, done, parts):
-        for ((x, y, ids),) in batches(epoch, done):
-            yield [(x, y + (bad if epoch == 2 else 0), ids)]
+    def poisoned(epoch, share):
+        steps = batches(epoch, share)
+
+        def step(place):
+            ((x, y, ids),) = steps[place]
+            return [(x, y + (bad if epoch == 2 else 0), ids)]
+
+        return Lazy(step, len(steps))
 
     seen = []
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        run(Net(), QUICK, batches=poisoned, on_epoch=seen.append)
+        run(Net(), QUICK, batches=poisoned, listener=Listener(seen.append))
     assert len(seen) == 1
 
 
 def test_every_epoch_is_told_once_and_in_order():
     seen = []
-    history = run(Net(), QUICK, on_epoch=seen.append)
+    history = run(Net(), QUICK, listener=Listener(seen.append))
     assert seen == history
     assert [r.epoch for r in seen] == [1, 2, 3, 4, 5, 6]
 
 
 def test_metrics_have_the_names_others_rely_on():
     (record,) = run(Net(), FitConfig(epochs=1))
-    names = {"train_loss", "val_mae", "val_rmse", "val_r2", "learning_rate", "epoch_seconds"}
-    assert set(record.metrics()) == names
+    names = {"train_loss", "val_mae", "val_rmse", "val_r2", "learning_rate"}
+    assert set(record.metrics()) == names | {"epoch_seconds", "step_parts"}
 
 
 def test_progress_line_says_what_matters():
@@ -269,11 +286,12 @@ def stop_after(epoch):
 
 
 def stop_within(epoch):
-    def broken(number, done, parts):
-        for i, batch in enumerate(batches(number, done)):
-            if (number, i) == (epoch, 3):
+    def broken(number, share):
+        def at(place):
+            if (number, place) == (epoch, 3):
                 raise KeyboardInterrupt
-            yield batch
+
+        return batches(number, share, at)
 
     return broken
 
@@ -284,7 +302,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tmp_path, epoch, where):
     whole = Net()
     history = run(whole, QUICK)
 
-    stopped = {"on_epoch": stop_after(epoch)}
+    stopped = {"listener": Listener(stop_after(epoch))}
     if where == "within":
         stopped = {"batches": stop_within(epoch + 1)}
     with pytest.raises(KeyboardInterrupt):
@@ -297,7 +315,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tmp_path, epoch, where):
         resumed,
         QUICK,
         checkpoints=Checkpoints(tmp_path, {"run": "same"}, resume=True),
-        on_epoch=seen.append,
+        listener=Listener(seen.append),
     )
     assert lines(again) == lines(history)
     assert lines(seen) == lines(history)  # earlier epochs are told again
@@ -314,12 +332,13 @@ def test_stopped_anywhere_and_resumed_is_as_if_never_stopped(tmp_path, every):
 
         checkpoints = Checkpoints(folder, {"run": "same"}, every=every)
 
-        def gone(number, done, parts, at=(epoch, step), checkpoints=checkpoints):
-            for i, batch in enumerate(batches(number, done), start=done):
-                if (number, i) == at:
+        def gone(number, share, then=(epoch, step), checkpoints=checkpoints):
+            def at(place):
+                if (number, place) == then:
                     checkpoints.folder = tmp_path / "nowhere"  # what the loop writes now is lost
                     raise KeyboardInterrupt
-                yield batch
+
+            return batches(number, share, at)
 
         with pytest.raises(KeyboardInterrupt):
             run(Net(), QUICK, checkpoints=checkpoints, batches=gone)
@@ -337,7 +356,7 @@ def test_last_checkpoints_are_those_of_an_uninterrupted_run(tmp_path):
             Net(),
             QUICK,
             checkpoints=Checkpoints(tmp_path / "two", {"run": "same"}),
-            on_epoch=stop_after(2),
+            listener=Listener(stop_after(2)),
         )
     run(Net(), QUICK, checkpoints=Checkpoints(tmp_path / "two", {"run": "same"}, resume=True))
     for name in ("best.pt", "last.pt"):
@@ -361,7 +380,7 @@ def test_a_best_epoch_before_the_stop_is_not_forgotten(tmp_path):
             QUICK,
             validate,
             checkpoints=Checkpoints(tmp_path, {"run": "same"}),
-            on_epoch=stop_after(2),
+            listener=Listener(stop_after(2)),
         )
     resumed = Net()
     checkpoints = Checkpoints(tmp_path, {"run": "same"}, resume=True)
@@ -420,9 +439,11 @@ def test_where_memory_fails_steps_are_cut_and_learn_the_same(monkeypatch):
     monkeypatch.setattr("supervision.training.autocast", lambda device: nullcontext())
     told, roomy, cramped = [], Cramped(99), Cramped(3)
     history = run(roomy, QUICK)
-    again = run(cramped, QUICK, on_shrink=lambda why, parts: told.append((why, parts)))
-    assert [parts for _, parts in told] == [2, 4]
-    assert "an allocation failed (DefaultCPUAllocator: can't allocate memory" in told[0][0]
+    again = run(cramped, QUICK, listener=Listener(note=told.append))
+    assert "cut into 2 parts" in told[0]
+    assert "cut into 4 parts" in told[1]
+    assert "an allocation failed (DefaultCPUAllocator: can't allocate memory" in told[0]
+    assert [record.parts for record in again] == [4] * QUICK.epochs
     for one, other in zip(history, again, strict=True):
         assert other.train_loss == pytest.approx(one.train_loss, rel=1e-4)
         assert other.val_mae == pytest.approx(one.val_mae, rel=1e-4)
@@ -430,11 +451,11 @@ def test_where_memory_fails_steps_are_cut_and_learn_the_same(monkeypatch):
 
 def test_what_was_cut_stays_cut_when_resumed(tmp_path):
     told = []
-    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "on_epoch": stop_after(2)}
+    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "listener": Listener(stop_after(2))}
     with pytest.raises(KeyboardInterrupt):
         run(Cramped(3), QUICK, **stopped)
     resumed = {"checkpoints": Checkpoints(tmp_path, {}, resume=True)}
-    run(Cramped(3), QUICK, on_shrink=lambda *what: told.append(what), **resumed)
+    run(Cramped(3), QUICK, listener=Listener(note=told.append), **resumed)
     assert told == []
 
 
@@ -454,8 +475,11 @@ def test_what_the_watch_says_is_done(monkeypatch):
     says = iter(["the system is swapping", "", "", "only 0.1 GiB"])
     monkeypatch.setattr(Watch, "too_much", lambda self, seconds: next(says, ""))
     told = []
-    history = run(Cramped(99), QUICK, on_shrink=lambda why, parts: told.append((why, parts)))
-    assert told == [("the system is swapping", 2), ("only 0.1 GiB", 4)]
+    history = run(Cramped(99), QUICK, listener=Listener(note=told.append))
+    assert told == [
+        "Steps are cut into 2 parts from here on: the system is swapping.",
+        "Steps are cut into 4 parts from here on: only 0.1 GiB.",
+    ]
     assert len(history) == QUICK.epochs
 
 
@@ -477,13 +501,16 @@ def test_what_the_model_was_before_competes_for_the_best():
 def test_epoch_0_is_told_and_survives_a_stop(tmp_path):
     config, told = FitConfig(epochs=3, learning_rate=0.05), []
     start = snapshot(Net())
-    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "on_epoch": stop_after(1)}
+    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "listener": Listener(stop_after(1))}
     with pytest.raises(KeyboardInterrupt):
         run(Net(), config, scripted([3.0]), before=BEFORE, **stopped)
     best = load_checkpoint(tmp_path / "best.pt", identity={})["model"]
     assert all(torch.equal(tensor, start[name]) for name, tensor in best.items())
     model = Net()
-    resumed = {"checkpoints": Checkpoints(tmp_path, {}, resume=True), "on_epoch": told.append}
+    resumed = {
+        "checkpoints": Checkpoints(tmp_path, {}, resume=True),
+        "listener": Listener(told.append),
+    }
     assert run(model, config, scripted([4.0, 5.0]), **resumed) == told
     assert [r.val_mae for r in told] == [2.0, 3.0, 4.0, 5.0]
     assert equal(snapshot(model), start)
@@ -530,20 +557,20 @@ def test_trainable_state_goes_back_bit_equal_and_only_where_it_fits():
 
 
 def test_an_epoch_is_every_index_once_in_an_order_of_its_own():
-    epochs = [list(iterate(COUNT, BATCH, seed=3, epoch=epoch)) for epoch in (1, 2)]
+    epochs = [shuffled(COUNT, BATCH, seed=3, epoch=epoch) for epoch in (1, 2)]
     for found in epochs:
         assert [len(rows) for rows in found] == [8] * 6 + [2]
         assert sorted(i for rows in found for i in rows) == list(range(COUNT))
     assert epochs[0] != epochs[1]
-    assert epochs[0] == list(iterate(COUNT, BATCH, seed=3, epoch=1))
-    assert epochs[0] != list(iterate(COUNT, BATCH, seed=4, epoch=1))
+    assert epochs[0] == shuffled(COUNT, BATCH, seed=3, epoch=1)
+    assert epochs[0] != shuffled(COUNT, BATCH, seed=4, epoch=1)
 
 
 def test_order_does_not_touch_the_common_random_numbers():
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    list(iterate(COUNT, BATCH, seed=3, epoch=1))
+    shuffled(COUNT, BATCH, seed=3, epoch=1)
     assert torch.equal(torch.rand(1), expected)
 
 

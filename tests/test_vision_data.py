@@ -8,6 +8,7 @@ import torch
 
 from supervision.crystals import Crystal, group_materials
 from supervision.datasets import load_dataset
+from supervision.loading import Share
 from supervision.vision.data import TrainingViews, fixed_views, picture_batches, select_views
 from supervision.vision.export import export_views
 from supervision.vision.prepare import prepare_scenes
@@ -60,7 +61,7 @@ def test_so_few_views_show_as_much_as_so_few_can(count):
 
 def test_every_material_comes_once_an_epoch_with_its_own_target(materials, scenes):
     seen = {}
-    for ((images, targets, ids),) in training_views(materials, scenes)(1):
+    for ((images, targets, ids),) in training_views(materials, scenes).epoch(1, Share()):
         assert images.dtype == torch.uint8
         assert images.shape[1:] == (3, 224, 224)
         assert len(images) == len(targets) == len(ids)
@@ -70,9 +71,9 @@ def test_every_material_comes_once_an_epoch_with_its_own_target(materials, scene
 
 def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials, scenes):
     batches = training_views(materials, scenes)
-    first = [images for ((images, _, _),) in batches(1)]
-    again = [images for ((images, _, _),) in training_views(materials, scenes)(1)]
-    other = [images for ((images, _, _),) in batches(2)]
+    first = [images for ((images, _, _),) in batches.epoch(1, Share())]
+    again = [images for ((images, _, _),) in training_views(materials, scenes).epoch(1, Share())]
+    other = [images for ((images, _, _),) in batches.epoch(2, Share())]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 

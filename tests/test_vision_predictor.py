@@ -12,7 +12,7 @@ from supervision.datasets import load_dataset
 from supervision.descent import FitConfig
 from supervision.prediction import predict_materials
 from supervision.predictor import load_predictor
-from supervision.training import iterate
+from supervision.training import Listener, iterate
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import select_views
 from supervision.vision.predictor import VisionPredictor
@@ -134,7 +134,9 @@ def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals,
                 raise KeyboardInterrupt
 
         try:
-            predictor.fit(materials[:8], materials[8:], on_epoch=stop, checkpoints=checkpoints)
+            predictor.fit(
+                materials[:8], materials[8:], listener=Listener(stop), checkpoints=checkpoints
+            )
         except KeyboardInterrupt:
             return None
         return predictor.predict(crystals)

@@ -22,6 +22,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save, save_file
 
 from supervision.paths import cache_dir
+from supervision.timeouts import within
 from supervision.vision.model import VisionRegressor, load_pretrained
 from supervision.weights import (
     GraphWeights,
@@ -32,6 +33,7 @@ from supervision.weights import (
     table,
 )
 from supervision.weights.convert import dinov2_from_onnx
+from supervision.weights.reach import reach
 from supervision.weights.sources import Hub, Wheel, sha256_of
 from supervision.weights.table import AUTO, IMGFOCUS, UNTRAINED, WEIGHTS
 
@@ -384,8 +386,8 @@ def test_hub_that_answers_without_end_is_given_up(hub, monkeypatch):
 def test_a_call_that_never_returns_is_given_up_and_holds_up_no_exit():
     before = set(threading.enumerate())
     never = threading.Event()
-    with pytest.raises(WeightsError, match=r"no answer within 0\.05 s"):
-        sources._within(0.05, never.wait)
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
+        within(0.05, never.wait)
     assert all(thread.daemon for thread in set(threading.enumerate()) - before)
     never.set()
 
@@ -564,3 +566,54 @@ def test_an_index_that_cannot_be_reached_is_named(row, own_cache, monkeypatch):
     with pytest.raises(WeightsError, match="wheel no-such-wheel==1 from the package index: ERROR"):
         get_weights("tiny")
     assert left(own_cache) == []
+
+
+# --- asking without having
+
+
+def test_a_hub_is_asked_and_nothing_is_had(hub, own_cache):
+    assert reach(table.WEIGHTS["tiny"]) == (True, "hub me/tiny")
+    assert left(own_cache) == []
+    get_weights("tiny")
+    hub.shutdown()
+    hub.server_close()
+    assert reach(table.WEIGHTS["tiny"]) == (True, "in the cache")
+    (own_cache / "weights" / "tiny.safetensors").write_bytes(b"broken")
+    there, said = reach(table.WEIGHTS["tiny"])
+    assert not there
+    assert "tiny.safetensors is damaged" in said and "; hub me/tiny: " in said and "refused" in said
+
+
+@pytest.mark.parametrize(
+    ("requirement", "said"),
+    [
+        ("tiny==1.0", None),
+        ("tiny==1", "it lists no tiny==1"),
+        ("gone==1.0", "No matching distribution found for gone"),
+    ],
+)
+def test_an_index_is_asked_for_the_very_version(
+    own_cache, tmp_path, monkeypatch, requirement, said
+):
+    make_wheel(tmp_path / "tiny-1.0-py3-none-any.whl", "tiny-1.0.dist-info/METADATA", b"")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    wheel = Wheel(requirement, "", "", "", dinov2_from_onnx)
+    there, answer = reach(ImageWeights("tiny", "test_vit", "none", (wheel,)))
+    assert there is (said is None)
+    assert answer == f"wheel {requirement} from the package index" or said in answer
+    assert left(own_cache) == []
+
+
+def test_an_index_that_never_answers_is_given_up(own_cache, monkeypatch):
+    monkeypatch.setattr(sources, "PROBE_SECONDS", 1.0)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    wheel = Wheel("tiny==1.0", "", "", "", dinov2_from_onnx)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{deaf.getsockname()[1]}/simple")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        there, said = reach(ImageWeights("tiny", "test_vit", "none", (wheel,)))
+    assert (there, said) == (False, f"{wheel.describe()}: no answer within 1 s")

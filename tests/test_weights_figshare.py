@@ -170,3 +170,14 @@ def test_weights_of_the_other_paradigm_are_unknown():
         get_weights("alignn_ff")
     with pytest.raises(WeightsError, match="is not one of auto, none, alignn_ff"):
         get_weights("dinov3_vitb16", "graph")
+
+
+def test_figshare_is_asked_for_the_beginning_alone(figshare, own_cache):
+    file = Figshare(7, 3, alignn_from_checkpoint)
+    file.probe()
+    figshare.serve(b"<html>a challenge</html>")
+    with pytest.raises(WeightsError, match="files/7 answers is no archive"):
+        file.probe()
+    with pytest.raises(OSError, match="404"):
+        Figshare(8, 3, alignn_from_checkpoint).probe()
+    assert not own_cache.exists()

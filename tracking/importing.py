@@ -62,6 +62,8 @@ def _log(found: Finished) -> None:
     book.inputs(task, prepared)
     for path in sorted((found.folder / PLOTS).glob("*.png")):
         mlflow.log_artifact(str(path), PLOTS)
+    for text in found.notes:
+        book.note(text)
     for record, ended in found.history:
         runs.log_epoch(record, at=ended)
     book.trained(found.minutes, found.size)

@@ -11,6 +11,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+import psutil
 from matplotlib.figure import Figure
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import RunStatus
@@ -42,7 +43,9 @@ def tracked_run(
     with interruptible() as interrupted:
         joined = "MLFLOW_RUN_ID" in os.environ
         run = mlflow.start_run(
-            run_id=None if began is None else _begun(began), run_name=None if joined else name
+            run_id=None if began is None else _begun(began),
+            run_name=None if joined else name,
+            log_system_metrics=False,  # tracking.machine does
         )
         try:
             mlflow.set_tag("mlflow.runName", name)
@@ -51,7 +54,7 @@ def tracked_run(
             if interrupted.is_set():
                 mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
                 if joined:
-                    killed.start(run.info.run_id, os.getppid())
+                    killed.start(run.info.run_id, _waiting())
                 raise KeyboardInterrupt from error  # compiled code may have raised its own
             try:
                 mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
@@ -70,6 +73,12 @@ def _begun(at: float) -> str:
     experiment = str(_get_experiment_id())
     made = mlflow.MlflowClient().create_run(experiment, round(1000 * at), resolve_tags())
     return str(made.info.run_id)
+
+
+def _waiting() -> int:
+    """The process id of ``mlflow run``: it started us, or torchrun in its place, and that us."""
+    parent = psutil.Process(os.getppid())
+    return parent.ppid() if "TORCHELASTIC_RUN_ID" in os.environ else parent.pid
 
 
 def run_id() -> str:
@@ -121,6 +130,12 @@ def log_epoch(record: EpochRecord, at: float | None = None) -> None:
     log_metrics(record.metrics(), step=record.epoch, at=at)
 
 
+def log_note(text: str) -> None:
+    """A sentence that the run's page shows under ``notes``."""
+    print(text, flush=True)
+    mlflow.set_tag("notes", "\n".join(filter(None, (tag("notes"), text))))
+
+
 def log_metrics(metrics: Mapping[str, float], step: int = 0, at: float | None = None) -> None:
     """Log what the run does not have at this step: a resumed training comes by some of it again."""
     client = mlflow.MlflowClient()
@@ -157,7 +172,7 @@ def carry_on(earlier: str) -> None:
     mlflow.end_run()
     if PROJECT not in client.get_run(here).data.tags:
         client.delete_run(here)
-    mlflow.start_run(run_id=earlier)
+    mlflow.start_run(run_id=earlier, log_system_metrics=False)
     if "failure" in client.get_run(earlier).data.tags:
         mlflow.delete_tag("failure")
 

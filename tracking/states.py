@@ -19,6 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from tqdm.auto import tqdm
 
 from supervision.crystals import Material, group_materials
 from supervision.datasets import load_dataset
@@ -64,7 +65,7 @@ def read(predictor: GraphPredictor, samples: GraphSamples) -> dict[str, np.ndarr
     model = predictor.model.eval()
     hidden, last = model.head.perceptron[:-1], model.head.perceptron[-1]
     with torch.inference_mode():
-        for batch in samples.read(structures, "states"):
+        for batch in tqdm(samples.batches(structures), desc="states", leave=False):
             features = (model.features(batch) - model.feature_mean) / model.feature_std
             layer = hidden(model.head.embed(features))
             found["features"].append(features.numpy())

@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import mlflow
@@ -22,6 +23,7 @@ from supervision.training import EpochRecord
 from tracking import registry, runs
 from tracking.inputs import log_inputs
 from tracking.judgement import log_judgement, null_predictions, summary
+from tracking.machine import watched
 
 MODEL = "model_uri"  # a tag
 
@@ -82,6 +84,14 @@ class RunBook:
     def epoch(self, record: EpochRecord) -> None:
         """Metrics with the epoch as their step."""
         runs.log_epoch(record)
+
+    def note(self, text: str) -> None:
+        """A line of the tag ``notes``."""
+        runs.log_note(text)
+
+    def watching(self) -> AbstractContextManager[None]:
+        """System metrics."""
+        return watched(self.run)
 
     def trained(self, minutes: float, size: Mapping[str, int]) -> None:
         """A metric and params."""

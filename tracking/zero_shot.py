@@ -19,7 +19,7 @@ from supervision.prediction import predict_materials
 from supervision.predictor import MADE_FROM, Predictor, Reader
 from supervision.road import Task
 from supervision.splits import PARTS, akin, make_split
-from supervision.training import EpochRecord
+from supervision.training import EpochRecord, Listener
 from supervision.version import code_version
 from tracking import plots, runs
 from tracking.inputs import log_inputs
@@ -172,7 +172,7 @@ def taught_by(predictor: Predictor, dataset: str, data: str, prepare: Prepare, s
         )
         split = make_split(kept, "random", seed=seed)
         train, val, test = (split.select(kept, part) for part in PARTS)
-        history = predictor.fit(train, val, on_epoch=_log_epoch, checkpoints=None)
+        history = predictor.fit(train, val, listener=Listener(_log_epoch), checkpoints=None)
         at_home = pd.DataFrame(predict_materials(predictor, {"test": test}))
         tc, tc_pred = at_home["tc"].to_numpy(), at_home["tc_pred"].to_numpy()
         numbers = {

@@ -5,7 +5,7 @@ It trains in seconds and is the bar that every other model is held to.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,7 +23,7 @@ from supervision.prediction import predict_materials
 from supervision.predictor import CONFIG_FILE
 from supervision.prepared import prepare_all
 from supervision.target import TargetTransform
-from supervision.training import EpochRecord
+from supervision.training import NOBODY, EpochRecord, Listener
 
 MODEL_FILE = "model.skops"
 KINDS = ("extra_trees", "boosting")
@@ -78,7 +78,7 @@ class CompositionPredictor:
         train: Sequence[Material],
         val: Sequence[Material],
         *,
-        on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+        listener: Listener = NOBODY,
         checkpoints: Checkpoints | None = None,
     ) -> list[EpochRecord]:
         """Grow the trees on all structures of ``train``, each with its weight.
@@ -110,7 +110,7 @@ class CompositionPredictor:
             seconds=time.monotonic() - began,
             best=True,
         )
-        on_epoch(record)
+        listener.epoch(record)
         return [record]
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:

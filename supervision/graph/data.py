@@ -1,15 +1,15 @@
 """Folded graphs -> the batches a graph model reads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from supervision.crystals import Material
 from supervision.graph.orbits import FoldedGraph
-from supervision.training import Step, iterate
+from supervision.loading import Lazy, Share, Step, shuffled
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +35,26 @@ class GraphBatch:
     crystal: torch.Tensor
     size: int
 
-    def to(self, device: torch.device) -> "GraphBatch":
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(getattr(self, name).nbytes for name in self._arrays)
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "GraphBatch":
         """The same batch on a device."""
-        moved = {
-            field.name: getattr(self, field.name).to(device)
-            for field in fields(self)
-            if field.name != "size"
-        }
-        return GraphBatch(**moved, size=self.size)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "GraphBatch":
+        """The same batch where a GPU can fetch it by itself."""
+        return self._each(torch.Tensor.pin_memory)
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "GraphBatch":
+        changed = {name: change(getattr(self, name)) for name in self._arrays}
+        return GraphBatch(**changed, size=self.size)
+
+    @property
+    def _arrays(self) -> list[str]:
+        return [field.name for field in fields(self) if field.name != "size"]
 
 
 def collate(graphs: Sequence[FoldedGraph]) -> GraphBatch:
@@ -109,32 +121,39 @@ class GraphSamples:
         """All structures of the validation materials."""
         return _all_structures(self.val)
 
-    def read(self, samples: Sequence[str], desc: str) -> Iterator[GraphBatch]:
+    def batches(self, samples: Sequence[str]) -> Lazy[GraphBatch]:
         """Graphs in order, in batches that keep to the budget."""
         runs = list(pack([len(self.graphs[id].angles) for id in samples], self.angle_budget))
-        for run in tqdm(runs, desc=desc, leave=False, disable=not desc or None, unit="batch"):
-            yield collate([self.graphs[samples[i]] for i in run])
+        return Lazy(partial(self._batch, samples, runs), len(runs))
 
-    def steps(self, epoch: int, done: int = 0, parts: int = 1) -> Iterator[Step]:
+    def _batch(
+        self, samples: Sequence[str], runs: Sequence[Sequence[int]], place: int
+    ) -> GraphBatch:
+        return collate([self.graphs[samples[i]] for i in runs[place]])
+
+    def epoch(self, number: int, share: Share) -> Lazy[Step]:
         """One structure of every training material, drawn by weight."""
-        shares = np.random.default_rng([self.seed, epoch]).random(len(self.train))
-        chosen = [m.structure_at(s) for m, s in zip(self.train, shares, strict=True)]
         count = len(self.train)
-        for rows in iterate(count, self.batch_size, seed=self.seed, epoch=epoch, done=done):
-            graphs = [self.graphs[chosen[i].id] for i in rows]
-            sizes = [len(graph.angles) for graph in graphs]
-            budget = min(self.angle_budget, sum(sizes)) // parts
-            yield [
-                (
-                    collate([graphs[k] for k in run]),
-                    torch.tensor(self.targets[[rows[k] for k in run]], dtype=torch.float32),
-                    [self.train[rows[k]].id for k in run],
-                )
-                for run in pack(sizes, budget)
-            ]
+        shares = np.random.default_rng([self.seed, number]).random(count)
+        chosen = [m.structure_at(s).id for m, s in zip(self.train, shares, strict=True)]
+        order = shuffled(count, self.batch_size, seed=self.seed, epoch=number)
+        return Lazy(partial(self._step, chosen, order, share), len(order))
 
-    def __len__(self) -> int:
-        return -(-len(self.train) // self.batch_size)
+    def _step(
+        self, chosen: Sequence[str], order: Sequence[Sequence[int]], share: Share, place: int
+    ) -> Step:
+        rows = share.of(order[place])
+        graphs = [self.graphs[chosen[i]] for i in rows]
+        sizes = [len(graph.angles) for graph in graphs]
+        budget = min(self.angle_budget, sum(sizes)) // share.parts
+        return [
+            (
+                collate([graphs[k] for k in run]),
+                torch.tensor(self.targets[[rows[k] for k in run]], dtype=torch.float32),
+                [self.train[rows[k]].id for k in run],
+            )
+            for run in pack(sizes, budget)
+        ]
 
 
 def _all_structures(materials: Sequence[Material]) -> tuple[list[str], list[int]]:

@@ -1,15 +1,15 @@
 """Scenes -> the batches of views a vision model reads."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from supervision.crystals import Crystal, Material
-from supervision.training import Step, iterate
+from supervision.loading import Lazy, Share, Step, shuffled
 from supervision.vision.prepare import scenes_of
 from supervision.vision.render import SUPERCELLS, VIEWS, View, contact_sheet, draw
 from supervision.vision.scene import Scene
@@ -53,9 +53,6 @@ class TrainingViews:
     batch_size: int
     seed: int
 
-    def __len__(self) -> int:
-        return -(-len(self.materials) // self.batch_size)
-
     def choose(self, epoch: int) -> list[tuple[Crystal, int]]:
         """A structure (by weight) and a view for each material."""
         rng = np.random.default_rng([self.seed, epoch])
@@ -65,16 +62,25 @@ class TrainingViews:
             for material, s, v in zip(self.materials, structure, view, strict=True)
         ]
 
-    def __call__(self, epoch: int, done: int = 0, parts: int = 1) -> Iterator[Step]:
-        cv2.setNumThreads(1)
-        chosen, count = self.choose(epoch), len(self.materials)
-        for rows in iterate(count, self.batch_size, seed=self.seed, epoch=epoch, done=done):
-            step = []
-            for part in np.array_split(rows, min(parts, len(rows))):
-                images = [draw(self.scenes[chosen[i][0].id], chosen[i][1]) for i in part]
-                targets = torch.tensor(self.targets[part], dtype=torch.float32)
-                step.append((to_tensor(images), targets, [self.materials[i].id for i in part]))
-            yield step
+    def epoch(self, number: int, share: Share) -> Lazy[Step]:
+        """The steps of an epoch."""
+        order = shuffled(len(self.materials), self.batch_size, seed=self.seed, epoch=number)
+        return Lazy(partial(self._step, self.choose(number), order, share), len(order))
+
+    def _step(
+        self,
+        chosen: Sequence[tuple[Crystal, int]],
+        order: Sequence[Sequence[int]],
+        share: Share,
+        place: int,
+    ) -> Step:
+        rows = share.of(order[place])
+        step = []
+        for part in np.array_split(rows, min(share.parts, len(rows))) if rows else ():
+            images = draw_all([(chosen[i][0].id, chosen[i][1]) for i in part], self.scenes)
+            targets = torch.tensor(self.targets[part], dtype=torch.float32)
+            step.append((images, targets, [self.materials[i].id for i in part]))
+        return step
 
 
 @dataclass(frozen=True)
@@ -99,16 +105,13 @@ class ViewSamples:
         """The pictures that choose the epoch: never a view that the model does not use."""
         return fixed_views(self.val, select_views(min(VALIDATION_VIEWS, self.views)))
 
-    def read(self, samples: Sequence[tuple[str, int]], desc: str) -> Iterator[torch.Tensor]:
+    def batches(self, samples: Sequence[tuple[str, int]]) -> Lazy[torch.Tensor]:
         """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
-        return picture_batches(samples, self.scenes, READ_BATCH, desc=desc, quiet=not desc)
+        return picture_batches(samples, self.scenes, READ_BATCH)
 
-    def steps(self, epoch: int, done: int = 0, parts: int = 1) -> Iterator[Step]:
+    def epoch(self, number: int, share: Share) -> Lazy[Step]:
         """One random view of every training material."""
-        return self.train(epoch, done, parts)
-
-    def __len__(self) -> int:
-        return len(self.train)
+        return self.train.epoch(number, share)
 
 
 def fixed_views(
@@ -127,19 +130,23 @@ def fixed_views(
 
 
 def picture_batches(
-    pictures: Sequence[tuple[str, int]],
-    scenes: Mapping[str, Scene],
-    batch_size: int,
-    *,
-    desc: str = "",
-    quiet: bool = True,
-) -> Iterator[torch.Tensor]:
+    pictures: Sequence[tuple[str, int]], scenes: Mapping[str, Scene], batch_size: int
+) -> Lazy[torch.Tensor]:
     """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
+    runs = [pictures[at : at + batch_size] for at in range(0, len(pictures), batch_size)]
+    return Lazy(partial(_drawn, runs, scenes), len(runs))
+
+
+def _drawn(
+    runs: Sequence[Sequence[tuple[str, int]]], scenes: Mapping[str, Scene], place: int
+) -> torch.Tensor:
+    return draw_all(runs[place], scenes)
+
+
+def draw_all(pictures: Iterable[tuple[str, int]], scenes: Mapping[str, Scene]) -> torch.Tensor:
+    """Pictures ``(crystal id, view)`` as one uint8 batch ``[b, 3, h, w]``."""
     cv2.setNumThreads(1)
-    starts = range(0, len(pictures), batch_size)
-    for start in tqdm(starts, desc=desc, leave=False, disable=quiet or None, unit="batch"):
-        rows = pictures[start : start + batch_size]
-        yield to_tensor([draw(scenes[id], view) for id, view in rows])
+    return to_tensor(draw(scenes[id], view) for id, view in pictures)
 
 
 def contact_sheet_of(

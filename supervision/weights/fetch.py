@@ -118,18 +118,16 @@ def _first_of(names: tuple[str, ...]) -> Fetched:
 
 def _ask(row: Weights) -> tuple[Fetched | None, list[str]]:
     """The cache, then each source; what each that failed said."""
-    folder = _folder()
-    path, record = folder / f"{row.name}.safetensors", folder / f"{row.name}.json"
     failures = []
-    if path.is_file():
-        known = _recorded(record)
-        if sha256_of(path) == known.get("sha256"):
-            source = f"cache, first had from {known.get('source')}"
-            return _fetched(row, path, known["sha256"], source), []
-        failures.append(f"cache: {path} is damaged (its sha256 is not the recorded one)")
+    try:
+        if known := cached(row):
+            return known, []
+    except WeightsError as error:
+        failures.append(f"cache: {error}")
+    path, record = _places(row)
     for origin in row.sources:
         try:
-            with tempfile.TemporaryDirectory(dir=folder) as room:
+            with tempfile.TemporaryDirectory(dir=path.parent) as room:
                 arrived = Path(room) / "arrived"
                 details = {"name": row.name, "source": origin.describe()} | origin.fetch(arrived)
                 source = details["source"]
@@ -143,6 +141,22 @@ def _ask(row: Weights) -> tuple[Fetched | None, list[str]]:
             continue
         return _fetched(row, path, digest, source), failures
     return None, failures
+
+
+def cached(row: Weights) -> Fetched | None:
+    """What the cache holds of a row, if anything. Raises WeightsError where that is damaged."""
+    path, record = _places(row)
+    if not path.is_file():
+        return None
+    known = _recorded(record)
+    if sha256_of(path) != known.get("sha256"):
+        raise WeightsError(f"{path} is damaged (its sha256 is not the recorded one)")
+    return _fetched(row, path, known["sha256"], f"cache, first had from {known.get('source')}")
+
+
+def _places(row: Weights) -> tuple[Path, Path]:
+    """Where the cache has the tensors of a row, and what it knows of them."""
+    return _folder() / f"{row.name}.safetensors", _folder() / f"{row.name}.json"
 
 
 def _recorded(path: Path) -> dict[str, str]:

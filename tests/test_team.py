@@ -1,0 +1,155 @@
+"""Several processes that train one model, by torchrun, against one that does it alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAINING = """
+import contextlib, json, os, sys, time
+from pathlib import Path
+import torch
+from torch import nn
+import supervision.training
+from supervision.checkpoint import Checkpoints, is_unfinished
+from supervision.descent import FitConfig
+from supervision.loading import Lazy, shuffled
+from supervision.team import joined
+from supervision.training import Listener, fit
+
+supervision.training.autocast = lambda device: contextlib.nullcontext()
+folder, out, pause, short = Path(sys.argv[1]), Path(sys.argv[2]), *map(float, sys.argv[3:])
+torch.set_num_threads(1)
+x = torch.randn(41, 64, generator=torch.Generator().manual_seed(1))
+y = x[:, 0] - 2 * x[:, 1]
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(64, 50), nn.Tanh(), nn.Linear(50, 1), nn.Flatten(0))
+        self.unread = nn.Linear(3, 3)  # gets no gradient, so weight decay may not shrink it
+
+    def forward(self, x):
+        if self.training and len(x) > short:
+            raise MemoryError("fabricated")
+        return self.layers(x)
+
+def epochs(number, share):
+    order = shuffled(41, 10, seed=1, epoch=number)  # the last step has one sample
+    def step(place):
+        time.sleep(pause)
+        rows = torch.tensor(share.of(order[place]), dtype=torch.long)
+        parts = rows.tensor_split(min(share.parts, len(rows))) if len(rows) else ()
+        return [(x[part], y[part], [str(i) for i in part.tolist()]) for part in parts]
+    return Lazy(step, len(order))
+
+with joined() as team:
+    torch.manual_seed(team.rank)
+    model = Net()
+    team.equalise(model)
+    checkpoints = None
+    if team.first:
+        torch.manual_seed(0)
+        going_on = is_unfinished(folder)
+        checkpoints = Checkpoints(folder, {"processes": str(team.size)}, every=2, resume=going_on)
+
+    def validate():
+        own = range(team.rank, 41, team.size)
+        with torch.no_grad():
+            outputs = torch.cat(team.gather([model(x[i : i + 1]) for i in own]))
+        return {"mae": (outputs - y).abs().double().mean().item(), "rmse": 0.0, "r2": 0.0}
+
+    notes = []
+    history = fit(
+        model, epochs, validate, FitConfig(epochs=5, learning_rate=0.01), team=team,
+        device=torch.device("cpu"), checkpoints=checkpoints, listener=Listener(note=notes.append),
+        quiet=True,
+    )
+    report = {"history": [vars(r) for r in history], "notes": notes, "size": team.size}
+    name = str(team.rank)
+    torch.save(model.state_dict(), out / f"{name}.pt")
+    (out / f"{name}.json").write_text(json.dumps(report))
+"""
+
+
+def start(folder, processes, pause=0.0, short=99):
+    folder.mkdir(exist_ok=True)
+    (folder / "training.py").write_text(TRAINING)
+    launch = [sys.executable]
+    if processes > 1:
+        launch += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    arguments = [folder / "kept", folder, pause, short]
+    return subprocess.Popen(
+        [*launch, str(folder / "training.py"), *map(str, arguments)],
+        cwd=ROOT, env=dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def train(folder, processes, **options):
+    """Train to the end; returns each process's weights and report."""
+    process = start(folder, processes, **options)
+    _, wrong = process.communicate(timeout=120)
+    assert process.returncode == 0, wrong[-3000:]
+    ranks = range(processes)
+    weights = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in ranks]
+    return weights, [json.loads((folder / f"{rank}.json").read_text()) for rank in ranks]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    (weights,), (report,) = train(tmp_path_factory.mktemp("alone"), 1)
+    return weights, report
+
+
+def same(report, other):
+    assert len(report["history"]) == len(other["history"])
+    for one, two in zip(report["history"], other["history"], strict=True):
+        for name in ("train_loss", "val_mae", "learning_rate"):
+            assert one[name] == pytest.approx(two[name], rel=1e-4)
+        assert one["best"] == two["best"]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("pair"), 2)
+
+
+def test_a_team_learns_what_one_learns(alone, pair):
+    """On the same effective batch, where shares differ in size and one may be empty."""
+    weights, reports = pair
+    assert [report["size"] for report in reports] == [2, 2]
+    same(reports[0], alone[1])
+    for state in weights:
+        assert all(torch.equal(state[name], weights[0][name]) for name in state)
+        for name in state:
+            torch.testing.assert_close(state[name], alone[0][name], rtol=1e-3, atol=1e-5)
+
+
+def test_where_one_has_no_memory_left_all_cut_their_steps(alone, tmp_path):
+    _, reports = train(tmp_path, 2, short=3)
+    assert ["cut into 2 parts" in note for note in reports[0]["notes"]] == [True]
+    same(reports[0], alone[1])
+
+
+def test_a_team_that_was_killed_goes_on_as_if_nothing_had_been(pair, tmp_path):
+    (whole, reports), folder = pair, tmp_path
+    process = start(folder, 2, pause=0.1)
+    while not (folder / "kept" / "previous.pt").exists():
+        time.sleep(0.02)
+        assert process.poll() is None
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.send_signal(signal.SIGKILL)
+    process.wait(60)
+    assert not (folder / "0.pt").exists()
+    again, its_reports = train(folder, 2)
+    same(reports[0], its_reports[0])
+    assert all(torch.equal(again[1][name], whole[0][name]) for name in whole[0])
