@@ -75,11 +75,5 @@ def load(
     )
 
 
-def is_worker_killed(error: RuntimeError) -> bool:
-    """Whether it says that a process which makes batches is gone; so torch words it."""
-    text = str(error)
-    return "DataLoader worker" in text and ("killed" in text or "exited unexpectedly" in text)
-
-
 def _as_it_is(item: Made) -> Made:
     return item

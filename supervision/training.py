@@ -21,7 +21,7 @@ from supervision.checkpoint import CheckpointError, Checkpoints
 from supervision.descent import Descent, FitConfig, load_trainable, trainable_state
 from supervision.errors import one_line
 from supervision.interrupts import uninterrupted
-from supervision.loading import Epochs, Step, is_worker_killed, load
+from supervision.loading import Epochs, Step, load
 from supervision.memory import Watch, give_back, is_out_of_memory
 from supervision.randomness import random_states, restore_random_states
 from supervision.resources import autocast
@@ -193,12 +193,7 @@ def fit(
                 disable=quiet or None,
                 unit="step",
             )
-            try:
-                why = train_epoch(descent, progress, bar, config, device, checkpoints, team)
-            except RuntimeError as error:
-                if not workers or not is_worker_killed(error):
-                    raise
-                why = f"a worker was killed, as the system does for want of memory ({error})"
+            why = train_epoch(descent, progress, bar, config, device, checkpoints, team)
             if why:
                 progress.parts, workers = 2 * progress.parts, 0
                 give_back()

@@ -1,10 +1,8 @@
 """fit(), its checkpoints, and exact resume, on small models of plain tensors."""
 
 import math
-import os
 import pickle
 import random
-import signal
 import zipfile
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -449,29 +447,6 @@ def test_where_memory_fails_steps_are_cut_and_learn_the_same(monkeypatch):
     for one, other in zip(history, again, strict=True):
         assert other.train_loss == pytest.approx(one.train_loss, rel=1e-4)
         assert other.val_mae == pytest.approx(one.val_mae, rel=1e-4)
-
-
-def test_where_a_worker_is_killed_the_training_goes_on_without(monkeypatch):
-    monkeypatch.setattr("supervision.training.autocast", lambda device: nullcontext())
-    told, ours = [], os.getpid()
-
-    def at(place):
-        if place == 3 and os.getpid() != ours:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    history = run(Cramped(99), QUICK)
-    again = run(
-        Cramped(99),
-        QUICK,
-        batches=lambda number, share: batches(number, share, at),
-        workers=1,
-        listener=Listener(note=told.append),
-    )
-    assert len(told) == 1
-    assert "a worker was killed" in told[0]
-    assert [record.val_mae for record in again] == pytest.approx(
-        [record.val_mae for record in history], rel=1e-4
-    )
 
 
 def test_what_was_cut_stays_cut_when_resumed(tmp_path):
