@@ -11,7 +11,6 @@ metric of every epoch, the predictions.
 
 import argparse
 import json
-import os
 import random
 import signal
 import subprocess
@@ -30,33 +29,41 @@ TIMES = ("seconds", "time")
 def main() -> None:
     """Kill, compare, print a row a path; exit 1 where anything differs."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=3, help="trainings that are killed, a path")
-    parser.add_argument("--kills", type=int, default=10, help="how often each is killed")
+    parser.add_argument("--kills", type=int, default=25, help="a path")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     chance, wrong = random.Random(options.seed), 0
-    print("| path | runs | kills | of them within a checkpoint's writing | runs that differed |")
+    print("| path | kills | of them in the writing of a checkpoint | runs | that differed |")
     print("|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as room:
         for path, command in COMMANDS.items():
-            alone = Path(room) / path
-            began = time.monotonic()
-            start(command, alone).wait()
-            whole, kills, torn, differed = time.monotonic() - began, 0, 0, 0
-            for turn in range(options.runs):
-                folder = Path(room) / f"{path}-{turn}"
-                for attempt in range(options.kills):
-                    in_a_write = attempt % 3 == 2
-                    if not kill(
-                        start(command, folder), folder, in_a_write, whole * chance.random()
-                    ):
-                        break
-                    kills, torn = kills + 1, torn + bool(list(folder.rglob("*.part")))
-                start(command, folder).wait()
-                differed += left(folder) != left(alone)
+            kills, torn, runs, differed = measure(command, Path(room) / path, options.kills, chance)
+            print(f"| {path} | {kills} | {torn} | {runs} | {differed} |", flush=True)
             wrong += differed
-            print(f"| {path} | {options.runs} | {kills} | {torn} | {differed} |", flush=True)
     sys.exit(1 if wrong else 0)
+
+
+def measure(
+    command: list[str], room: Path, wanted: int, chance: random.Random
+) -> tuple[int, int, int, int]:
+    """Kills, those in a write, the runs that they fell on, and how many of those differ."""
+    began = time.monotonic()
+    start(command, room / "alone").wait()
+    whole, expected = time.monotonic() - began, left(room / "alone")
+    kills = torn = runs = differed = 0
+    while kills < wanted:
+        runs += 1
+        folder, ended = room / str(runs), False
+        while not ended:
+            process = start(command, folder)
+            if kills < wanted:
+                wait(process, folder, chance.random() * whole, in_a_write=kills % 3 == 2)
+                process.send_signal(signal.SIGKILL)
+            ended = process.wait() == 0
+            kills += not ended
+            torn += not ended and bool(list(folder.rglob("*.part")))
+        differed += left(folder) != expected
+    return kills, torn, runs, differed
 
 
 def start(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
@@ -67,16 +74,15 @@ def start(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(words, stdout=quiet, stderr=quiet)
 
 
-def kill(process: subprocess.Popen[bytes], folder: Path, in_a_write: bool, seconds: float) -> bool:
-    """Kill it after so long, or in a write that it is at then; False where it has ended before."""
+def wait(
+    process: subprocess.Popen[bytes], folder: Path, seconds: float, *, in_a_write: bool
+) -> None:
+    """Wait so long, or on until a checkpoint is half written; not after the process has ended."""
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.005)
     while in_a_write and process.poll() is None and not list(folder.glob("checkpoints/*.part")):
         pass
-    if process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
 
 
 def left(folder: Path) -> tuple[bytes, list[dict[str, float]], str]:

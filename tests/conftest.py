@@ -26,6 +26,17 @@ def shared_data() -> Path:
     return SHARED / "data"
 
 
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """Numbers below 1e-38 count again after a test that had a network.
+
+    Where they are taken as zero, scipy's ``cKDTree`` can end in a segmentation fault.
+    """
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
+
+
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch) -> Path:
     """An empty cache of the test's own."""
