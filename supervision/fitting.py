@@ -133,7 +133,7 @@ class Fitting:
             )
         if shelf:
             shelf.clear()
-        self.team.equalise(self.model)
+        self.team.equalise((*self.model.parameters(), *self.model.buffers()))
         return self.team.tell(history)
 
     def start(self, how: HeadFit, checkpoints: Checkpoints | None) -> EpochRecord:

@@ -62,10 +62,10 @@ class Team:
             parts[place % self.size][place // self.size] for place in range(sum(map(len, parts)))
         ]
 
-    def equalise(self, model: nn.Module) -> None:
-        """Give every process the first one's parameters and buffers."""
+    def equalise(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give every process the first one's."""
         if self.size > 1:
-            for tensor in (*model.parameters(), *model.buffers()):
+            for tensor in tensors:
                 distributed.broadcast(tensor.detach(), src=0)
 
     def add_up(self, parameters: Iterable[nn.Parameter], numbers: Sequence[float]) -> list[float]:

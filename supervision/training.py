@@ -201,6 +201,7 @@ def fit(
                     _keep(descent, progress, checkpoints)
                 listener.note(f"Steps are cut into {progress.parts} parts from here on: {why}.")
                 continue
+            team.equalise(model.buffers())  # what batch norm has seen of its share
             record = _judge(descent, progress, validate)
             if checkpoints:
                 _keep(descent, progress, checkpoints)
@@ -275,6 +276,7 @@ def gradients(
         )
         loss.backward()
         loss_sum, samples = loss_sum + loss.item(), samples + len(targets)
+        _require_finite("training loss", loss_sum)
     return loss_sum, samples
 
 
@@ -314,11 +316,9 @@ def _loss(
         raise ValueError(
             f"The model gave {tuple(predicted.shape)} for targets {tuple(targets.shape)}."
         )
-    loss = nn.functional.smooth_l1_loss(
+    return nn.functional.smooth_l1_loss(
         predicted.float(), targets, beta=config.beta, reduction="sum"
     )
-    _require_finite("training loss", loss.item())
-    return loss
 
 
 def _require_finite(what: str, value: float) -> None:

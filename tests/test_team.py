@@ -54,7 +54,7 @@ def epochs(number, share):
 with joined() as team:
     torch.manual_seed(team.rank)
     model = Net()
-    team.equalise(model)
+    team.equalise(model.parameters())
     checkpoints = None
     if team.first:
         torch.manual_seed(0)
