@@ -1,8 +1,10 @@
 """What the machine offers: device and number format."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch import nn
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -37,6 +39,25 @@ def autocast(device: torch.device) -> AbstractContextManager:
     if fast_bf16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def short_matrices(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Within the block, linear layers hold their weights in bfloat16, where ``autocast`` uses it.
+
+    It would make a copy of each that is frozen anew in every step. After the block the weights are
+    those from before it, in full.
+    """
+    full = []
+    for layer in module.modules() if fast_bf16(device) else ():
+        if isinstance(layer, nn.Linear) and (weight := layer.weight.data).dtype == torch.float32:
+            full.append((layer, weight))
+            layer.weight.data = weight.bfloat16()
+    try:
+        yield
+    finally:
+        for layer, weight in full:
+            layer.weight.data = weight.to(layer.weight.device)
 
 
 def flush_denormals() -> None:
