@@ -61,19 +61,25 @@ class VisionRegressor(nn.Module):
                 module.fused_attn = fused
         return self
 
+    def shown(self, images: torch.Tensor) -> torch.Tensor:
+        """Which patches are not black all over, ``[b, patches]``."""
+        brightest = images.amax(dim=1, keepdim=True).float()
+        return nn.functional.max_pool2d(brightest, self.patch).flatten(1) > 0
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Pixels as the backbone was trained to see them, ``[b, 3, 224, 224]``."""
+        return (images.float() - self.pixel_mean) / self.pixel_std
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Palette, then mean and deviation of the patch tokens at each level.
 
         ``[b, PALETTE + 2 * LEVELS * width]``.
         """
-        raw = images.float()
-        brightest = nn.functional.max_pool2d(raw.amax(dim=1, keepdim=True), self.patch).flatten(1)
-        shown = brightest > 0  # [b, patches]
+        shown = self.shown(images)
         keep = torch.ones_like(shown) if self.background else shown
-        normal = (raw - self.pixel_mean) / self.pixel_std  # [b, 3, 224, 224]
-        levels = read_levels(self.backbone, normal, keep, self.levels)
+        levels = read_levels(self.backbone, self.normalise(images), keep, self.levels)
         with torch.autocast(images.device.type, enabled=False):
-            return torch.cat([palette(images), *_pool(levels, shown, keep)], dim=1)
+            return torch.cat([palette(images), *pool(levels, shown, keep)], dim=1)
 
     def regress(self, features: torch.Tensor) -> torch.Tensor:
         """Features ``[b, PALETTE + 2 * LEVELS * width]`` -> ``[b]``."""
@@ -90,10 +96,12 @@ class VisionRegressor(nn.Module):
         self.feature_std.copy_(features.std(dim=0, correction=0).clamp_min(1e-6))
 
 
-def _pool(
-    levels: list[torch.Tensor], shown: torch.Tensor, keep: torch.Tensor
-) -> list[torch.Tensor]:
-    """Mean and deviation, each ``[b, width]``, of every level's tokens over the patches shown."""
+def pool(levels: list[torch.Tensor], shown: torch.Tensor, keep: torch.Tensor) -> list[torch.Tensor]:
+    """Mean and deviation, each ``[b, width]``, of every level's tokens over the patches shown.
+
+    A level is ``[total, width]``, a token for each patch in ``keep``; ``shown`` and ``keep`` are
+    ``[b, patches]``.
+    """
     picture = keep.nonzero()[:, 0]  # [total] which one a token is of
     share = shown / shown.sum(dim=1, keepdim=True).clamp_min(1)
     weight = nn.functional.one_hot(picture, len(keep)).T * share[keep]  # [b, total]
