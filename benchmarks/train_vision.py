@@ -39,7 +39,7 @@ from supervision.descent import Descent, FitConfig
 from supervision.metrics import mae, paired_bootstrap
 from supervision.prediction import predict_materials
 from supervision.prepared import prepare
-from supervision.resources import fast_bf16, short_matrices
+from supervision.resources import fast_bf16, in_bfloat16
 from supervision.splits import make_split
 from supervision.target import TargetTransform
 from supervision.training import gradients
@@ -250,7 +250,7 @@ def training_sides(
     drawn = take(train, options.rounds * options.steps * BATCH, options.seed)
     plan = {
         "all patches": (True, False),
-        "all patches, frozen matrices in bfloat16": (True, True),
+        "all patches, frozen weights in bfloat16": (True, True),
         "as trained: the same, background left out": (False, True),
     }
     sides: list[Side] = []
@@ -266,7 +266,7 @@ def training_sides(
             plain = PlainTraining(predictor.model, fetched, files)
             sides.append(Side("plain", plain.step, options.steps, work))
         if short:
-            stack.enter_context(short_matrices(predictor.model.backbone, CPU))
+            stack.enter_context(in_bfloat16(predictor.model.backbone, CPU))
         sides.append(Side(name, OurTraining(predictor, samples).step, options.steps, work))
     return sides
 

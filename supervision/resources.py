@@ -42,22 +42,23 @@ def autocast(device: torch.device) -> AbstractContextManager:
 
 
 @contextmanager
-def short_matrices(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Within the block, linear layers hold their weights in bfloat16, where ``autocast`` uses it.
+def in_bfloat16(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Within the block the module's weights are bfloat16, where ``autocast`` would use it.
 
-    It would make a copy of each that is frozen anew in every step. After the block the weights are
-    those from before it, in full.
+    For weights that stay frozen: autocast copies each anew in every step, and what lies between
+    the matrices (norms, sums) it leaves in float32. After the block the weights are those from
+    before it, in full.
     """
     full = []
-    for layer in module.modules() if fast_bf16(device) else ():
-        if isinstance(layer, nn.Linear) and (weight := layer.weight.data).dtype == torch.float32:
-            full.append((layer, weight))
-            layer.weight.data = weight.bfloat16()
+    for parameter in module.parameters() if fast_bf16(device) else ():
+        if (weight := parameter.data).dtype == torch.float32:
+            full.append((parameter, weight))
+            parameter.data = weight.bfloat16()
     try:
         yield
     finally:
-        for layer, weight in full:
-            layer.weight.data = weight.to(layer.weight.device)
+        for parameter, weight in full:
+            parameter.data = weight.to(parameter.device)
 
 
 def flush_denormals() -> None:

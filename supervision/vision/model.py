@@ -160,7 +160,7 @@ def adapt_backbone(
             r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=["qkv"], bias="none"
         )
         inject_adapter_in_model(lora, model.backbone)
-        cast_adapter_dtype(model.backbone, "default")  # float32 beside a matrix in bfloat16, too
+        cast_adapter_dtype(model.backbone, "default")  # float32 beside weights in bfloat16, too
         for block in model.backbone.blocks:
             block.attn.qkv.cast_input_dtype_enabled = False  # and they read what the matrix reads
 

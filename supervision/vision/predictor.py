@@ -9,7 +9,7 @@ import numpy as np
 
 from supervision.crystals import Crystal, Material
 from supervision.network import NetworkPredictor
-from supervision.resources import autocast, short_matrices
+from supervision.resources import autocast, in_bfloat16
 from supervision.training import EpochRecord
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import TrainingViews, ViewSamples, select_views, to_tensor
@@ -53,7 +53,7 @@ class VisionPredictor(NetworkPredictor):
         A backbone that stays frozen is kept in bfloat16 until then, where that is fast.
         """
         frozen = self.config.adapt != "full"
-        kept = short_matrices(self.model.backbone, self.device) if frozen else nullcontext()
+        kept = in_bfloat16(self.model.backbone, self.device) if frozen else nullcontext()
         with kept:
             history = super().fit(*args, **options)
         if self.config.adapt == "lora":
@@ -62,7 +62,7 @@ class VisionPredictor(NetworkPredictor):
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """As every network, but read as in validation: in bfloat16 where that is fast."""
-        with short_matrices(self.model.backbone, self.device), autocast(self.device):
+        with in_bfloat16(self.model.backbone, self.device), autocast(self.device):
             return super().predict(crystals)
 
     @classmethod
