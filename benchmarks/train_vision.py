@@ -58,10 +58,13 @@ BATCH = VisionConfig().batch_size
 
 
 class PlainRegressor(VisionRegressor):
-    """The same features and head, on timm's backbone as it comes, which reads all patches."""
+    """The same features and head, on timm's backbone as it comes.
 
-    def __init__(self, row: ImageWeights) -> None:
-        super().__init__(row)
+    Plainly, background is left out by a mask: the patches are all there, but none attends to them.
+    """
+
+    def __init__(self, row: ImageWeights, *, background: bool) -> None:
+        super().__init__(row, background=background)
         self.backbone = timm.create_model(row.architecture, img_size=IMAGE_SIZE, num_classes=0)
 
     def train(self, mode: bool = True) -> "PlainRegressor":
@@ -71,13 +74,16 @@ class PlainRegressor(VisionRegressor):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """As of a ``VisionRegressor``."""
+        shown = self.shown(images)
+        prefix = self.backbone.num_prefix_tokens
+        seen = nn.functional.pad(shown, (prefix, 0), value=True)[:, None, None]  # [b, 1, 1, tokens]
         levels = self.backbone.forward_intermediates(
             self.normalise(images),
             indices=self.levels,
             output_fmt="NLC",
             intermediates_only=True,
+            attn_mask=None if self.background else seen,
         )
-        shown = self.shown(images)
         tokens = [level.flatten(0, 1) for level in levels]
         return torch.cat([palette(images), *pool(tokens, shown, torch.ones_like(shown))], dim=1)
 
@@ -234,7 +240,7 @@ def create(fetched: Fetched, fit_config: FitConfig = FIT, **settings: Any) -> Vi
 def plain_copy(model: VisionRegressor, fetched: Fetched) -> PlainRegressor:
     """The same weights on timm's own backbone."""
     assert isinstance(fetched.row, ImageWeights)
-    plain = PlainRegressor(fetched.row)
+    plain = PlainRegressor(fetched.row, background=model.background)
     plain.load_state_dict(model.state_dict(), strict=True)
     return plain.eval()
 
@@ -249,9 +255,9 @@ def training_sides(
     """The plain way first, then ours, step by step nearer to what train_dino runs."""
     drawn = take(train, options.rounds * options.steps * BATCH, options.seed)
     plan = {
-        "all patches": (True, False),
-        "all patches, frozen weights in bfloat16": (True, True),
-        "as trained: the same, background left out": (False, True),
+        "ours, all patches": (True, False),
+        "ours, all patches, frozen weights in bfloat16": (True, True),
+        "ours, as trained: the same, background left out": (False, True),
     }
     sides: list[Side] = []
     for name, (background, short) in plan.items():
@@ -264,7 +270,7 @@ def training_sides(
             targets = torch.cat([targets for _, targets, _ in batches])
             files = PngFiles.write(folder, pictures, targets)
             plain = PlainTraining(predictor.model, fetched, files)
-            sides.append(Side("plain", plain.step, options.steps, work))
+            sides.append(Side("plain, all patches", plain.step, options.steps, work))
         if short:
             stack.enter_context(in_bfloat16(predictor.model.backbone, CPU))
         sides.append(Side(name, OurTraining(predictor, samples).step, options.steps, work))
@@ -291,17 +297,17 @@ def fit_head(
 def prediction_sides(
     crystals: Sequence[Crystal], kinds: Sequence[VisionPredictor], fetched: Fetched, folder: Path
 ) -> list[Side]:
-    """The plain way, ours with the same outputs but for rounding, and ours as it serves."""
+    """Of each kind of model the plain way and then ours, which gives the same but for rounding."""
     views, scenes = select_views(len(VIEWS)), scenes_of(crystals, quiet=True)
     pictures = to_tensor([draw(scenes[c.id], view) for c in crystals for view in views])
-    whole, files = kinds[0], PngFiles.write(folder, pictures, torch.zeros(len(pictures)))
-    plain = PlainPrediction(plain_copy(whole.model, fetched), files, whole.target, len(views))
-    sides = [Side("plain", plain.predict, 1, operations(whole.model, pictures))]
-    names = ("all patches: the same outputs but for rounding", "as served: background left out")
-    for name, kind in zip(names, kinds, strict=True):
+    files = PngFiles.write(folder, pictures, torch.zeros(len(pictures)))
+    everything, sides = operations(kinds[0].model, pictures), []
+    for name, kind in zip(("all patches", "background left out"), kinds, strict=True):
         kind.config = replace(kind.config, views=len(views))
+        plain = PlainPrediction(plain_copy(kind.model, fetched), files, kind.target, len(views))
+        sides.append(Side(f"plain, {name}", plain.predict, 1, everything))
         work = operations(kind.model, pictures)
-        sides.append(Side(name, partial(kind.predict, crystals), 1, work))
+        sides.append(Side(f"ours, {name}", partial(kind.predict, crystals), 1, work))
     return sides
 
 
@@ -356,15 +362,17 @@ def bf16_peak(size: int = 4096, repeats: int = 4) -> float:
 
 
 def report_outputs(sides: Sequence[Side]) -> None:
-    """How far the side that claims the same outputs is from the plain one."""
-    plain, same = sides[0].answer, sides[1].answer
-    assert plain is not None
-    assert same is not None
-    away = np.abs(same - plain)
-    print(
-        f"\n{sides[1].name}: {len(plain)} crystals of {plain.min():.1f} to {plain.max():.1f} K "
-        f"move by {away.mean():.3f} K on average, {away.max():.3f} K at most."
-    )
+    """How far ours is from the plain way to compute the same model."""
+    print()
+    for plain, ours in zip(sides[::2], sides[1::2], strict=True):
+        assert plain.answer is not None
+        assert ours.answer is not None
+        away = np.abs(ours.answer - plain.answer)
+        print(
+            f"{ours.name}: {len(away)} crystals, {plain.answer.min():.1f} to "
+            f"{plain.answer.max():.1f} K plainly, move by {away.mean():.3f} K on average, "
+            f"{away.max():.3f} K at most."
+        )
 
 
 def report_error(val: Sequence[Material], kinds: Sequence[VisionPredictor]) -> None:

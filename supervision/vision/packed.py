@@ -43,15 +43,17 @@ class PackedAttention(nn.Module):
         q, k, v = qkv.unflatten(1, (3, self.num_heads, -1)).permute(1, 2, 0, 3)  # [heads, total, d]
         if rope is not None:
             q, k = (apply_rot_embed_cat(t, rope, half=self.rotate_half).type_as(v) for t in (q, k))
+        q = q * q.shape[-1] ** -0.5
         pictures = zip(*(t.split(list(attn_mask), dim=1) for t in (q, k, v)), strict=True)
-        seen = torch.cat([self.attend(*picture) for picture in pictures], dim=1)
-        return self.proj(seen.transpose(0, 1).flatten(1))[None]
+        seen = torch.cat([self.attend(*picture).transpose(0, 1) for picture in pictures])
+        return self.proj(seen.flatten(1))[None]  # [total, heads, d] -> [1, total, width]
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Queries, keys and values of one picture, each ``[heads, tokens, d]`` -> the same."""
+        """Scaled queries, keys and values of a picture, ``[heads, tokens, d]`` -> the same."""
         if self.fused_attn:
-            return functional.scaled_dot_product_attention(q[None], k[None], v[None])[0]
-        return ((q * q.shape[-1] ** -0.5) @ k.mT).softmax(dim=-1) @ v
+            q, k, v = (t[None] for t in (q, k, v))
+            return functional.scaled_dot_product_attention(q, k, v, scale=1.0)[0]
+        return (q @ k.mT).softmax(dim=-1) @ v
 
 
 def read_levels(
