@@ -1,9 +1,11 @@
 """What the machine offers: device and number format."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch import nn
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -55,6 +57,26 @@ def autocast(device: torch.device) -> AbstractContextManager:
     if fast_bf16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def in_bfloat16(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Within the block the module's weights are bfloat16, where ``autocast`` would use it.
+
+    For weights that stay frozen: autocast copies each anew in every step, and what lies between
+    the matrices (norms, sums) it leaves in float32. After the block the weights are those from
+    before it, in full.
+    """
+    full = []
+    for parameter in module.parameters() if fast_bf16(device) else ():
+        if (weight := parameter.data).dtype == torch.float32:
+            full.append((parameter, weight))
+            parameter.data = weight.bfloat16()
+    try:
+        yield
+    finally:
+        for parameter, weight in full:
+            parameter.data = weight.to(parameter.device)
 
 
 def flush_denormals() -> None:

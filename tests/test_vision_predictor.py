@@ -1,6 +1,7 @@
 """The vision predictor as a whole, on a backbone with random weights (no download)."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -52,6 +53,24 @@ def test_saved_and_loaded_gives_the_same_number(fitted, crystals, tmp_path):
         "config.json",
         "model.safetensors",
     ]
+
+
+def test_training_leaves_frozen_weights_as_they_came_and_all_in_float32(fitted):
+    came = new_predictor().model.backbone.state_dict()
+    for name, tensor in fitted.model.backbone.state_dict().items():
+        assert tensor.dtype == torch.float32, name
+        assert "qkv.weight" in name or torch.equal(tensor, came[name]), name
+
+
+def test_a_model_of_before_the_background_could_be_left_out_reads_it(fitted, crystals, tmp_path):
+    fitted.save(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    assert config["config"].pop("background") is False
+    path.write_text(json.dumps(config))
+    old = load_predictor(tmp_path)
+    assert old.config.background and old.model.background
+    assert not np.array_equal(old.predict(crystals), fitted.predict(crystals))
 
 
 def test_what_is_saved_says_which_weights_it_began_from(fitted, tmp_path, monkeypatch):

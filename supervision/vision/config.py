@@ -18,7 +18,8 @@ class VisionConfig:
 
     The head is first fitted to standardised frozen features (``head_*``: seconds once the
     features are there), and only then does the backbone move: from a random head LoRA spends its
-    first epochs at the constant.
+    first epochs at the constant. ``background``: the transformer reads patches that show nothing,
+    too; they cost as much as the others.
     """
 
     adapt: str = "lora"
@@ -29,6 +30,7 @@ class VisionConfig:
     views: int = 18
     target: str = "sqrt"
     bonding: str = "fast"
+    background: bool = False
     head_epochs: int = 20
     head_learning_rate: float = 1e-3
     head_batch_size: int = 64

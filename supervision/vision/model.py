@@ -8,6 +8,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import nn
 
 from supervision.head import Head
+from supervision.vision.packed import PackedAttention, read_levels
 from supervision.vision.palette import PALETTE, palette
 from supervision.weights import Fetched, ImageWeights, StateDict, WeightsError
 
@@ -22,7 +23,8 @@ class VisionRegressor(nn.Module):
 
     A picture's features are its palette and the patch tokens of five blocks, from the first to the
     last, pooled into their mean and their deviation over the patches that show something: late
-    blocks hold the arrangement, and the black around a crystal says nothing of it. The features
+    blocks hold the arrangement, and the black around a crystal says nothing of it. With
+    ``background`` the transformer reads the other patches as well, at twice the cost. The features
     are standardised with the training set's mean and deviation (raw, they differ in scale by
     orders of magnitude, and a head on them hardly learns).
     """
@@ -32,8 +34,9 @@ class VisionRegressor(nn.Module):
     feature_mean: torch.Tensor
     feature_std: torch.Tensor
 
-    def __init__(self, row: ImageWeights) -> None:
+    def __init__(self, row: ImageWeights, *, background: bool = False) -> None:
         super().__init__()
+        self.background = background
         self.backbone = create_backbone(row)
         depth = len(self.backbone.blocks)
         self.levels = [round(i * (depth - 1) / (LEVELS - 1)) for i in range(LEVELS)]
@@ -58,27 +61,25 @@ class VisionRegressor(nn.Module):
                 module.fused_attn = fused
         return self
 
+    def shown(self, images: torch.Tensor) -> torch.Tensor:
+        """Which patches are not black all over, ``[b, patches]``."""
+        brightest = images.amax(dim=1, keepdim=True).float()
+        return nn.functional.max_pool2d(brightest, self.patch).flatten(1) > 0
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        """Pixels as the backbone was trained to see them, ``[b, 3, 224, 224]``."""
+        return (images.float() - self.pixel_mean) / self.pixel_std
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Palette, then mean and deviation of the patch tokens at each level.
 
         ``[b, PALETTE + 2 * LEVELS * width]``.
         """
-        raw = images.float()
-        levels = self.backbone.forward_intermediates(
-            (raw - self.pixel_mean) / self.pixel_std,  # [b, 3, 224, 224]
-            indices=self.levels,
-            output_fmt="NLC",
-            intermediates_only=True,
-        )
-        brightest = nn.functional.max_pool2d(raw.amax(dim=1, keepdim=True), self.patch)
-        shown = (brightest.flatten(1) > 0).float()  # [b, patches]
-        share = (shown / shown.sum(dim=1, keepdim=True).clamp_min(1))[..., None]
-        features = [palette(images)]
-        for tokens in levels:  # [b, patches, width]
-            mean = (share * tokens.float()).sum(dim=1)
-            variance = (share * (tokens.float() - mean[:, None]).square()).sum(dim=1)
-            features += [mean, (variance + 1e-6).sqrt()]
-        return torch.cat(features, dim=1)
+        shown = self.shown(images)
+        keep = torch.ones_like(shown) if self.background else shown
+        levels = read_levels(self.backbone, self.normalise(images), keep, self.levels)
+        with torch.autocast(images.device.type, enabled=False):
+            return torch.cat([palette(images), *pool(levels, shown, keep)], dim=1)
 
     def regress(self, features: torch.Tensor) -> torch.Tensor:
         """Features ``[b, PALETTE + 2 * LEVELS * width]`` -> ``[b]``."""
@@ -95,9 +96,31 @@ class VisionRegressor(nn.Module):
         self.feature_std.copy_(features.std(dim=0, correction=0).clamp_min(1e-6))
 
 
+def pool(levels: list[torch.Tensor], shown: torch.Tensor, keep: torch.Tensor) -> list[torch.Tensor]:
+    """Mean and deviation, each ``[b, width]``, of every level's tokens over the patches shown.
+
+    A level is ``[total, width]``, a token for each patch in ``keep``; ``shown`` and ``keep`` are
+    ``[b, patches]``.
+    """
+    picture = keep.nonzero()[:, 0]  # [total] which one a token is of
+    share = shown / shown.sum(dim=1, keepdim=True).clamp_min(1)
+    weight = nn.functional.one_hot(picture, len(keep)).T * share[keep]  # [b, total]
+    pooled = []
+    for tokens in levels:  # [total, width]
+        mean = weight @ tokens.float()
+        variance = weight @ (tokens.float() - mean[picture]).square()
+        pooled += [mean, (variance + 1e-6).sqrt()]
+    return pooled
+
+
 def create_backbone(row: ImageWeights) -> Any:
     """The architecture at 224 px without its classifier, weights not yet loaded (timm's class)."""
-    return timm.create_model(row.architecture, pretrained=False, img_size=IMAGE_SIZE, num_classes=0)
+    backbone: Any = timm.create_model(
+        row.architecture, pretrained=False, img_size=IMAGE_SIZE, num_classes=0
+    )
+    for block in backbone.blocks:
+        block.attn = PackedAttention(block.attn)
+    return backbone
 
 
 def load_pretrained(model: VisionRegressor, fetched: Fetched) -> None:
@@ -131,11 +154,15 @@ def adapt_backbone(
     model.backbone.requires_grad_(adapt == "full")
     if adapt == "lora":
         from peft import LoraConfig, inject_adapter_in_model  # training alone needs peft
+        from peft.tuners.tuners_utils import cast_adapter_dtype
 
         lora = LoraConfig(
             r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=["qkv"], bias="none"
         )
         inject_adapter_in_model(lora, model.backbone)
+        cast_adapter_dtype(model.backbone, "default")  # float32 beside weights in bfloat16, too
+        for block in model.backbone.blocks:
+            block.attn.qkv.cast_input_dtype_enabled = False  # and they read what the matrix reads
 
 
 def merge_lora(model: VisionRegressor) -> None:

@@ -1,12 +1,15 @@
 """The vision paradigm as a predictor: scenes, views, a backbone, a head."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
 from supervision.crystals import Crystal, Material
 from supervision.network import NetworkPredictor
+from supervision.resources import autocast, in_bfloat16
 from supervision.training import EpochRecord
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import TrainingViews, ViewSamples, select_views, to_tensor
@@ -28,7 +31,7 @@ class VisionPredictor(NetworkPredictor):
     def build(self, fetched: Fetched) -> VisionRegressor:
         """A DINO backbone and a head on palette and patch tokens."""
         assert isinstance(fetched.row, ImageWeights)
-        model = VisionRegressor(fetched.row)
+        model = VisionRegressor(fetched.row, background=self.config.background)
         if fetched.pretrained:
             load_pretrained(model, fetched)
         return model
@@ -45,11 +48,28 @@ class VisionPredictor(NetworkPredictor):
         )
 
     def fit(self, *args: Any, **options: Any) -> list[EpochRecord]:
-        """As every network; then LoRA's matrices are folded into those they adapt."""
-        history = super().fit(*args, **options)
+        """As every network; then LoRA's matrices are folded into those they adapt.
+
+        A backbone that stays frozen is kept in bfloat16 until then, where that is fast.
+        """
+        frozen = self.config.adapt != "full"
+        kept = in_bfloat16(self.model.backbone, self.device) if frozen else nullcontext()
+        with kept:
+            history = super().fit(*args, **options)
         if self.config.adapt == "lora":
             merge_lora(self.model)
         return history
+
+    def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """As every network, but read as in validation: in bfloat16 where that is fast."""
+        with in_bfloat16(self.model.backbone, self.device), autocast(self.device):
+            return super().predict(crystals)
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
+        """As every network; a model saved before it could be left out reads the background."""
+        settings = {"background": True} | config["config"]
+        return super().load(folder, {**config, "config": settings})
 
     def samples(self, train: Sequence[Material], val: Sequence[Material]) -> ViewSamples:
         """The pictures to learn from and to be chosen by."""

@@ -1,0 +1,118 @@
+"""Pictures side by side without padding, and weights in bfloat16: the same numbers as before."""
+
+import pytest
+import timm
+import torch
+from timm.layers import LayerNorm
+from timm.layers.attention import Attention
+
+from supervision.resources import autocast, in_bfloat16
+from supervision.vision.model import VisionRegressor, adapt_backbone
+from supervision.vision.packed import PackedAttention, read_levels
+from supervision.weights import ImageWeights
+
+CPU = torch.device("cpu")
+ARCHITECTURES = ("vit_small_patch14_dinov2", "vit_small_patch16_dinov3")
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def model(request):
+    torch.manual_seed(0)
+    model = VisionRegressor(ImageWeights("tiny", request.param, "none", ())).eval()
+    with torch.no_grad():  # or nothing after the first block has a weight in the sum
+        for name, parameter in model.backbone.named_parameters():
+            if "gamma" in name:
+                parameter.fill_(0.5)
+    return model
+
+
+@pytest.fixture
+def images():
+    """Three pictures that show unlike shares of themselves."""
+    images = torch.zeros(3, 3, 224, 224, dtype=torch.uint8)
+    for image, size in zip(images, (40, 200, 110), strict=True):
+        image[:, :size, 10 : 10 + size] = torch.randint(0, 256, (3, size, size))
+    return images
+
+
+@pytest.fixture
+def bf16_is_fast(monkeypatch):
+    monkeypatch.setattr("supervision.resources.fast_bf16", lambda device: True)
+
+
+@torch.no_grad()
+def test_with_nothing_left_out_it_is_timm(model, images):
+    kind = type(model.backbone).__name__
+    name = ARCHITECTURES[kind == "Eva"]
+    plain = timm.create_model(name, img_size=224, num_classes=0).eval()
+    plain.load_state_dict(model.backbone.state_dict(), strict=True)
+    normal = (images - model.pixel_mean) / model.pixel_std
+    wanted = plain.forward_intermediates(
+        normal, indices=[2, 7], output_fmt="NLC", intermediates_only=True
+    )
+    everything = torch.ones(wanted[0].shape[:2], dtype=torch.bool)
+    found = read_levels(model.backbone, normal, everything, [2, 7])
+    for tokens, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(tokens, other.flatten(0, 1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["fused", "plain"])
+@torch.no_grad()
+def test_nothing_leaks_from_a_picture_to_its_neighbours(model, images, training):
+    model.train(training)
+    together = model.features(images)
+    alone = torch.cat([model.features(image[None]) for image in images.flip(0)]).flip(0)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    other = images.clone()
+    other[1] = 255 - other[1]
+    torch.testing.assert_close(model.features(other)[[0, 2]], alone[[0, 2]], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_picture_that_shows_nothing_has_features(model, images):
+    images[1] = 0
+    features = model.features(images)
+    assert features.isfinite().all()
+    torch.testing.assert_close(features[:1], model.features(images[:1]), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_bfloat16_changes_features_by_rounding_alone(model, images, bf16_is_fast):
+    full = model.features(images)
+    with in_bfloat16(model.backbone, CPU), autocast(CPU):
+        short = model.features(images)
+    assert short.dtype == torch.float32
+    assert not torch.equal(short, full)
+    assert (short - full).norm() < 2**-7 * full.norm()
+
+
+def test_weights_are_those_of_before_when_bfloat16_is_over(model, bf16_is_fast):
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    with in_bfloat16(model.backbone, CPU), in_bfloat16(model.backbone, CPU):
+        dtypes = {name: p.dtype for name, p in model.named_parameters()}
+    for name, dtype in dtypes.items():
+        assert dtype == (torch.bfloat16 if name.startswith("backbone.") else torch.float32), name
+    assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+
+
+def test_gradients_of_adapters_agree_with_those_in_float32(model, images, bf16_is_fast):
+    def gradients():
+        model.zero_grad()
+        model.features(images).square().sum().backward()
+        return torch.cat([p.grad.flatten() for n, p in model.named_parameters() if "lora_" in n])
+
+    with in_bfloat16(model.backbone, CPU):
+        adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.0)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            assert parameter.dtype == torch.float32
+            torch.nn.init.normal_(parameter, std=0.02)
+    full = gradients()
+    with in_bfloat16(model.backbone, CPU), autocast(CPU):
+        short = gradients()
+    assert torch.cosine_similarity(full, short, dim=0) > 0.999
+
+
+def test_an_attention_with_more_to_it_is_refused():
+    with pytest.raises(ValueError, match="k_norm, q_norm"):
+        PackedAttention(Attention(8, 2, qk_norm=True, norm_layer=LayerNorm))
