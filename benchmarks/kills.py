@@ -82,7 +82,7 @@ def wait(
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.005)
     while in_a_write and process.poll() is None and not list(folder.glob("checkpoints/*.part")):
-        pass
+        time.sleep(0.0005)
 
 
 def left(folder: Path) -> tuple[bytes, list[dict[str, float]], str]:
