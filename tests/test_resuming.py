@@ -50,7 +50,7 @@ def stop_after_epoch(store, environment, epoch, stop):
         time.sleep(0.05)
         assert process.poll() is None
     stop(psutil.Process(process.pid))
-    process.wait(10)
+    process.wait(60)
     return new[0].info.run_id
 
 
