@@ -9,7 +9,7 @@ import pytest
 
 # Before torch or MLflow is imported, by a test or by a process that a test starts.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(4, (os.cpu_count() or 1) // 2))))
 os.environ.setdefault("DGLBACKEND", "pytorch")  # else dgl writes a file into the home folder
 os.environ["HF_HUB_OFFLINE"] = "1"  # `weights=auto` means the same on every machine
 for name in [name for name in os.environ if name.startswith("MLFLOW_")]:

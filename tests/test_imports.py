@@ -230,7 +230,7 @@ def outcomes(project):
     shutil.copy(ROOT / "tests" / "conftest.py", project / "tests")
     shutil.copy(ROOT / "pyproject.toml", project)
     (project / "tests" / "test_hiding.py").write_text(HIDING)
-    command = [sys.executable, "-m", "pytest", "-v", "--no-header"]
+    command = [sys.executable, "-m", "pytest", "-v", "--no-header", "-n", "0"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     lines = [line.split("::test_")[1].split() for line in done.stdout.splitlines() if "::" in line]
     return {words[0]: words[1] for words in lines if words[1].isupper()}, done
