@@ -1,4 +1,4 @@
-"""A vision transformer on pictures of unlike numbers of tokens, one behind the other, unpadded.
+"""A vision transformer on pictures of unlike numbers of tokens, one behind the other in a row.
 
 Norms and linear layers treat each token by itself and need not know which picture it is of. Only
 attention must, and is replaced here; all else is timm's.
@@ -11,6 +11,8 @@ import torch
 from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from torch import nn
 from torch.nn import functional
+
+ROUND = 64  # the row is filled up to a multiple: oneDNN makes its kernels anew for a new length
 
 
 class PackedAttention(nn.Module):
@@ -69,14 +71,18 @@ def read_levels(
     prefix = backbone.num_prefix_tokens
     read = functional.pad(keep, (prefix, 0), value=True)  # [b, tokens]
     patches = functional.pad(keep, (prefix, 0))[read]
-    handed: dict[str, Any] = {"attn_mask": read.sum(dim=1).tolist()}
+    lengths = read.sum(dim=1).tolist()
+    filling = ROUND - sum(lengths) % ROUND
+    handed: dict[str, Any] = {"attn_mask": [*lengths, filling]}
     if rope is not None:  # sines, then cosines; what has no place in the picture is not rotated
         still = torch.zeros_like(rope[:prefix])
         still[:, rope.shape[1] // 2 :] = 1
-        handed["rope"] = torch.cat([still, rope]).expand(len(keep), -1, -1)[read]
-    x, found = backbone.norm_pre(tokens[read])[None], []
+        packed = torch.cat([still, rope]).expand(len(keep), -1, -1)[read]
+        handed["rope"] = functional.pad(packed, (0, 0, 0, filling))
+    x = functional.pad(backbone.norm_pre(tokens[read]), (0, 0, 0, filling))[None]
+    found = []
     for number, block in enumerate(backbone.blocks[: max(levels) + 1]):
         x = block(x, **handed)
         if number in levels:
-            found.append(x[0, patches])
+            found.append(x[0, : len(patches)][patches])
     return found
