@@ -1,5 +1,11 @@
-"""A command run by several processes: started again by torchrun, in the place of this one."""
+"""A command run by several processes: started again by torchrun, in the place of this one.
 
+    python -m entrypoints.together TORCHRUN'S OPTIONS -m entrypoints.train_dino ...
+
+It is torchrun, which ends as the process that failed first did, and leaves the talking to it.
+"""
+
+import logging
 import os
 import shlex
 import sys
@@ -16,6 +22,26 @@ def start_again(torchrun: str) -> None:
         return
     command = sys.modules["__main__"].__spec__
     assert command is not None, "a command is started by python -m"
-    launch = [sys.executable, "-m", "torch.distributed.run", *shlex.split(torchrun)]
     sys.stdout.flush()
+    launch = [sys.executable, "-m", "entrypoints.together", *shlex.split(torchrun)]
     os.execv(sys.executable, [*launch, "-m", command.name, *sys.argv[1:]])
+
+
+def main() -> None:
+    """Run torchrun."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    try:
+        run.main(sys.argv[1:])
+    except ChildFailedError as error:
+        status = error.get_first_failure()[1].exitcode
+        sys.exit(status if status > 0 else 128 - status)
+    except SignalException as error:
+        sys.exit(128 + error.sigval)
+
+
+if __name__ == "__main__":
+    main()

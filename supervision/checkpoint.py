@@ -14,6 +14,7 @@ from supervision.paths import PARTIAL, written_whole
 FORMAT = 3
 LAST, PREVIOUS = "last.pt", "previous.pt"
 FINISHED = "finished"  # a file that says so
+SHELVED = ".shelf"
 
 
 class CheckpointError(RuntimeError):
@@ -70,6 +71,7 @@ class Checkpoints:
         every: steps from one state to the next; every epoch ends with one besides.
         resume: go on from the newest state that can be read.
         descending: whether that is from within the descent, not from the work before it.
+        begun: whether ``begin`` has been called.
 
     Raises CheckpointError for a new training in a folder that holds an unfinished one, and for a
     resume of one that is missing, damaged or another training.
@@ -81,6 +83,7 @@ class Checkpoints:
     every: int = 100
     resume: bool = False
     descending: bool = field(default=False, init=False)
+    begun: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         for scrap in self.folder.glob(f"*{PARTIAL}"):  # of a process that was killed as it wrote
@@ -93,7 +96,6 @@ class Checkpoints:
                 f"{self.folder} holds an unfinished training; carry it on with "
                 f"resume={self.folder}, or name another checkpoint_dir."
             )
-        (self.folder / FINISHED).unlink(missing_ok=True)
 
     @property
     def last(self) -> Path:
@@ -120,7 +122,17 @@ class Checkpoints:
         save_checkpoint(self.last, header | dict(state))
 
     def begin(self) -> None:
-        """Write down that there is a training, before it has anything to keep."""
+        """Write down that there is a training, before it has anything to keep.
+
+        What an earlier, finished one left in the folder goes first, then the mark that it is.
+        """
+        if self.begun:
+            return
+        self.begun = True
+        if not self.resume:
+            for path in (self.last, self.previous, self.best, *self.folder.glob(f"*{SHELVED}")):
+                path.unlink(missing_ok=True)
+        (self.folder / FINISHED).unlink(missing_ok=True)
         if not self.resume:
             self.save({}, best=None)
 
@@ -149,6 +161,8 @@ class Checkpoints:
     def finish(self) -> None:
         """The training has come to its end, with all that follows it: a next one may begin here."""
         (self.folder / FINISHED).touch()
+        for path in self.folder.glob(f"*{SHELVED}"):
+            path.unlink()
 
 
 @dataclass
@@ -187,10 +201,5 @@ class Shelf:
             save_checkpoint(self._path(self.files), state)
             self.waiting, self.files = [], self.files + 1
 
-    def clear(self) -> None:
-        """Nobody needs it any more."""
-        for path in self.folder.glob(f"{self.name}-*.pt"):
-            path.unlink()
-
     def _path(self, number: int) -> Path:
-        return self.folder / f"{self.name}-{number}.pt"
+        return self.folder / f"{self.name}-{number}{SHELVED}"

@@ -131,8 +131,6 @@ class Fitting:
                 checkpoints=checkpoints,
                 quiet=quiet,
             )
-        if shelf:
-            shelf.clear()
         self.team.equalise((*self.model.parameters(), *self.model.buffers()))
         return self.team.tell(history)
 

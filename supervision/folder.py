@@ -38,7 +38,7 @@ from supervision.paths import written_whole
 from supervision.prediction import Prediction
 from supervision.predictor import MADE_FROM
 from supervision.resuming import AUTO, open_checkpoints
-from supervision.road import Pipeline, Task, train
+from supervision.road import Claim, Pipeline, Task, train
 from supervision.training import EpochRecord
 from supervision.vision.render import save_png
 from supervision.weights.sources import sha256_of
@@ -123,10 +123,10 @@ class FolderBook:
         path.parent.mkdir(exist_ok=True)
         save_png(path, rgb)
 
-    def checkpoints(self, task: Task, prepared: Prepared) -> Checkpoints:
+    def checkpoints(self, task: Task, prepared: Prepared, claim: Claim) -> Checkpoints:
         """A folder within; what is unfinished there is carried on."""
         folder = str(self.folder / "checkpoints")
-        found = open_checkpoints(task.identity(prepared), folder=folder, run=self.run)
+        found = open_checkpoints(task.identity(prepared), folder=folder, run=self.run, claim=claim)
         if found.resume:
             print(f"Carrying on what was broken off in {self.folder}.", flush=True)
         return found

@@ -35,6 +35,8 @@ class Footprint:
 
     def parts(self, found: Memory) -> int:
         """Into how many parts, a power of two, a step is to be cut to fit into what is free."""
+        if not self.samples:
+            return 1
         room = FILLED * found.free - self.kept
         if room <= 0 or self.step > room * self.samples:
             return 2 ** math.ceil(math.log2(self.samples))
@@ -69,7 +71,9 @@ def footprint(model: nn.Module, epochs: Epochs, share: Share, device: torch.devi
     """
     kept = COPIES * sum(p.nbytes for p in model.parameters() if p.requires_grad)
     whole = epochs(1, share)[0]
-    largest = max((inputs.nbytes for inputs, _, _ in whole), default=0)
+    if not whole:  # there are more processes than samples in a step
+        return Footprint(float(kept), 0.0, 0)
+    largest = max(inputs.nbytes for inputs, _, _ in whole)
     before, state, training = random_states(), trainable_state(model), model.training
     pieces = [_largest(epochs, share, parts) for parts in SMALL]
     (less, low), (more, high) = [(x[0].nbytes, _saved(model, x, device)) for x in pieces]

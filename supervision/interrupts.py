@@ -1,11 +1,13 @@
-"""Ctrl-C and SIGTERM: heard once, and made to wait while something must be changed whole."""
+"""Ctrl-C, SIGTERM, a closed terminal: heard once, and made to wait for what must be whole."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(  # the last is a closed terminal's, which Windows does not have
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 @contextmanager
@@ -47,8 +49,9 @@ def interruptible() -> Iterator[threading.Event]:
         interrupted.set()
         raise KeyboardInterrupt
 
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup
+            signal.signal(number, interrupt)
     try:
         yield interrupted
     finally:

@@ -15,6 +15,7 @@ from statistics import median
 import psutil
 
 RESERVE = 0.05  # of all memory: less than this left is too little
+OURS = 0.1  # of that: what a step takes less is not what makes it little
 SLOWER = 3.0  # times the usual step: what swapping does, and what nothing else should do
 SWAPPED = 32 << 20  # bytes moved to or from swap within a step that are no accident
 UNLIMITED = 1 << 60  # what cgroups write where there is no limit is larger
@@ -141,7 +142,8 @@ class Watch:
         self.seconds = [*self.seconds[-49:], seconds]
         before, self.swapped = self.swapped, _swapped()
         found, passing = memory(), max(0, _peak() - resident())
-        if found.free - passing < RESERVE * found.total:
+        reserve = RESERVE * found.total
+        if found.free - passing < reserve and passing > OURS * reserve:
             return f"only {found}, and a step takes {gigabytes(passing)} for a while"
         if self.swapped - before > SWAPPED and seconds > SLOWER * usual:
             return (

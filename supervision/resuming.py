@@ -20,6 +20,7 @@ def open_checkpoints(
     run: str = "",
     every: int = 100,
     known: Callable[[str], bool] = lambda run: True,
+    claim: Callable[[Path], None] = lambda folder: None,
 ) -> Checkpoints:
     """The checkpoints of a new training, or of the one that it carries on.
 
@@ -30,14 +31,20 @@ def open_checkpoints(
             folder of the one that is meant.
         run: under which id the tracker knows a new training.
         known: whether the tracker still has the unfinished run of this id.
+        claim: called of a folder before anything in it is read or changed; may raise.
 
     Raises CheckpointError, saying what to do, where a training cannot be carried on that should
     be, or where another one's, unfinished, would be overwritten.
     """
     if resume not in (AUTO, NEVER):
-        return Checkpoints(Path(resume).expanduser(), identity, run, every, resume=True)
+        path = Path(resume).expanduser()
+        if not path.is_dir():
+            raise CheckpointError(f"There is no checkpoint folder {path}.")
+        claim(path)
+        return Checkpoints(path, identity, run, every, resume=True)
     if folder:
         path = Path(folder).expanduser()
+        claim(path)
         going_on = resume == AUTO and is_unfinished(path)
         found = Checkpoints(path, identity, run, every, resume=going_on)
         if going_on and not known(found.run):
@@ -49,6 +56,7 @@ def open_checkpoints(
     text = json.dumps(dict(identity), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     for path in _earlier(digest) if resume == AUTO else ():
+        claim(path)
         try:
             found = Checkpoints(path, identity, every=every, resume=True)
         except CheckpointError as error:
@@ -56,7 +64,9 @@ def open_checkpoints(
             continue
         if known(found.run):
             return found
-    return Checkpoints(own_folder() / f"{digest}-{(run or uuid4().hex)[:8]}", identity, run, every)
+    path = own_folder() / f"{digest}-{(run or uuid4().hex)[:8]}"
+    claim(path)
+    return Checkpoints(path, identity, run, every)
 
 
 def _earlier(digest: str) -> list[Path]:

@@ -22,12 +22,15 @@ from supervision.experiment import Experiment, Origin, Prepare, Prepared, split_
 from supervision.network import NetworkPredictor
 from supervision.prediction import Prediction, predict_materials
 from supervision.predictor import Predictor
+from supervision.team import Team
 from supervision.training import NOBODY, EpochRecord, Listener
 from supervision.version import code_version
 from supervision.weights import Fetched
 
-FREE_ON_RESUME = ("device", "patience")  # what does not change what a model has learned so far
+# what does not change what a model has learned so far
+FREE_ON_RESUME = ("device", "patience", "processes")
 JUDGED_ON = ("val", "test")
+Claim = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Pipeline:
         return cls(
             name=predictor.pipeline,
             predictor=predictor,
-            settings=predictor.settings(),
+            settings=predictor.settings() | {"processes": Team.here().size},
             prepare=prepare,
             pictures=pictures,
             variant=predictor.config.adapt,
@@ -166,8 +169,11 @@ class Logbook(Protocol):
     def picture(self, rgb: np.ndarray, name: str) -> None:
         """A picture ``[h, w, 3]`` under a path."""
 
-    def checkpoints(self, task: Task, prepared: Prepared) -> Checkpoints:
-        """Where the training's state goes; the book becomes that of one that is carried on."""
+    def checkpoints(self, task: Task, prepared: Prepared, claim: Claim) -> Checkpoints:
+        """Where the training's state goes; the book becomes that of one that is carried on.
+
+        ``claim`` is called of a folder before anything there is touched.
+        """
 
     def epoch(self, record: EpochRecord) -> None:
         """An epoch; an earlier one again, where a training is carried on."""
@@ -214,9 +220,9 @@ def train(pipeline: Pipeline, experiment: Experiment, book: Logbook) -> None:
         for name, rgb in pipeline.pictures(prepared.materials).items():
             book.picture(rgb, f"plots/{name}.png")
         if pipeline.resumable:
-            checkpoints = book.checkpoints(task, prepared)
+            checkpoints = book.checkpoints(task, prepared, claims.folder)
             claims.known_as(book.run)
-            claims.folder(checkpoints.folder)
+        require_one(task.identity(prepared))
         start = time.monotonic()
         with awake(), book.watching():
             history = predictor.fit(
@@ -236,9 +242,21 @@ def follow(pipeline: Pipeline, experiment: Experiment) -> None:
     """Train as one of a team, whose first process takes the road above and writes it down."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         prepared = split_materials(experiment, pipeline.prepare, lambda rejects: None)
+        require_one(pipeline.task(experiment).identity(prepared))
         pipeline.predictor.fit(
             prepared.part("train"), prepared.part("val"), listener=NOBODY, checkpoints=None
         )
+
+
+def require_one(identity: Mapping[str, str]) -> None:
+    """Raise ValueError where the processes of a team would not train the same."""
+    for rank, other in enumerate(Team.here().gather([dict(identity)])):
+        for name, ours in identity.items():
+            if other[name] != ours:
+                raise ValueError(
+                    f"The processes of this training differ: {name} is {other[name]} in process "
+                    f"{rank}, {ours} in process {Team.here().rank}."
+                )
 
 
 def _spent(history: Sequence[EpochRecord], here: float) -> float:

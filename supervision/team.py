@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -16,6 +17,7 @@ from torch import distributed, nn
 from supervision.loading import Share
 
 Told = TypeVar("Told")
+PATIENCE = timedelta(days=7)  # the first may work alone for hours; torchrun sees who is dead
 BACKENDS = "cpu:gloo,cuda:nccl"  # objects travel by the first, gradients on a GPU by the second
 
 
@@ -103,7 +105,8 @@ def joined() -> Iterator[Team]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
-    distributed.init_process_group(BACKENDS if torch.cuda.is_available() else "gloo")
+    backends = BACKENDS if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backends, timeout=PATIENCE)
     try:
         yield Team.here()
     finally:

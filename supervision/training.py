@@ -169,6 +169,7 @@ def fit(
     Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
     FloatingPointError when the loss is not finite.
     """
+    team.equalise((*model.parameters(), *model.buffers()))
     count = len(epochs(1, team.share()))
     descent = Descent.start(model, config, config.epochs * count, device)
     progress = Progress([before] if before else [], trainable_state(model), parts=parts)
@@ -176,6 +177,7 @@ def fit(
         progress = _restore(descent, checkpoints, team)
         progress.parts = max(progress.parts, parts)
     elif checkpoints:
+        checkpoints.begin()
         _keep(descent, progress, checkpoints)  # what came before the first step, too
     for record in progress.history:
         listener.epoch(record)
@@ -210,7 +212,8 @@ def fit(
                 print(progress_line(progress.history, config.epochs), flush=True)
     except BaseException:
         if checkpoints and progress.whole:
-            _keep(descent, progress, checkpoints)
+            with uninterrupted():  # torchrun sends a signal after another process's error
+                _keep(descent, progress, checkpoints)
         raise
     load_trainable(model, progress.best_state)
     model.eval()

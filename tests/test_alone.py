@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from supervision.alone import BusyError, Claims, machine_folder
+from supervision.resuming import open_checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 HOLD = """
@@ -96,3 +97,20 @@ def test_what_is_carried_on_is_known_by_its_first_run(tmp_path):
         claims.known_as("earlier")
         with Claims("other") as other, pytest.raises(BusyError, match="run earlier"):
             other.folder(tmp_path / "a")
+
+
+def test_a_folder_in_use_is_not_touched(own_cache, tmp_path):
+    """The second of two equal trainings must not sweep up what the first is just writing."""
+    folder = own_cache / "checkpoints"
+
+    def busy(path):
+        raise BusyError(str(path))
+
+    first = open_checkpoints({"seed": "1"}, run="a" * 32)
+    first.begin()
+    (first.folder / "last.pt.part").touch()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    for options in ({}, {"folder": str(first.folder)}, {"resume": str(first.folder)}):
+        with pytest.raises(BusyError, match=first.folder.name):
+            open_checkpoints({"seed": "1"}, claim=busy, **options)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before

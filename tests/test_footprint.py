@@ -79,3 +79,9 @@ def test_steps_are_cut_as_far_as_they_must_be(free, parts):
     assert "about 7.0 GiB for steps of 32" in said
     assert f"{free:.1f} GiB of 16.0 GiB free" in said
     assert ("cut into" in said) == (parts > 1)
+
+
+def test_a_process_that_has_nothing_to_read_needs_no_parts():
+    need = footprint(net(), lambda *_: Lazy(lambda _: [], 1), Share(rank=3, size=4), CPU)
+    assert need.parts(Memory(16 * GIB, GIB)) == 1
+    assert "for steps of 0" in need.line(Memory(16 * GIB, GIB))

@@ -127,10 +127,11 @@ def test_features_worked_out_before_a_stop_are_not_worked_out_again(
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stop_at=8)
     kept = sorted(path.name for path in tmp_path.glob("features*"))
-    assert kept == ["features-0.pt", "features-1.pt", "features-2.pt"]
-    (tmp_path / "features-2.pt").write_bytes(b"torn")
+    assert kept == ["features-0.shelf", "features-1.shelf", "features-2.shelf"]
+    (tmp_path / "features-2.shelf").write_bytes(b"torn")
     assert np.array_equal(run(tmp_path, resume=True), whole)
     assert len(read) == all_read - 4
+    Checkpoints(tmp_path, {"run": "same"}, resume=True).finish()
     assert not list(tmp_path.glob("features*"))
 
 

@@ -1,7 +1,6 @@
 """A real training process, killed with SIGKILL wherever it happens to be, and resumed."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -38,7 +37,7 @@ def epoch(number, _share):
     order = shuffled(60, 10, seed=1, epoch=number)
 
     def step(place):
-        time.sleep(0.02)
+        time.sleep(0.04)
         return [(x[order[place]], y[order[place]], [])]
 
     return Lazy(step, len(order))
@@ -80,10 +79,10 @@ def kill(process, folder, in_a_write, delay):
     assert process.stdout.readline() == "begun\n"
     if in_a_write:
         while not list(folder.glob("*.part")) and process.poll() is None:
-            pass
+            time.sleep(0.0005)
     else:
         time.sleep(delay)
-    os.kill(process.pid, signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
 
 
@@ -93,7 +92,8 @@ def test_killed_a_dozen_times_it_ends_as_if_it_had_never_been(tmp_path):
     folder = tmp_path / "killed"
     for turn in range(12):
         in_a_write = turn % 3 == 0
-        killed = kill(start(folder, tmp_path / "killed.pt"), folder, in_a_write, chance.random())
+        delay = 0.3 * chance.random()
+        killed = kill(start(folder, tmp_path / "killed.pt"), folder, in_a_write, delay)
         kills += killed
         torn += len(list(folder.glob("*.part")))
     again, its_history = finish(folder, tmp_path / "killed.pt")

@@ -100,6 +100,32 @@ def test_an_interrupt_that_other_code_turned_into_an_error_is_still_one(number):
     assert "failure" not in last_run().data.tags
 
 
+def test_what_failed_in_a_team_is_told_though_an_interrupt_came_after_it(monkeypatch):
+    def fail():
+        with runs.tracked_run("team"):
+            try:
+                raise RuntimeError("a neighbour is gone")
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert last_run().info.status == "KILLED"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "here")
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert last_run().info.status == "FAILED"
+    assert last_run().data.tags["failure"] == "RuntimeError: a neighbour is gone"
+
+
+def test_a_run_that_carries_itself_on_is_left_alone():
+    with runs.tracked_run("again"):
+        runs.carry_on(runs.run_id())
+    assert last_run().info.status == "FINISHED"
+    assert "resumes" not in last_run().data.tags
+
+
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and no more"], ids=["empty", "truncated"])
 def test_a_damaged_cache_entry_is_made_again(own_cache, damage):
     crystals = load_dataset("classics").crystals[:2]

@@ -1,9 +1,14 @@
 """The champion rule, on a real registry with light model versions."""
 
+from functools import partial
+from types import SimpleNamespace
+
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
 from tracking.registry import Candidate, move_aliases
+from tracking.train import RunBook
 
 NAME = "supervision-vision"
 
@@ -116,3 +121,28 @@ def test_a_version_that_somebody_else_registered_is_passed_over(client):
 def test_names_that_an_alias_cannot_hold_are_kept_apart():
     aliases = {candidate(1.0, dataset=name).alias for name in ("超伝導", "超导", "超导体")}
     assert len(aliases) == 3
+
+
+def test_the_model_of_a_run_is_logged_once_and_again_where_it_has_learned_on(client, monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        "tracking.registry.log_predictor",
+        lambda *what: logged.append(what) or f"models:/m-{len(logged)}",
+    )
+
+    def save(folder, weights):
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(weights)
+
+    book, cif = RunBook(), SimpleNamespace(cif="data_x")
+    prepared = SimpleNamespace(part=lambda name: [SimpleNamespace(crystals=[cif])])
+    task = SimpleNamespace(
+        pipeline="graph",
+        origin=SimpleNamespace(license="none"),
+        made_from=lambda prepared, run: {"run_id": run},
+    )
+    with mlflow.start_run() as run:
+        for weights in (b"first", b"first", b"learned on"):
+            book.model(task, prepared, partial(save, weights=weights))
+    assert len(logged) == 2
+    assert client.get_run(run.info.run_id).data.tags["model_uri"] == "models:/m-2"

@@ -12,6 +12,9 @@ import psutil
 import pytest
 import torch
 
+from supervision.road import require_one
+from supervision.team import Team
+
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = """
 import contextlib, json, os, sys, time
@@ -53,8 +56,7 @@ def epochs(number, share):
 
 with joined() as team:
     torch.manual_seed(team.rank)
-    model = Net()
-    team.equalise(model.parameters())
+    model = Net()  # of its own in each process, as LoRA's matrices are
     checkpoints = None
     if team.first:
         torch.manual_seed(0)
@@ -153,3 +155,10 @@ def test_a_team_that_was_killed_goes_on_as_if_nothing_had_been(pair, tmp_path):
     again, its_reports = train(folder, 2)
     same(reports[0], its_reports[0])
     assert all(torch.equal(again[1][name], whole[0][name]) for name in whole[0])
+
+
+def test_processes_that_would_train_something_else_are_refused(monkeypatch):
+    monkeypatch.setattr(Team, "gather", lambda self, own: [{"seed": "42", "split hash": "a"}, *own])
+    require_one({"seed": "42", "split hash": "a"})
+    with pytest.raises(ValueError, match="split hash is a in process 0, b in process"):
+        require_one({"seed": "42", "split hash": "b"})

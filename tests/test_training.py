@@ -11,7 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from supervision.checkpoint import CheckpointError, Checkpoints, load_checkpoint, save_checkpoint
+from supervision.checkpoint import (
+    CheckpointError,
+    Checkpoints,
+    is_unfinished,
+    load_checkpoint,
+    save_checkpoint,
+)
 from supervision.descent import FitConfig, cosine_with_warmup, load_trainable, trainable_state
 from supervision.loading import Lazy, Share, shuffled
 from supervision.memory import Watch
@@ -404,6 +410,22 @@ def test_patience_is_not_renewed_by_resuming(tmp_path):
     run(Net(), config, scripted([1, 2, 3]), checkpoints=Checkpoints(tmp_path, {"run": "same"}))
     checkpoints = Checkpoints(tmp_path, {"run": "same"}, resume=True)
     assert len(run(Net(), config, scripted([]), checkpoints=checkpoints)) == 3
+
+
+def test_a_folder_is_used_again_and_belongs_to_who_uses_it(tmp_path):
+    """Also where the second training is killed before it has a state of its own."""
+    first = Checkpoints(tmp_path, {"run": "first"})
+    run(Net(), QUICK, checkpoints=first)
+    first.finish()
+    second = Checkpoints(tmp_path, {"run": "second"})
+    assert not is_unfinished(tmp_path), "nothing is changed yet"
+    second.begin()
+    assert is_unfinished(tmp_path)
+    carried_on = Checkpoints(tmp_path, {"run": "second"}, resume=True)
+    assert not carried_on.descending
+    with pytest.raises(CheckpointError, match="its run is second, here it is first"):
+        Checkpoints(tmp_path, {"run": "first"}, resume=True)
+    run(Net(), QUICK, checkpoints=carried_on)
 
 
 def test_resume_without_a_checkpoint_is_refused(tmp_path):

@@ -105,11 +105,10 @@ def register(
 ) -> list[str]:
     """Register a version, move the aliases it has earned, and say in sentences what moved.
 
-    What a run (tag ``trained_by``) has registered already is not registered again.
+    A model (tag ``model_uri``) that is registered already is not registered again.
     """
     client = MlflowClient()
-    same_run = f"name = '{name}' and tag.trained_by = '{tags['trained_by']}'"
-    known = client.search_model_versions(same_run)
+    known = client.search_model_versions(f"name = '{name}' and tag.model_uri = '{model_uri}'")
     created = (
         known[0]
         if known

@@ -51,13 +51,15 @@ def tracked_run(
             mlflow.set_tag("mlflow.runName", name)
             yield
         except BaseException as error:
-            if interrupted.is_set():
+            failed = _failed_before(error)
+            if interrupted.is_set() and not failed:
                 mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
                 if joined:
                     killed.start(run.info.run_id, _waiting())
                 raise KeyboardInterrupt from error  # compiled code may have raised its own
             try:
-                mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
+                why = failed or error
+                mlflow.set_tag("failure", f"{type(why).__name__}: {why}"[:500])
                 mlflow.log_text(traceback.format_exc(), "failure.txt")
             finally:
                 mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
@@ -66,6 +68,18 @@ def tracked_run(
         if ended is not None:
             client = mlflow.MlflowClient()
             client.set_terminated(run.info.run_id, end_time=round(1000 * ended))
+
+
+def _failed_before(error: BaseException) -> BaseException | None:
+    """In a team, the error that an interrupt came after: torchrun interrupts whom another leaves.
+
+    Elsewhere none: an interrupt is one, whatever compiled code made of it.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    while error.__context__ is not None:
+        error = error.__context__
+    return None if isinstance(error, KeyboardInterrupt) else error
 
 
 def _begun(at: float) -> str:
@@ -127,7 +141,14 @@ def _same(logged: str, value: Any) -> bool:
 
 def log_epoch(record: EpochRecord, at: float | None = None) -> None:
     """One epoch's losses and errors, with the epoch as the step; ``at`` seconds since 1970."""
-    log_metrics(record.metrics(), step=record.epoch, at=at)
+    timestamp = None if at is None else round(1000 * at)
+    mlflow.log_metrics(record.metrics(), step=record.epoch, timestamp=timestamp)
+
+
+def logged_epochs() -> set[int]:
+    """The epochs that the active run has."""
+    history = mlflow.MlflowClient().get_metric_history(run_id(), "val_mae")
+    return {metric.step for metric in history}
 
 
 def log_note(text: str) -> None:
@@ -136,17 +157,10 @@ def log_note(text: str) -> None:
     mlflow.set_tag("notes", "\n".join(filter(None, (tag("notes"), text))))
 
 
-def log_metrics(metrics: Mapping[str, float], step: int = 0, at: float | None = None) -> None:
-    """Log what the run does not have at this step: a resumed training comes by some of it again."""
-    client = mlflow.MlflowClient()
-    known = client.get_run(run_id()).data.metrics
-    fresh = {
-        name: value
-        for name, value in metrics.items()
-        if name not in known
-        or all(m.step != step for m in client.get_metric_history(run_id(), name))
-    }
-    mlflow.log_metrics(fresh, step=step, timestamp=None if at is None else round(1000 * at))
+def log_metrics(metrics: Mapping[str, float]) -> None:
+    """Log what the run does not say already: one that is carried on may come by it again."""
+    known = mlflow.MlflowClient().get_run(run_id()).data.metrics
+    mlflow.log_metrics({name: value for name, value in metrics.items() if known.get(name) != value})
 
 
 def is_unfinished(run: str) -> bool:
@@ -168,6 +182,8 @@ def carry_on(earlier: str) -> None:
     process made by itself holds nothing, and is deleted.
     """
     here, client = run_id(), mlflow.MlflowClient()
+    if here == earlier:
+        return
     client.set_tag(here, "resumes", earlier)
     mlflow.end_run()
     if PROJECT not in client.get_run(here).data.tags:

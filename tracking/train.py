@@ -1,10 +1,12 @@
 """An MLflow run as the logbook of a training: everything logged, the model judged, registered."""
 
+import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 
 import mlflow
@@ -18,14 +20,15 @@ from supervision.experiment import Experiment, Prepared
 from supervision.prediction import Prediction
 from supervision.predictor import MADE_FROM
 from supervision.resuming import open_checkpoints, own_folder
-from supervision.road import Pipeline, Task
+from supervision.road import Claim, Pipeline, Task
 from supervision.training import EpochRecord
+from supervision.weights.sources import sha256_of
 from tracking import registry, runs
 from tracking.inputs import log_inputs
 from tracking.judgement import log_judgement, null_predictions, summary
 from tracking.machine import watched
 
-MODEL = "model_uri"  # a tag
+MODEL, CONTENT = "model_uri", "model_sha256"  # tags
 
 
 def train(pipeline: Pipeline, experiment: Experiment) -> None:
@@ -62,7 +65,7 @@ class RunBook:
         """A PNG artifact."""
         runs.log_picture(rgb, name)
 
-    def checkpoints(self, task: Task, prepared: Prepared) -> Checkpoints:
+    def checkpoints(self, task: Task, prepared: Prepared, claim: Claim) -> Checkpoints:
         """An unfinished training is carried on under its own run."""
         checkpoints = open_checkpoints(
             task.identity(prepared),
@@ -70,10 +73,12 @@ class RunBook:
             resume=task.experiment.resume,
             run=self.run,
             known=runs.is_unfinished,
+            claim=claim,
         )
         if checkpoints.resume and runs.is_unfinished(checkpoints.run):
             print(f"Carrying on run {checkpoints.run}.", flush=True)
             runs.carry_on(checkpoints.run)
+            self.describe(task)  # what may differ from what it was
         elif checkpoints.resume:  # more epochs for one that has ended, in a run of their own
             mlflow.set_tag("resumes", checkpoints.run)
             checkpoints.run = self.run
@@ -81,9 +86,15 @@ class RunBook:
         mlflow.set_tag("checkpoints", str(checkpoints.folder))
         return checkpoints
 
+    @cached_property
+    def epochs(self) -> set[int]:
+        """Those that the run had when this process came to its first."""
+        return runs.logged_epochs()
+
     def epoch(self, record: EpochRecord) -> None:
         """Metrics with the epoch as their step."""
-        runs.log_epoch(record)
+        if record.epoch not in self.epochs:
+            runs.log_epoch(record)
 
     def note(self, text: str) -> None:
         """A line of the tag ``notes``."""
@@ -100,16 +111,17 @@ class RunBook:
 
     def model(self, task: Task, prepared: Prepared, save: Callable[[Path], object]) -> None:
         """Log the model with what it was made from, once: the run may be carried on from here."""
-        if runs.tag(MODEL):
-            return
         with tempfile.TemporaryDirectory() as room:
             folder = Path(room) / "predictor"
             save(folder)
+            content = _content(folder)
+            if runs.tag(CONTENT) == content:
+                return
             made_from = task.made_from(prepared, self.run)
             (folder / MADE_FROM).write_text(json.dumps(made_from, indent=1))
             example = prepared.part("test")[0].crystals[0].cif
             uri = registry.log_predictor(folder, task.pipeline, example, task.origin.license)
-        mlflow.set_tag(MODEL, uri)
+        mlflow.set_tags({MODEL: uri, CONTENT: content})
 
     def judge(
         self,
@@ -136,6 +148,13 @@ class RunBook:
         print(f"Run {self.run}", flush=True)
 
 
+def _content(folder: Path) -> str:
+    """One sha256 of all files of a saved predictor, but for what it was made from."""
+    paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MADE_FROM]
+    found = [(path.name, sha256_of(path)) for path in paths]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
 def register(task: Task, prepared: Prepared, judged: Mapping[str, float]) -> None:
     """Register the logged model under the champion rule, and say what moved or why not."""
     experiment, origin = task.experiment, task.origin
@@ -151,11 +170,12 @@ def register(task: Task, prepared: Prepared, judged: Mapping[str, float]) -> Non
         "weights": origin.weights,
         "weights_license": origin.license,
         "trained_by": runs.run_id(),
+        MODEL: runs.tag(MODEL),
     }
     description = (
         f"{task.pipeline} on {prepared.dataset.name} ({len(prepared.materials)} materials), "
         f"{experiment.split} split, weights {origin.weights} ({origin.license}). " + summary(judged)
     )
-    said = registry.register(runs.tag(MODEL), task.model_name, candidate, tags, description)
+    said = registry.register(tags[MODEL], task.model_name, candidate, tags, description)
     mlflow.log_text("\n".join(said), "registry.txt")
     print("\n".join(said), flush=True)
