@@ -30,6 +30,7 @@ from entrypoints.options import (
     experiment_of,
     given,
     train_where,
+    truth,
 )
 from supervision.crystals import Crystal, Material, Reject
 from supervision.descent import FitConfig
@@ -69,6 +70,7 @@ def main(
     lora_rank: Annotated[int, typer.Option(help="rank of the LoRA matrices")] = 16,
     adapt: Annotated[str, typer.Option(help="lora, linear (head only) or full")] = "lora",
     views: Annotated[str, typer.Option(help="views a structure, 1 to 18, or auto")] = "auto",
+    background: Annotated[str, typer.Option(help="read patches that show nothing, too")] = "false",
     patience: PatienceOption = "auto",
     target: TargetOption = "sqrt",
     limit: LimitOption = 0,
@@ -104,6 +106,7 @@ def main(
             lora_alpha=2 * lora_rank,
             batch_size=given(batch_size, 64 if adapt == "linear" else 8, "batch_size"),
             views=given(views, preset.views, "views"),
+            background=truth(background, "background"),
             target=target,
             seed=seed,
         )
