@@ -222,7 +222,7 @@ def train(pipeline: Pipeline, experiment: Experiment, book: Logbook) -> None:
         if pipeline.resumable:
             checkpoints = book.checkpoints(task, prepared, claims.folder)
             claims.known_as(book.run)
-        require_one(task.identity(prepared))
+            require_one(task.identity(prepared))
         start = time.monotonic()
         with awake(), book.watching():
             history = predictor.fit(
