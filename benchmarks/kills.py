@@ -59,9 +59,10 @@ def measure(
             if kills < wanted:
                 wait(process, folder, chance.random() * whole, in_a_write=kills % 3 == 2)
                 process.send_signal(signal.SIGKILL)
-            ended = process.wait() == 0
-            kills += not ended
-            torn += not ended and bool(list(folder.rglob("*.part")))
+            killed = process.wait() == -signal.SIGKILL
+            ended = (folder / "whole.json").is_file()
+            kills += killed
+            torn += killed and bool(list(folder.rglob("*.part")))
         differed += left(folder) != expected
     return kills, torn, runs, differed
 
