@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from supervision.checkpoint import Checkpoints, Shelf
+from supervision.checkpoint import CheckpointError, Checkpoints, Shelf
 from supervision.crystals import Material
 from supervision.descent import FitConfig
 from supervision.footprint import footprint, free_on
@@ -100,7 +100,7 @@ class Fitting:
         All of the team work out the features, the first of them fits, all have what came of it.
         """
         samples, owners = self.samples.of_training()
-        shelf = keep.shelf("features") if keep else None
+        shelf = keep.shelf(f"features-{self.team.size}") if keep else None  # of its own share
         features = self._outputs(self.model.features, samples, desc="frozen features", shelf=shelf)
         self.model.standardise(features)
         targets = torch.tensor(
@@ -204,7 +204,13 @@ class Fitting:
             outputs.append(output.float().cpu())
             if shelf:
                 shelf.add(outputs[-1])
-        return torch.cat(self.team.gather(outputs))
+        found = torch.cat(self.team.gather(outputs))
+        if len(found) != len(samples):
+            raise CheckpointError(
+                f"There are {len(found)} outputs for {len(samples)} samples: what was kept of them "
+                "is of other batches. Start anew with resume=never."
+            )
+        return found
 
     def _errors(self, owners: Sequence[int], outputs: torch.Tensor) -> dict[str, float]:
         """Errors over validation materials, each the mean in kelvin of its samples."""
