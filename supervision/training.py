@@ -8,7 +8,7 @@ read by several processes.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -186,15 +186,8 @@ def fit(
             if not progress.step:
                 progress.rate = float(descent.optimizer.param_groups[0]["lr"])
             steps = epochs(progress.epoch, team.share(progress.parts))
-            bar = tqdm(
-                load(steps, range(progress.step, count), device=device, workers=workers),
-                total=count,
-                initial=progress.step,
-                desc=f"epoch {progress.epoch}/{config.epochs}",
-                leave=False,
-                disable=quiet or None,
-                unit="step",
-            )
+            left = load(steps, range(progress.step, count), device=device, workers=workers)
+            bar = _bar(left, progress, count, config.epochs, quiet)
             why = train_epoch(descent, progress, bar, config, device, checkpoints, team)
             if why:
                 progress.parts, workers = 2 * progress.parts, 0
@@ -218,6 +211,21 @@ def fit(
     load_trainable(model, progress.best_state)
     model.eval()
     return progress.history
+
+
+def _bar(
+    left: Iterable[Step], progress: Progress, count: int, epochs: int, quiet: bool
+) -> "tqdm[Step]":
+    """The steps that are left of the epoch under way, counted where a user looks on."""
+    return tqdm(
+        left,
+        total=count,
+        initial=progress.step,
+        desc=f"epoch {progress.epoch}/{epochs}",
+        leave=False,
+        disable=quiet or None,
+        unit="step",
+    )
 
 
 def train_epoch(
