@@ -6,7 +6,8 @@ Both paths by their own commands on a few of the `classics`, into folders. One t
 left alone; others are killed with SIGKILL after a random time each, or as soon as a half-written
 checkpoint lies there, and started again by the same command until they have been killed often
 enough, and then to their end. What they leave must be the same to the bit: the weights, every
-metric of every epoch, the predictions.
+metric of every epoch, the predictions. Besides, how long it takes until one that gets a SIGTERM
+has ended.
 """
 
 import argparse
@@ -30,26 +31,40 @@ def main() -> None:
     """Kill, compare, print a row a path; exit 1 where anything differs."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=25, help="a path")
+    parser.add_argument("--terms", type=int, default=5, help="SIGTERMs a path")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     chance, wrong = random.Random(options.seed), 0
-    print("| path | kills | of them in the writing of a checkpoint | runs | that differed |")
-    print("|---|---:|---:|---:|---:|")
+    print(
+        "| path | kills | of them in the writing of a checkpoint | runs | that differed "
+        "| seconds from SIGTERM to the end, at most |"
+    )
+    print("|---|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as room:
         for path, command in COMMANDS.items():
-            kills, torn, runs, differed = measure(command, Path(room) / path, options.kills, chance)
-            print(f"| {path} | {kills} | {torn} | {runs} | {differed} |", flush=True)
+            rooms = Path(room) / path
+            began = time.monotonic()
+            start(command, rooms / "alone").wait()
+            whole = time.monotonic() - began
+            kills, torn, runs, differed = measure(command, rooms, options.kills, whole, chance)
+            taken = [
+                terminate(command, rooms / f"term{turn}", whole * chance.random())
+                for turn in range(options.terms)
+            ]
+            row = (path, kills, torn, runs, differed, f"{max(taken, default=0):.1f}")
+            print("|", " | ".join(map(str, row)), "|", flush=True)
             wrong += differed
     sys.exit(1 if wrong else 0)
 
 
 def measure(
-    command: list[str], room: Path, wanted: int, chance: random.Random
+    command: list[str], room: Path, wanted: int, whole: float, chance: random.Random
 ) -> tuple[int, int, int, int]:
-    """Kills, those in a write, the runs that they fell on, and how many of those differ."""
-    began = time.monotonic()
-    start(command, room / "alone").wait()
-    whole, expected = time.monotonic() - began, left(room / "alone")
+    """Kills, those in a write, the runs that they fell on, and how many of those differ.
+
+    ``whole`` is how many seconds a run takes that is left alone.
+    """
+    expected = left(room / "alone")
     kills = torn = runs = differed = 0
     while kills < wanted:
         runs += 1
@@ -65,6 +80,18 @@ def measure(
             torn += killed and bool(list(folder.rglob("*.part")))
         differed += left(folder) != expected
     return kills, torn, runs, differed
+
+
+def terminate(command: list[str], folder: Path, seconds: float) -> float:
+    """Seconds from a SIGTERM after so long to the end of the process; 0 where it had ended."""
+    process = start(command, folder)
+    wait(process, folder, seconds, in_a_write=False)
+    began = time.monotonic()
+    if process.poll() is not None:
+        return 0.0
+    process.terminate()
+    process.wait()
+    return time.monotonic() - began
 
 
 def start(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
