@@ -123,6 +123,8 @@ class PlainTraining:
             self.model, "lora",
             rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout,
         )  # fmt: skip
+        for block in self.model.backbone.blocks:
+            block.attn.qkv.lora_dropout["default"] = nn.Dropout(config.lora_dropout)
         moving = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(moving, FIT.learning_rate)
         self.batches = iter(DataLoader(files, batch_size=BATCH))

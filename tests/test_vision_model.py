@@ -7,6 +7,7 @@ import torch
 from supervision.descent import trainable_state
 from supervision.network import count_parameters
 from supervision.vision.model import (
+    Dropout,
     VisionRegressor,
     adapt_backbone,
     load_pretrained,
@@ -184,3 +185,33 @@ def test_training_leaves_fused_attention_only_on_a_cpu(model):
 
     assert fused() and (model.train(), fused())[1] == {False}
     assert (model.eval(), fused())[1] == {True}
+
+
+@pytest.mark.parametrize("p", [0.05, 0.3])
+def test_dropout_is_torchs_but_for_how_it_draws(p):
+    """Rate and mean to four deviations; neighbours, drawn together, are independent."""
+    torch.manual_seed(0)
+    number, dropout = 1_000_003, Dropout(p)
+    kept = dropout(torch.ones(number))
+    gone = (kept == 0).double()
+    one = (p * (1 - p) / number) ** 0.5
+    assert abs(gone.mean() - p) < 4 * one
+    assert abs(kept.mean() - 1) < 4 * one / (1 - p)
+    for apart in (1, 2, 3, 4):
+        both = (gone[apart:] * gone[:-apart]).mean()
+        assert abs(both - p**2) < 4 * p / number**0.5
+    assert not torch.equal(dropout(torch.ones(number)), kept)
+    torch.manual_seed(0)
+    assert torch.equal(dropout(torch.ones(number)), kept)
+
+
+def test_dropout_drops_nothing_when_it_must_not():
+    ones = torch.ones(3, 5, 7)
+    assert torch.equal(Dropout(0.9).eval()(ones), ones)
+    assert torch.equal(Dropout(0.0)(ones), ones)
+
+
+def test_adapters_are_dropped_at_their_rate(model):
+    adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.2)
+    rates = [block.attn.qkv.lora_dropout["default"].p for block in model.backbone.blocks]
+    assert rates == [0.2] * len(model.backbone.blocks)

@@ -70,7 +70,7 @@ def read_levels(
     tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
     prefix = backbone.num_prefix_tokens
     read = functional.pad(keep, (prefix, 0), value=True)  # [b, tokens]
-    patches = functional.pad(keep, (prefix, 0))[read]
+    patches = functional.pad(keep, (prefix, 0))[read].nonzero()[:, 0]  # their places in the row
     lengths = read.sum(dim=1).tolist()
     filling = ROUND - sum(lengths) % ROUND
     handed: dict[str, Any] = {"attn_mask": [*lengths, filling]}
@@ -84,5 +84,5 @@ def read_levels(
     for number, block in enumerate(backbone.blocks[: max(levels) + 1]):
         x = block(x, **handed)
         if number in levels:
-            found.append(x[0, : len(patches)][patches])
+            found.append(x[0].index_select(0, patches))
     return found

