@@ -67,6 +67,23 @@ def test_lora_sits_on_every_qkv_and_every_adapter_learns(model, images):
             assert parameter.grad.abs().sum() > 0, name
 
 
+def test_lora_on_the_last_blocks_carries_no_gradient_further_back(model, images):
+    adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.1, last=5)
+    assert [int(name.split(".")[2]) for name in lora_layers(model)] == [7, 8, 9, 10, 11]
+    carries = {}
+    for number, block in enumerate(model.backbone.blocks):
+        block.register_forward_hook(
+            lambda _block, _given, made, number=number: carries.update({number: made.requires_grad})
+        )
+    step(model, images)
+    assert carries == {number: number >= 7 for number in range(12)}
+
+
+def test_more_blocks_than_there_are_cannot_be_adapted(model):
+    with pytest.raises(ValueError, match="lora_blocks=13, but the backbone has 12"):
+        adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.0, last=13)
+
+
 def test_only_adapters_and_head_move(model, images):
     adapt_backbone(model, "lora", rank=4, alpha=8, dropout=0.0)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}

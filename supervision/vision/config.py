@@ -18,7 +18,8 @@ class VisionConfig:
 
     The head is first fitted to standardised frozen features (``head_*``: seconds once the
     features are there), and only then does the backbone move: from a random head LoRA spends its
-    first epochs at the constant. ``background``: the transformer reads patches that show nothing,
+    first epochs at the constant. ``lora_blocks``: how many of the last blocks LoRA adapts (0: all);
+    gradients go no further back. ``background``: the transformer reads patches that show nothing,
     too; they cost as much as the others.
     """
 
@@ -26,6 +27,7 @@ class VisionConfig:
     lora_rank: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.1
+    lora_blocks: int = 6
     batch_size: int = 8
     views: int = 18
     target: str = "sqrt"
@@ -45,6 +47,8 @@ class VisionConfig:
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+        if self.lora_blocks < 0:
+            raise ValueError(f"lora_blocks must be 0 (all) or more, got {self.lora_blocks}.")
         if not 0 <= self.lora_dropout < 1:
             raise ValueError(f"lora_dropout must be in [0, 1), got {self.lora_dropout}.")
         select_views(self.views)

@@ -1,4 +1,4 @@
-"""Images -> one number: a DINO vision transformer with LoRA on every qkv, and a head."""
+"""Images -> one number: a DINO vision transformer with LoRA on its qkv, and a head."""
 
 from typing import Any
 
@@ -169,9 +169,12 @@ def resample_positions(state: StateDict, backbone: Any) -> StateDict:
 
 
 def adapt_backbone(
-    model: VisionRegressor, adapt: str, *, rank: int, alpha: int, dropout: float
+    model: VisionRegressor, adapt: str, *, rank: int, alpha: int, dropout: float, last: int = 0
 ) -> None:
-    """Choose what trains beside the head: LoRA on every qkv, nothing, or the whole backbone."""
+    """Choose what trains beside the head: LoRA on the qkv of blocks, nothing, or all of it.
+
+    LoRA adapts the ``last`` so many blocks (0: all). Raises ValueError where there are not so many.
+    """
     if adapt not in ADAPTATIONS:
         raise ValueError(f"adapt '{adapt}' is not one of {', '.join(ADAPTATIONS)}.")
     model.backbone.requires_grad_(adapt == "full")
@@ -179,12 +182,17 @@ def adapt_backbone(
         from peft import LoraConfig, inject_adapter_in_model  # training alone needs peft
         from peft.tuners.tuners_utils import cast_adapter_dtype
 
+        depth = len(model.backbone.blocks)
+        if last > depth:
+            raise ValueError(f"lora_blocks={last}, but the backbone has {depth} blocks.")
+        adapted = range(depth - (last or depth), depth)
         lora = LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=["qkv"], bias="none"
-        )
+            r=rank, lora_alpha=alpha, lora_dropout=dropout, bias="none", target_modules=["qkv"],
+            layers_to_transform=list(adapted), layers_pattern="blocks",
+        )  # fmt: skip
         inject_adapter_in_model(lora, model.backbone)
         cast_adapter_dtype(model.backbone, "default")  # float32 beside weights in bfloat16, too
-        for block in model.backbone.blocks:
+        for block in model.backbone.blocks[adapted.start :]:
             block.attn.qkv.cast_input_dtype_enabled = False  # and they read what the matrix reads
             block.attn.qkv.lora_dropout["default"] = Dropout(dropout)
 

@@ -52,7 +52,7 @@ class PackedAttention(nn.Module):
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Scaled queries, keys and values of a picture, ``[heads, tokens, d]`` -> the same."""
-        if self.fused_attn:
+        if self.fused_attn or not q.requires_grad:  # a block below those that are adapted
             q, k, v = (t[None] for t in (q, k, v))
             return functional.scaled_dot_product_attention(q, k, v, scale=1.0)[0]
         return (q @ k.mT).softmax(dim=-1) @ v

@@ -37,7 +37,7 @@ class VisionPredictor(NetworkPredictor):
         return model
 
     def adapt(self) -> None:
-        """LoRA on every qkv, or the whole backbone."""
+        """LoRA on the last blocks, or the whole backbone."""
         config = self.config
         adapt_backbone(
             self.model,
@@ -45,6 +45,7 @@ class VisionPredictor(NetworkPredictor):
             rank=config.lora_rank,
             alpha=config.lora_alpha,
             dropout=config.lora_dropout,
+            last=config.lora_blocks,
         )
 
     def fit(self, *args: Any, **options: Any) -> list[EpochRecord]:
