@@ -11,8 +11,10 @@ which begins at the CIF text: preparing and drawing are in its time, and so is t
 decoding, but not the writing of its files. The sides take turns; medians are over rounds.
 
 A floating-point operation is counted where the transformer's blocks multiply matrices on the
-patches that are read, and, in training, carry gradients back through frozen weights. The peak is
-the best that torch.matmul of two large bfloat16 matrices gave in any round.
+patches that are read, and, in training, carry gradients back through frozen weights, as far back
+as there is something to adapt. The peak is the best that torch.matmul of two large bfloat16
+matrices gave in any round. What the levers do to the error is measured on heads fitted to frozen
+features.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,9 +41,8 @@ from supervision.datasets import load_dataset
 from supervision.descent import Descent, FitConfig
 from supervision.loading import Share
 from supervision.metrics import mae, paired_bootstrap
-from supervision.prediction import predict_materials
 from supervision.prepared import prepare
-from supervision.resources import fast_bf16, in_bfloat16
+from supervision.resources import autocast, fast_bf16, in_bfloat16
 from supervision.splits import make_split
 from supervision.target import TargetTransform
 from supervision.training import gradients
@@ -55,6 +57,9 @@ from supervision.weights import Fetched, ImageWeights, get_weights
 
 CPU = torch.device("cpu")
 FIT = FitConfig(learning_rate=3e-4)
+HALF = VisionConfig().lora_blocks
+FEWER = 9  # views
+VIEW_COUNTS = (18, FEWER, 6, 2)
 BATCH = VisionConfig().batch_size
 
 
@@ -204,8 +209,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sides = prediction_sides(crystals, kinds, fetched, Path(folder) / "predict")
         compare("Prediction", sides, options.rounds, len(crystals) * len(VIEWS))
-    report_outputs(sides)
-    report_error(val, kinds)
+    report_outputs(sides[:4])
+    report_error(take(val, options.judged, options.seed), kinds)
 
 
 def _options() -> argparse.Namespace:
@@ -217,11 +222,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=4, help="training steps in a turn")
     parser.add_argument("--crystals", type=int, default=8, help="crystals predicted in a turn")
     parser.add_argument("--materials", type=int, default=0, help="of a split's part; 0: all")
+    parser.add_argument("--judged", type=int, default=400, help="materials in the errors")
     parser.add_argument("--seed", type=int, default=0, help="of heads, order and crystals")
     parser.add_argument("--quick", action="store_true", help="few rounds, few materials")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.steps, options.crystals, options.materials = 4, 2, 3, 100
+        options.rounds, options.steps, options.crystals = 4, 2, 3
+        options.materials = options.judged = 100
     return options
 
 
@@ -258,23 +265,25 @@ def training_sides(
 ) -> list[Side]:
     """The plain way first, then ours, step by step nearer to what train_dino runs."""
     drawn = take(train, options.rounds * options.steps * BATCH, options.seed)
-    plan = {
-        "ours, all patches": (True, False),
-        "ours, all patches, frozen weights in bfloat16": (True, True),
-        "ours, as trained: the same, background left out": (False, True),
+    plan = {  # all patches, weights in bfloat16, blocks adapted
+        "ours": (True, False, 0),
+        "and frozen weights in bfloat16": (True, True, 0),
+        "and background left out": (False, True, 0),
+        f"and the last {HALF} of 12 blocks adapted: as trained": (False, True, HALF),
     }
     sides: list[Side] = []
-    for name, (background, short) in plan.items():
-        predictor = create(fetched, background=background, seed=options.seed)
+    for name, (background, short, last) in plan.items():
+        predictor = create(fetched, background=background, lora_blocks=last, seed=options.seed)
         samples = predictor.samples(drawn, ())
         batches = [batch for step in samples.epoch(1, Share()) for batch in step]
         pictures = torch.cat([images for images, _, _ in batches])
-        work = operations(predictor.model, pictures, training=True) / options.rounds
+        back = (last or len(predictor.model.backbone.blocks)) / len(predictor.model.backbone.blocks)
+        work = operations(predictor.model, pictures, back=back) / options.rounds
         if not sides:
             targets = torch.cat([targets for _, targets, _ in batches])
             files = PngFiles.write(folder, pictures, targets)
             plain = PlainTraining(predictor.model, fetched, files)
-            sides.append(Side("plain, all patches", plain.step, options.steps, work))
+            sides.append(Side("plain", plain.step, options.steps, work))
         if short:
             stack.enter_context(in_bfloat16(predictor.model.backbone, CPU))
         sides.append(Side(name, OurTraining(predictor, samples).step, options.steps, work))
@@ -312,15 +321,20 @@ def prediction_sides(
         sides.append(Side(f"plain, {name}", plain.predict, 1, everything))
         work = operations(kind.model, pictures)
         sides.append(Side(f"ours, {name}", partial(kind.predict, crystals), 1, work))
+    fewer = copy(kinds[-1])
+    fewer.config = replace(fewer.config, views=FEWER)
+    share = FEWER / len(views)
+    some = partial(fewer.predict, crystals)
+    sides.append(Side(f"{sides[-1].name}, {FEWER} of {len(views)} views", some, 1, work * share))
     return sides
 
 
 @torch.inference_mode()
-def operations(model: VisionRegressor, pictures: torch.Tensor, *, training: bool = False) -> float:
+def operations(model: VisionRegressor, pictures: torch.Tensor, *, back: float = 0.0) -> float:
     """What the blocks multiply and add for these pictures, with a backbone not adapted yet.
 
-    Training carries gradients back through the frozen layers (as much again) and through the
-    attention (twice as much).
+    Training carries gradients back through this share of the blocks: their frozen layers (as much
+    again) and their attention (twice as much).
     """
     blocks = model.backbone.blocks
     weights = sum(m.weight.numel() for m in blocks.modules() if isinstance(m, nn.Linear))
@@ -329,11 +343,11 @@ def operations(model: VisionRegressor, pictures: torch.Tensor, *, training: bool
     tokens = prefix + shown.sum(dim=1).double()
     layers = float(2 * weights * tokens.sum())
     attention = float(4 * len(blocks) * model.backbone.num_features * tokens.square().sum())
-    return 2 * layers + 3 * attention if training else layers + attention
+    return (1 + back) * layers + (1 + 2 * back) * attention
 
 
 def compare(what: str, sides: Sequence[Side], rounds: int, pictures: int) -> None:
-    """Let the sides take turns, and print what they came to."""
+    """Let the sides take turns, and print what they came to, in pictures of the first side's."""
     peak = 0.0
     for turn in tqdm(range(rounds), desc=what, leave=False):
         peak = max(peak, bf16_peak())
@@ -343,7 +357,7 @@ def compare(what: str, sides: Sequence[Side], rounds: int, pictures: int) -> Non
     print(
         f"\n{what}: {rounds - 1} rounds of {pictures} pictures. Peak {peak / 1e12:.2f} TFLOP/s.\n"
     )
-    print("| | pictures/s | slowest and fastest round | times plain | of the peak |")
+    print(f"| | pictures/s | slowest and fastest round | times {sides[0].name} | of the peak |")
     print("|---|---:|---:|---:|---:|")
     for side, seconds in zip(sides, medians, strict=True):
         slowest, fastest = max(side.seconds[1:]), min(side.seconds[1:])
@@ -379,20 +393,30 @@ def report_outputs(sides: Sequence[Side]) -> None:
         )
 
 
-def report_error(val: Sequence[Material], kinds: Sequence[VisionPredictor]) -> None:
-    """Validation MAE with and without background, of two views, paired."""
-    tables = []
-    for kind in kinds:
-        kind.config = replace(kind.config, views=2)
-        tables.append(predict_materials(kind, {"val": val}))
-    tc = np.array([row.tc for row in tables[0]])
-    whole, left_out = (np.array([row.tc_pred for row in table]) for table in tables)
-    paired = paired_bootstrap(tc, left_out, whole)
-    print(
-        f"\nHeads on frozen features, {len(tc)} validation materials: MAE {mae(tc, whole):.3f} K "
-        f"on all patches, {mae(tc, left_out):.3f} K without background; paired difference "
-        f"{paired['difference']:+.3f} K ({paired['low']:+.3f} to {paired['high']:+.3f})."
-    )
+@torch.inference_mode()
+def read(predictor: VisionPredictor, crystals: Sequence[Crystal]) -> np.ndarray:
+    """Outputs of each crystal's views in target space, ``[crystals, views]``."""
+    with autocast(CPU):
+        return np.array([predictor.read(crystal) for crystal in crystals])
+
+
+def report_error(judged: Sequence[Material], kinds: Sequence[VisionPredictor]) -> None:
+    """Validation MAE without background and by number of views, against all of both, paired."""
+    tc, found = np.array([m.tc for m in judged]), {}
+    for name, kind in zip(("all patches", "background left out"), kinds, strict=True):
+        kind.config = replace(kind.config, views=len(VIEWS))
+        kind.model.eval()
+        with in_bfloat16(kind.model.backbone, CPU):
+            kelvin = [kind.target.decode(read(kind, m.crystals)) for m in judged]
+        for views in VIEW_COUNTS:
+            found[name, views] = np.array([k[:, :views].mean() for k in kelvin])
+    print(f"\nHeads on frozen features, {len(tc)} validation materials:\n")
+    print("| | views | MAE (K) | paired with all of both (K) |\n|---|---:|---:|---:|")
+    base = found["all patches", len(VIEWS)]
+    for (name, views), tc_pred in found.items():
+        paired = paired_bootstrap(tc, tc_pred, base)
+        beside = "{difference:+.3f} ({low:+.3f} to {high:+.3f})".format(**paired)
+        print(f"| {name} | {views} | {mae(tc, tc_pred):.3f} | {beside} |")
 
 
 if __name__ == "__main__":

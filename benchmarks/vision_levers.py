@@ -3,8 +3,8 @@
     python -m benchmarks.vision_levers --data 3DSC_MP.tar.xz    # a quarter of an hour
 
 Training and prediction as in ``benchmarks.train_vision``, on the same pictures; the sides take
-turns, and each differs from the first in one thing. Then what fewer views do to the error.
-``torch.compile`` needs a C++ compiler, and compiles before the rounds that count.
+turns, and each differs from the first in one thing. ``torch.compile`` needs a C++ compiler, and
+compiles in the first round, which does not count.
 """
 
 import argparse
@@ -15,34 +15,31 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
 from torch import nn
 
 from benchmarks.train_vision import (
     BATCH,
     CPU,
+    HALF,
     OurTraining,
     Side,
     compare,
     create,
     draw_materials,
-    fit_head,
     operations,
+    read,
 )
 from supervision.crystals import Crystal, Material, take
 from supervision.loading import Share
-from supervision.metrics import mae, paired_bootstrap
-from supervision.resources import autocast, in_bfloat16
-from supervision.vision import packed
+from supervision.resources import in_bfloat16
+from supervision.vision import onepass, packed
 from supervision.vision.data import select_views, to_tensor
 from supervision.vision.model import VisionRegressor
-from supervision.vision.predictor import VisionPredictor
+from supervision.vision.packed import PackedAttention
 from supervision.vision.prepare import scenes_of
 from supervision.vision.render import VIEWS, draw
 from supervision.weights import Fetched, get_weights
-
-VIEW_COUNTS = (1, 2, 3, 6, 9, 18)
 
 
 @dataclass(frozen=True)
@@ -52,23 +49,27 @@ class Lever:
     name: str
     background: bool = False
     short: bool = True  # frozen weights in bfloat16
+    last: int = HALF  # blocks adapted
     change: Callable[[VisionRegressor], None] = lambda _model: None
     within: Callable[[], AbstractContextManager] = nullcontext
 
 
-def attend(fused: bool) -> Callable[[VisionRegressor], None]:
-    """torch's fused attention, or plain products."""
+def fused(model: VisionRegressor) -> None:
+    """torch's fused attention where gradients are carried back, too."""
+    for block in model.backbone.blocks:
+        block.attn.fused_attn = True
 
-    def change(model: VisionRegressor) -> None:
-        for block in model.backbone.blocks:
-            block.attn.fused_attn = fused
 
-    return change
+def plain(
+    _attention: PackedAttention, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
+) -> torch.Tensor:
+    """Attention by plain products."""
+    return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(dim=-1) @ v
 
 
 def torch_dropout(model: VisionRegressor) -> None:
     """torch's own dropout before the adapters."""
-    for block in model.backbone.blocks:
+    for block in model.backbone.blocks[-HALF:]:
         adapters = block.attn.qkv.lora_dropout
         adapters["default"] = nn.Dropout(adapters["default"].p)
 
@@ -87,7 +88,11 @@ def channels_last(model: VisionRegressor) -> None:
 
 def levers(training: bool) -> list[Lever]:
     """As it is first."""
-    dropout = Lever("without: dropout drawn four elements at a time", change=torch_dropout)
+    of_training = [
+        Lever("without: the last half of the blocks adapted", last=12),
+        Lever("without: dropout drawn four elements at a time", change=torch_dropout),
+        Lever("with fused attention everywhere", change=fused),
+    ]
     return [
         Lever("as it is"),
         Lever("without: background left out", background=True),
@@ -97,23 +102,26 @@ def levers(training: bool) -> list[Lever]:
             within=partial(mock.patch.object, packed, "ROUND", 1),
         ),
         Lever(
-            "with fused attention" if training else "without: fused attention",
-            change=attend(training),
+            "without: fused attention where no gradient is carried back",
+            within=partial(mock.patch.object, PackedAttention, "attend", plain),
         ),
-        *([dropout] if training else []),
+        Lever(
+            "without: linear layers, bias and GELU in one pass",
+            within=partial(mock.patch.object, onepass, "_in_one_pass", lambda _x, _weight: False),
+        ),
+        *(of_training if training else []),
         Lever("with torch.compile", change=compile_tokenwise),
         Lever("with a channels-last patch embedding", change=channels_last),
     ]
 
 
 def main() -> None:
-    """Measure levers in training and in prediction, and the error by number of views."""
+    """Measure levers in training and in prediction."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", required=True, help="the 3DSC archive or folder")
     parser.add_argument("--rounds", type=int, default=8, help="turns; the first is not timed")
     parser.add_argument("--steps", type=int, default=4, help="training steps in a turn")
     parser.add_argument("--crystals", type=int, default=8, help="crystals predicted in a turn")
-    parser.add_argument("--materials", type=int, default=300, help="whose error is measured")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(f"Threads: {torch.get_num_threads()}.")
@@ -126,8 +134,6 @@ def main() -> None:
     with ExitStack() as stack:
         sides = prediction_sides(crystals, fetched, stack)
         compare("Prediction", sides, options.rounds, len(crystals) * len(VIEWS))
-    head = fit_head(train, val, fetched, background=False, seed=options.seed)
-    report_views(head, take(val, options.materials, options.seed))
 
 
 def training_sides(
@@ -136,10 +142,13 @@ def training_sides(
     """Steps as train_dino takes them, on the same materials."""
     drawn, sides = take(train, options.rounds * options.steps * BATCH, options.seed), []
     for lever in levers(training=True):
-        predictor = create(fetched, background=lever.background, seed=options.seed)
+        predictor = create(
+            fetched, background=lever.background, lora_blocks=lever.last, seed=options.seed
+        )
         samples = predictor.samples(drawn, ())
         pictures = torch.cat([b[0] for step in samples.epoch(1, Share()) for b in step])
-        work = operations(predictor.model, pictures, training=True) / options.rounds
+        back = lever.last / len(predictor.model.backbone.blocks)
+        work = operations(predictor.model, pictures, back=back) / options.rounds
         if lever.short:
             stack.enter_context(in_bfloat16(predictor.model.backbone, CPU))
         training = OurTraining(predictor, samples)
@@ -172,31 +181,6 @@ def act(lever: Lever, do: Callable[[], Any]) -> None:
     """Do it with the lever in place."""
     with lever.within():
         do()
-
-
-@torch.inference_mode()
-def read(predictor: VisionPredictor, crystals: Sequence[Crystal]) -> np.ndarray:
-    """Outputs in target space, ``[crystals, views]``."""
-    with autocast(CPU):
-        return np.array([predictor.read(crystal) for crystal in crystals])
-
-
-def report_views(head: VisionPredictor, materials: Sequence[Material]) -> None:
-    """Validation MAE by number of views, and against all of them, paired."""
-    head.config = VisionPredictor.config_class(**{**vars(head.config), "views": len(VIEWS)})
-    head.model.eval()
-    tc = np.array([m.tc for m in materials])
-    with in_bfloat16(head.model.backbone, CPU):
-        kelvin = [head.target.decode(read(head, m.crystals)) for m in materials]
-    by_count = {n: np.array([k[:, :n].mean() for k in kelvin]) for n in VIEW_COUNTS}
-    print(f"\n{len(tc)} validation materials, a head on frozen features:\n")
-    print("| views | MAE (K) | against all, paired |\n|---:|---:|---:|")
-    for count, tc_pred in by_count.items():
-        paired = paired_bootstrap(tc, tc_pred, by_count[len(VIEWS)])
-        print(
-            f"| {count} | {mae(tc, tc_pred):.3f} | {paired['difference']:+.3f} "
-            f"({paired['low']:+.3f} to {paired['high']:+.3f}) |"
-        )
 
 
 if __name__ == "__main__":

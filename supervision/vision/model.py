@@ -8,6 +8,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import nn
 
 from supervision.head import Head
+from supervision.vision.onepass import OnePassMlp
 from supervision.vision.packed import PackedAttention, read_levels
 from supervision.vision.palette import PALETTE, palette
 from supervision.weights import Fetched, ImageWeights, StateDict, WeightsError
@@ -49,10 +50,10 @@ class VisionRegressor(nn.Module):
         self.head = Head(PALETTE, tokens, gate=GATE)
 
     def train(self, mode: bool = True) -> "VisionRegressor":
-        """As usual; and on a CPU leave torch's fused attention while training.
+        """As usual; and on a CPU leave torch's fused attention where gradients are carried back.
 
-        Its backward pass is not blocked for bfloat16 there: plain matrix products train 1.37 times
-        as fast (measured: 12.6 against 9.2 images/s), while fused inference is 1.25 times as fast.
+        Its backward pass is slower than that of plain matrix products there, its forward pass
+        faster (``benchmarks.vision_levers``).
         """
         super().train(mode)
         fused = not (mode and self.pixel_mean.device.type == "cpu")
@@ -143,6 +144,8 @@ def create_backbone(row: ImageWeights) -> Any:
     )
     for block in backbone.blocks:
         block.attn = PackedAttention(block.attn)
+        if OnePassMlp.fits(block.mlp):
+            block.mlp = OnePassMlp(block.mlp)
     return backbone
 
 

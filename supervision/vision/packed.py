@@ -12,6 +12,8 @@ from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from torch import nn
 from torch.nn import functional
 
+from supervision.vision.onepass import linear
+
 ROUND = 64  # the row is filled up to a multiple: oneDNN makes its kernels anew for a new length
 
 
@@ -41,21 +43,20 @@ class PackedAttention(nn.Module):
 
         ``attn_mask``, which timm's blocks hand on as it is, says how many tokens each picture has.
         """
-        qkv = self.qkv(x.to(self.qkv.weight.dtype))[0]  # once, for all that read it
+        qkv = linear(self.qkv, x.to(self.qkv.weight.dtype))[0]  # once, for all that read it
         q, k, v = qkv.unflatten(1, (3, self.num_heads, -1)).permute(1, 2, 0, 3)  # [heads, total, d]
         if rope is not None:
             q, k = (apply_rot_embed_cat(t, rope, half=self.rotate_half).type_as(v) for t in (q, k))
-        q = q * q.shape[-1] ** -0.5
         pictures = zip(*(t.split(list(attn_mask), dim=1) for t in (q, k, v)), strict=True)
         seen = torch.cat([self.attend(*picture).transpose(0, 1) for picture in pictures])
-        return self.proj(seen.flatten(1))[None]  # [total, heads, d] -> [1, total, width]
+        return linear(self.proj, seen.flatten(1))[None]  # [total, heads, d] -> [1, total, width]
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Scaled queries, keys and values of a picture, ``[heads, tokens, d]`` -> the same."""
+        """Queries, keys and values of a picture, ``[heads, tokens, d]`` -> the same."""
         if self.fused_attn or not q.requires_grad:  # a block below those that are adapted
             q, k, v = (t[None] for t in (q, k, v))
-            return functional.scaled_dot_product_attention(q, k, v, scale=1.0)[0]
-        return (q @ k.mT).softmax(dim=-1) @ v
+            return functional.scaled_dot_product_attention(q, k, v)[0]
+        return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(dim=-1) @ v
 
 
 def read_levels(
