@@ -122,7 +122,7 @@ def train(side: str, options: argparse.Namespace) -> None:
     if not options.dropout:
         setattr(nn.Dropout, "forward", lambda self, x: x)  # noqa: B010
     predictor = VisionPredictor(
-        VisionConfig(batch_size=options.batch, views=2, lora_dropout=dropout),
+        VisionConfig(batch_size=options.batch, views=2, lora_dropout=dropout, lora_blocks=0),
         get_weights(options.weights),
         FitConfig(epochs=options.epochs, learning_rate=3e-4),
         quiet=True,

@@ -77,7 +77,7 @@ def train(path: str, options: argparse.Namespace) -> None:
         predictor: VisionPredictor | GraphPredictor
         if path == "vision":
             predictor = VisionPredictor(
-                VisionConfig(batch_size=8, views=1),
+                VisionConfig(batch_size=8, views=1, lora_dropout=0.0),
                 get_weights(options.vision),
                 FitConfig(epochs=options.epochs),
                 quiet=True,
