@@ -271,6 +271,20 @@ def others() -> Finding:
     return Finding(WARN, "\n".join(map(str, found)), mend)
 
 
+def unfinished() -> Finding:
+    """Trainings that wait in the cache to be carried on, and what they take up there."""
+    from supervision.checkpoint import is_unfinished
+    from supervision.memory import gigabytes
+    from supervision.resuming import own_folder
+
+    waiting = [path for path in own_folder().glob("*") if is_unfinished(path)]
+    if not waiting:
+        return Finding(OK, "none")
+    size = sum(file.stat().st_size for path in waiting for file in path.iterdir())
+    mend = "Their own commands carry them on. Those that no one wants can be deleted there."
+    return Finding(OK, f"{len(waiting)} in {own_folder()}, {gigabytes(size)}", mend)
+
+
 CACHE = "export SUPERVISION_CACHE=FOLDER with one that can be written to and has room."
 TEMPORARY = "export TMPDIR=FOLDER with one that can be written to and has room."
 CHECKS = (
@@ -290,4 +304,5 @@ CHECKS = (
     Check("weights: graph", partial(weights, "graph")),
     Check("sleep", sleep),
     Check("other trainings", others, TEMPORARY),
+    Check("begun, not ended", unfinished, CACHE),
 )

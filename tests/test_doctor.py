@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from entrypoints import doctor
 from supervision import checkup
 from supervision.alone import Claims
+from supervision.checkpoint import FINISHED
 from supervision.checkup import BROKEN, CACHE, CHECKS, INSTALL, OK, WARN, Check, Finding
 from supervision.memory import Memory
 from supervision.weights import ImageWeights, table
@@ -268,6 +269,19 @@ def test_sleep_that_cannot_be_held_off_is_a_warning(monkeypatch):
     monkeypatch.setenv("PATH", "")
     finding = named("sleep")
     assert (finding.state, "no systemd-inhibit" in finding.found) == (WARN, True)
+
+
+def test_trainings_that_were_begun_and_not_ended_are_counted(own_cache):
+    assert named("begun, not ended") == Finding(OK, "none")
+    for name, files in {"a": ["last.pt"], "b": ["previous.pt"], "c": ["last.pt", FINISHED]}.items():
+        folder = own_cache / "checkpoints" / name
+        folder.mkdir(parents=True)
+        for file in files:
+            (folder / file).write_bytes(bytes(GIB // 16))
+    finding = named("begun, not ended")
+    assert finding.state == OK
+    assert finding.found == f"2 in {own_cache / 'checkpoints'}, 0.1 GiB"
+    assert "deleted" in finding.mend
 
 
 def test_other_trainings_are_named(monkeypatch, tmp_path):
