@@ -93,6 +93,7 @@ def levers(training: bool) -> list[Lever]:
         Lever("without: dropout drawn four elements at a time", change=torch_dropout),
         Lever("with fused attention everywhere", change=fused),
     ]
+    two_passes = partial(mock.patch.object, onepass, "_in_one_pass", lambda _x, _weight: False)
     return [
         Lever("as it is"),
         Lever("without: background left out", background=True),
@@ -105,12 +106,9 @@ def levers(training: bool) -> list[Lever]:
             "without: fused attention where no gradient is carried back",
             within=partial(mock.patch.object, PackedAttention, "attend", plain),
         ),
-        Lever(
-            "without: linear layers, bias and GELU in one pass",
-            within=partial(mock.patch.object, onepass, "_in_one_pass", lambda _x, _weight: False),
-        ),
+        Lever("without: linear layers, bias and GELU in one pass", within=two_passes),
         *(of_training if training else []),
-        Lever("with torch.compile", change=compile_tokenwise),
+        Lever("with torch.compile in its place", change=compile_tokenwise, within=two_passes),
         Lever("with a channels-last patch embedding", change=channels_last),
     ]
 

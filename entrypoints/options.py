@@ -57,6 +57,7 @@ def train_where(
     def train() -> None:
         with joined() as team:
             if not team.first:
+                print(f"Process {team.rank + 1} of {team.size}: the first one reports.", flush=True)
                 follow(*make())
             elif out:
                 _train_into(Path(out).expanduser(), make)
@@ -88,7 +89,8 @@ def speak(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        typer.echo("Stopped. What was logged so far is kept.", err=True)
+        said = "Stopped. What was logged so far is kept; the same command carries a training on."
+        typer.echo(said, err=True)
         sys.exit(130)
     except ModuleNotFoundError as error:
         typer.echo(

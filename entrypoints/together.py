@@ -37,7 +37,11 @@ def main() -> None:
     try:
         run.main(sys.argv[1:])
     except ChildFailedError as error:
-        status = error.get_first_failure()[1].exitcode
+        rank, failure = error.get_first_failure()
+        status = failure.exitcode
+        if status < 0:
+            said = f"Process {rank + 1} of this training was killed (signal {-status})."
+            print(said, file=sys.stderr, flush=True)
         sys.exit(status if status > 0 else 128 - status)
     except SignalException as error:
         sys.exit(128 + error.sigval)

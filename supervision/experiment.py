@@ -13,6 +13,7 @@ from supervision.splits import PARTS, Split, make_split
 from supervision.weights import Fetched
 
 Prepare = Callable[[Sequence[Crystal]], Sequence[Reject]]
+SHOWN = 5  # of what was rejected; all of it is in rejects.csv
 OnRejects = Callable[[Sequence[Reject]], None]
 
 
@@ -140,6 +141,8 @@ def split_materials(experiment: Experiment, prepare: Prepare, on_rejects: OnReje
         split = make_split(materials, experiment.split, seed=experiment.seed)
         prepared = Prepared(dataset, materials, split)
     dataset, split = prepared.dataset, prepared.split
+    for reject in dataset.rejects[:SHOWN]:
+        print(f"Rejected: {reject.name}: {reject.reason}", flush=True)
     print(
         f"{dataset.name}: {len(prepared.materials)} materials, {len(dataset.crystals)} "
         f"structures, {len(dataset.rejects)} rejected. Split {split.kind} by {split.grouped_by}: "

@@ -100,6 +100,10 @@ class Fitting:
         All of the team work out the features, the first of them fits, all have what came of it.
         """
         samples, owners = self.samples.of_training()
+        if not self.quiet:
+            print(
+                f"The head comes first, on frozen features of {len(samples)} samples.", flush=True
+            )
         shelf = keep.shelf(f"features-{self.team.size}") if keep else None  # of its own share
         features = self._outputs(self.model.features, samples, desc="frozen features", shelf=shelf)
         self.model.standardise(features)

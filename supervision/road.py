@@ -234,6 +234,7 @@ def train(pipeline: Pipeline, experiment: Experiment, book: Logbook) -> None:
         book.trained(_spent(history, time.monotonic() - start) / 60, predictor.size)
         book.model(task, prepared, predictor.save)
         parts = {part: prepared.part(part) for part in JUDGED_ON}
+        print(f"Predicting {sum(map(len, parts.values()))} materials to be judged on.", flush=True)
         book.judge(task, prepared, predict_materials(predictor, parts), history)
         book.finish(checkpoints)
 

@@ -82,7 +82,8 @@ def make_split(materials: Sequence[Material], kind: str, *, seed: int = 42) -> S
         if part not in split.parts.values():
             raise ValueError(
                 f"{len(materials)} materials in {len(set(groups.values()))} groups are too few "
-                f"for a {kind} split: {part} is empty. More of them, or a higher limit, will do."
+                f"for a {kind} split: {part} is empty. More of them will do, and a higher limit "
+                "where one is set."
             )
     check_disjoint(split, materials)
     return split

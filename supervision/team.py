@@ -105,6 +105,8 @@ def joined() -> Iterator[Team]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
         return
+    if os.environ["RANK"] == "0":
+        print(f"Waiting until all {os.environ['WORLD_SIZE']} processes are there.", flush=True)
     backends = BACKENDS if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backends, timeout=PATIENCE)
     try:

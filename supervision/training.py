@@ -176,6 +176,8 @@ def fit(
     if team.tell(checkpoints is not None and checkpoints.descending):
         progress = _restore(descent, checkpoints, team)
         progress.parts = max(progress.parts, parts)
+        if not quiet:
+            print(f"Going on in epoch {progress.epoch} after {progress.step} steps.", flush=True)
     elif checkpoints:
         checkpoints.begin()
         _keep(descent, progress, checkpoints)  # what came before the first step, too

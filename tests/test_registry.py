@@ -20,8 +20,10 @@ def client(own_store):
     return found
 
 
-def candidate(val_mae, *, dataset="classics", split="random", split_hash="s", limit=0, null=10.0):
-    return Candidate(dataset, split, split_hash, val_mae, null, limit)
+def candidate(
+    val_mae, *, dataset="classics", split="random", split_hash="s", limit=0, null=10.0, judged_on=42
+):
+    return Candidate(dataset, split, split_hash, val_mae, null, limit, judged_on)
 
 
 def enter(client, new):
@@ -93,6 +95,18 @@ def test_before_that_the_best_against_its_null_is_served(client):
     enter(client, candidate(5.0, null=10.0))
     number, _ = enter(client, candidate(6.0, dataset="mine", null=20.0))
     assert holder(client, "champion") == number
+
+
+def test_one_judged_on_a_handful_is_served_only_where_there_is_no_other(client):
+    first, said = enter(client, candidate(0.1, dataset="mine", judged_on=2))
+    assert holder(client, "champion") == first
+    assert "mine-random was judged on 2 validation materials, fewer than 30" in said[1]
+    second, said = enter(client, candidate(9.9))
+    assert holder(client, "champion") == second
+    assert len(said) == 2
+    enter(client, candidate(0.05, dataset="mine", judged_on=2))
+    assert holder(client, "champion") == second
+    assert holder(client, "champion-mine-random") == "3"
 
 
 @pytest.mark.parametrize("dataset", ["My data (v2).csv", "3dsc", "Ünlü"])

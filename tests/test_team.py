@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def start(folder, processes, pause=0.0, short=99):
     (folder / "training.py").write_text(TRAINING)
     launch = [sys.executable]
     if processes > 1:
-        launch += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        launch += ["-m", "entrypoints.together", "--standalone", f"--nproc-per-node={processes}"]
     arguments = [folder / "kept", folder, pause, short]
     return subprocess.Popen(
         [*launch, str(folder / "training.py"), *map(str, arguments)],
@@ -150,7 +151,9 @@ def test_a_team_that_was_killed_goes_on_as_if_nothing_had_been(pair, tmp_path):
         assert process.poll() is None
     for child in psutil.Process(process.pid).children(recursive=True):
         child.send_signal(signal.SIGKILL)
-    process.wait(60)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGKILL
+    assert re.search(r"Process [12] of this training was killed \(signal 9\)", said)
     assert not (folder / "0.pt").exists()
     again, its_reports = train(folder, 2)
     same(reports[0], its_reports[0])

@@ -68,6 +68,7 @@ def log_judgement(
     lines = {name: logged[f"null_{name.replace(' ', '_')}_val_mae"] for name in nulls}
     runs.log_figures(_figures(test, bands, history, lines, title))
     mlflow.set_tag("mlflow.note.content", note(logged, bands))
+    print(f"Validation MAE {logged['val_mae_final']:.3f} K as the model is served.", flush=True)
     print(summary(logged), flush=True)
     return logged
 

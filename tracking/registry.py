@@ -31,13 +31,15 @@ SIGNATURE = ModelSignature(
 )
 CHAMPION = "champion"
 REFERENCE = "champion-3dsc-random"
+ENOUGH = 30  # validation materials; by fewer, the share of the constant's error is luck
 
 
 @dataclass(frozen=True)
 class Candidate:
     """What the champion rule needs to know of a model version.
 
-    ``val_mae`` and ``null_mae`` are of the validation materials, as the served model predicts them.
+    ``val_mae`` and ``null_mae`` are of the validation materials, ``judged_on`` so many, as the
+    served model predicts them.
     """
 
     dataset: str
@@ -46,11 +48,17 @@ class Candidate:
     val_mae: float
     null_mae: float
     limit: int
+    judged_on: int
 
     @property
     def full(self) -> bool:
         """Made from all materials of its data set."""
         return self.limit == 0
+
+    @property
+    def few(self) -> bool:
+        """Judged on too few materials to be held against a model of another data set."""
+        return self.judged_on < ENOUGH
 
     @property
     def alias(self) -> str:
@@ -79,6 +87,7 @@ class Candidate:
             return cls(
                 t["dataset"], t["split"], t["split_hash"],
                 float(t["val_mae"]), float(t["null_mae"]), int(t["limit"]),
+                int(t.get("judged_on", ENOUGH)),  # those of before it was written down
             )  # fmt: skip
         except (KeyError, ValueError):
             return None
@@ -126,7 +135,8 @@ def move_aliases(client: MlflowClient, name: str, number: str, candidate: Candid
     ``champion-<dataset>-<split>`` moves to a version with a lower validation MAE on the same
     split; a full run takes it from a limited one and never the other way. ``champion`` is the
     champion of 3dsc-random once there is a full one; before that, of all champions, the one
-    with the best validation MAE against its constant null, full runs before limited ones.
+    with the best validation MAE against its constant null, full runs before limited ones and
+    those that were judged on enough materials before the others.
     """
     holder = holder_of(client, name, candidate.alias)
     earned, why = True, "there was none"
@@ -140,7 +150,7 @@ def move_aliases(client: MlflowClient, name: str, number: str, candidate: Candid
         return [f"{candidate.alias} stays with version {holder.version}: {why}."]
     client.set_registered_model_alias(name, candidate.alias, number)
     said = [f"{candidate.alias} is now version {number}: {why}."]
-    return said + _crown(client, name)
+    return said + _crown(client, name, candidate.alias)
 
 
 def beats(new: Candidate, old: Candidate) -> tuple[bool, str]:
@@ -155,7 +165,7 @@ def beats(new: Candidate, old: Candidate) -> tuple[bool, str]:
     return new.val_mae < old.val_mae, text
 
 
-def _crown(client: MlflowClient, name: str) -> list[str]:
+def _crown(client: MlflowClient, name: str, entered: str) -> list[str]:
     """Point ``champion`` at the version that people should be served."""
     aliases = client.get_registered_model(name).aliases
     rivals = {a: str(v) for a, v in aliases.items() if a.startswith("champion-")}
@@ -165,11 +175,17 @@ def _crown(client: MlflowClient, name: str) -> list[str]:
     if reference is not None and reference.full:
         best = REFERENCE
     else:
-        best = min(known, key=lambda a: (not known[a].full, known[a].skill, a))
+        best = min(known, key=lambda a: (not known[a].full, known[a].few, known[a].skill, a))
+    said = [
+        f"{a} was judged on {c.judged_on} validation materials, fewer than {ENOUGH}: too few to be "
+        f"compared with other data sets. Served it is as models:/{name}@{a}."
+        for a, c in known.items()
+        if a == entered and c.few
+    ]
     if str(aliases.get(CHAMPION)) == rivals[best]:
-        return [f"{CHAMPION} stays with version {rivals[best]} ({best})."]
+        return [*said, f"{CHAMPION} stays with version {rivals[best]} ({best})."]
     client.set_registered_model_alias(name, CHAMPION, rivals[best])
-    return [f"{CHAMPION} is now version {rivals[best]} ({best})."]
+    return [*said, f"{CHAMPION} is now version {rivals[best]} ({best})."]
 
 
 def holder_of(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:

@@ -185,6 +185,7 @@ def carry_on(earlier: str) -> None:
     if here == earlier:
         return
     client.set_tag(here, "resumes", earlier)
+    client.update_run(here, name=f"resumes {earlier[:8]}")
     mlflow.end_run()
     if PROJECT not in client.get_run(here).data.tags:
         client.delete_run(here)

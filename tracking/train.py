@@ -165,6 +165,7 @@ def register(task: Task, prepared: Prepared, judged: Mapping[str, float]) -> Non
         val_mae=judged["val_mae_final"],
         null_mae=judged["null_constant_median_val_mae"],
         limit=experiment.limit,
+        judged_on=len(prepared.part("val")),
     )
     tags = {
         "weights": origin.weights,
