@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -50,7 +51,7 @@ def parity(predictions: pd.DataFrame, title: str) -> Figure:
         ax = figure.axes[0]
         tc, tc_pred = predictions["tc"].to_numpy(), predictions["tc_pred"].to_numpy()
         parity_axes(ax, tc, tc_pred, ACCENT)
-        ax.set_title(title)
+        ax.set_title(fill(title, 48))  # the picture is narrow
         text = f"{len(tc)} materials\nMAE {mae(tc, tc_pred):.2f} K\nR² {r2(tc, tc_pred):.3f}"
         ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top")
     return figure
