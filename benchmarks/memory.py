@@ -163,7 +163,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--limit", type=float, default=1.8, help="GiB of the container")
     parser.add_argument("--wide", type=float, default=3.5, help="GiB where a neighbour comes")
-    parser.add_argument("--squeeze", type=float, default=1.2, help="GiB that the neighbour takes")
+    parser.add_argument("--squeeze", type=float, default=1.5, help="GiB that the neighbour takes")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--dropout", action="store_true")
