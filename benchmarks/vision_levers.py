@@ -117,7 +117,7 @@ def main() -> None:
     """Measure levers in training and in prediction."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", required=True, help="the 3DSC archive or folder")
-    parser.add_argument("--rounds", type=int, default=8, help="turns; the first is not timed")
+    parser.add_argument("--rounds", type=int, default=23, help="turns; the first is not timed")
     parser.add_argument("--steps", type=int, default=4, help="training steps in a turn")
     parser.add_argument("--crystals", type=int, default=8, help="crystals predicted in a turn")
     parser.add_argument("--seed", type=int, default=0)
