@@ -14,7 +14,10 @@ from torch.nn import functional
 
 from supervision.vision.onepass import linear
 
-ROUND = 64  # the row is filled up to a multiple: oneDNN makes its kernels anew for a new length
+# Lengths of rows and, where products are oneDNN's, of pictures are filled up to a multiple: it
+# makes its kernels anew for every length, and keeps a thousand of them, which may take a gigabyte.
+ROUND = 64
+ROUND_PICTURE = 16
 
 
 class PackedAttention(nn.Module):
@@ -56,7 +59,12 @@ class PackedAttention(nn.Module):
         if self.fused_attn or not q.requires_grad:  # a block below those that are adapted
             q, k, v = (t[None] for t in (q, k, v))
             return functional.scaled_dot_product_attention(q, k, v)[0]
-        return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(dim=-1) @ v
+        number = q.shape[1]
+        filling = -number % ROUND_PICTURE
+        q, k, v = (functional.pad(t, (0, 0, 0, filling)) for t in (q, k, v))
+        unseen = functional.pad(q.new_zeros(1, 1, number), (0, filling), value=-torch.inf)
+        scores = torch.baddbmm(unseen, q * q.shape[-1] ** -0.5, k.mT)  # [heads, tokens, tokens]
+        return (scores.softmax(dim=-1) @ v)[:, :number]
 
 
 def read_levels(
