@@ -8,6 +8,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -280,7 +281,10 @@ def unfinished() -> Finding:
     waiting = [path for path in own_folder().glob("*") if is_unfinished(path)]
     if not waiting:
         return Finding(OK, "none")
-    size = sum(file.stat().st_size for path in waiting for file in path.iterdir())
+    size = 0
+    for path in waiting:
+        with suppress(FileNotFoundError):  # one that is written down just now, or ended
+            size += sum(file.stat().st_size for file in path.iterdir())
     mend = "Their own commands carry them on. Those that no one wants can be deleted there."
     return Finding(OK, f"{len(waiting)} in {own_folder()}, {gigabytes(size)}", mend)
 

@@ -100,13 +100,19 @@ def test_before_that_the_best_against_its_null_is_served(client):
 def test_one_judged_on_a_handful_is_served_only_where_there_is_no_other(client):
     first, said = enter(client, candidate(0.1, dataset="mine", judged_on=2))
     assert holder(client, "champion") == first
-    assert "mine-random was judged on 2 validation materials, fewer than 30" in said[1]
+    assert "judged on 2 validation materials, fewer than 30" in said[1]
     second, said = enter(client, candidate(9.9))
     assert holder(client, "champion") == second
     assert len(said) == 2
     enter(client, candidate(0.05, dataset="mine", judged_on=2))
     assert holder(client, "champion") == second
     assert holder(client, "champion-mine-random") == "3"
+
+
+def test_a_full_one_judged_on_a_handful_gives_way_to_a_limited_one_that_was_not(client):
+    enter(client, candidate(0.1, dataset="mine", judged_on=2))
+    second, _ = enter(client, candidate(9.0, dataset="3dsc", limit=400))
+    assert holder(client, "champion") == second
 
 
 @pytest.mark.parametrize("dataset", ["My data (v2).csv", "3dsc", "Ünlü"])

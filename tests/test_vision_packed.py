@@ -5,6 +5,7 @@ import timm
 import torch
 from timm.layers import LayerNorm
 from timm.layers.attention import Attention
+from torch.nn import functional
 
 from supervision.resources import autocast, in_bfloat16
 from supervision.vision.model import VisionRegressor, adapt_backbone
@@ -56,16 +57,34 @@ def test_with_nothing_left_out_it_is_timm(model, images):
         torch.testing.assert_close(tokens, other.flatten(0, 1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("training", [False, True], ids=["fused", "plain"])
-@torch.no_grad()
-def test_nothing_leaks_from_a_picture_to_its_neighbours(model, images, training):
-    model.train(training)
-    together = model.features(images)
-    alone = torch.cat([model.features(image[None]) for image in images.flip(0)]).flip(0)
+@pytest.mark.parametrize("learning", [False, True], ids=["fused", "plain"])
+def test_nothing_leaks_from_a_picture_to_its_neighbours(model, images, learning):
+    model.train(learning)
+    with torch.set_grad_enabled(learning):  # without gradients attention is fused
+        together = model.features(images)
+        alone = torch.cat([model.features(image[None]) for image in images.flip(0)]).flip(0)
+        other = images.clone()
+        other[1] = 255 - other[1]
+        changed = model.features(other)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
-    other = images.clone()
-    other[1] = 255 - other[1]
-    torch.testing.assert_close(model.features(other)[[0, 2]], alone[[0, 2]], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(changed[[0, 2]], alone[[0, 2]], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [1, 15, 16, 17, 40])
+def test_plain_products_attend_as_torch_does(tokens):
+    torch.manual_seed(0)
+    attention = PackedAttention(Attention(24, 3))
+    attention.fused_attn = False
+    ours = [torch.randn(3, tokens, 8, requires_grad=True) for _ in "qkv"]
+    theirs = [t.detach().clone().requires_grad_() for t in ours]
+    weight = torch.randn(3, tokens, 8)
+    found = attention.attend(*ours)
+    wanted = functional.scaled_dot_product_attention(*theirs)
+    torch.testing.assert_close(found, wanted)
+    (found * weight).sum().backward()
+    (wanted * weight).sum().backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
 
 
 @torch.no_grad()

@@ -135,8 +135,8 @@ def move_aliases(client: MlflowClient, name: str, number: str, candidate: Candid
     ``champion-<dataset>-<split>`` moves to a version with a lower validation MAE on the same
     split; a full run takes it from a limited one and never the other way. ``champion`` is the
     champion of 3dsc-random once there is a full one; before that, of all champions, the one
-    with the best validation MAE against its constant null, full runs before limited ones and
-    those that were judged on enough materials before the others.
+    with the best validation MAE against its constant null, those that were judged on enough
+    materials before the others and, among equals in that, full runs before limited ones.
     """
     holder = holder_of(client, name, candidate.alias)
     earned, why = True, "there was none"
@@ -150,7 +150,13 @@ def move_aliases(client: MlflowClient, name: str, number: str, candidate: Candid
         return [f"{candidate.alias} stays with version {holder.version}: {why}."]
     client.set_registered_model_alias(name, candidate.alias, number)
     said = [f"{candidate.alias} is now version {number}: {why}."]
-    return said + _crown(client, name, candidate.alias)
+    if candidate.few:
+        said.append(
+            f"It was judged on {candidate.judged_on} validation materials, fewer than {ENOUGH}: "
+            "too few to be compared with other data sets. "
+            f"Served it is as models:/{name}@{candidate.alias}."
+        )
+    return [*said, _crown(client, name)]
 
 
 def beats(new: Candidate, old: Candidate) -> tuple[bool, str]:
@@ -165,8 +171,8 @@ def beats(new: Candidate, old: Candidate) -> tuple[bool, str]:
     return new.val_mae < old.val_mae, text
 
 
-def _crown(client: MlflowClient, name: str, entered: str) -> list[str]:
-    """Point ``champion`` at the version that people should be served."""
+def _crown(client: MlflowClient, name: str) -> str:
+    """Point ``champion`` at the version that people should be served, and say which it is."""
     aliases = client.get_registered_model(name).aliases
     rivals = {a: str(v) for a, v in aliases.items() if a.startswith("champion-")}
     found = {a: Candidate.of(client.get_model_version(name, v)) for a, v in rivals.items()}
@@ -175,17 +181,11 @@ def _crown(client: MlflowClient, name: str, entered: str) -> list[str]:
     if reference is not None and reference.full:
         best = REFERENCE
     else:
-        best = min(known, key=lambda a: (not known[a].full, known[a].few, known[a].skill, a))
-    said = [
-        f"{a} was judged on {c.judged_on} validation materials, fewer than {ENOUGH}: too few to be "
-        f"compared with other data sets. Served it is as models:/{name}@{a}."
-        for a, c in known.items()
-        if a == entered and c.few
-    ]
+        best = min(known, key=lambda a: (known[a].few, not known[a].full, known[a].skill, a))
     if str(aliases.get(CHAMPION)) == rivals[best]:
-        return [*said, f"{CHAMPION} stays with version {rivals[best]} ({best})."]
+        return f"{CHAMPION} stays with version {rivals[best]} ({best})."
     client.set_registered_model_alias(name, CHAMPION, rivals[best])
-    return [*said, f"{CHAMPION} is now version {rivals[best]} ({best})."]
+    return f"{CHAMPION} is now version {rivals[best]} ({best})."
 
 
 def holder_of(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
