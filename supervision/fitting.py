@@ -20,6 +20,7 @@ from supervision.crystals import Material
 from supervision.descent import FitConfig
 from supervision.footprint import footprint, free_on
 from supervision.loading import Lazy, Share, Step, load, shuffled
+from supervision.memory import spare_memory
 from supervision.metrics import all_metrics
 from supervision.resources import autocast
 from supervision.target import TargetTransform
@@ -166,6 +167,8 @@ class Fitting:
         need = footprint(self.model, self.samples.epoch, self.team.share(), self.device)
         found = free_on(self.device)
         listener.note(need.line(found))
+        if need.tight(found):
+            spare_memory()
         return fit(
             self.model,
             self.samples.epoch,

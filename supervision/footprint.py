@@ -15,6 +15,7 @@ from supervision.resources import autocast
 
 COPIES = 6  # of what trains: gradient, AdamW's two moments, average, best, what is written down
 PASSING = 1.1  # times what a step keeps for its gradients: with what comes and goes meanwhile
+HOLES = 1.6  # times that: with the holes that the C library leaves between what it gives out
 FILLED = 0.8  # of what is free may be used
 SMALL = (64, 32)  # into how many parts a step is cut to be tried
 
@@ -41,6 +42,10 @@ class Footprint:
         if room <= 0 or self.step > room * self.samples:
             return 2 ** math.ceil(math.log2(self.samples))
         return 2 ** max(0, math.ceil(math.log2(self.step / room))) if self.step else 1
+
+    def tight(self, found: Memory) -> bool:
+        """Whether it would not fit but for cutting steps, or with holes between its blocks."""
+        return self.kept + HOLES * self.step > FILLED * found.free
 
     def line(self, found: Memory) -> str:
         """What is needed, what is free, and what follows, in one line."""

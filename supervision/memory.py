@@ -19,6 +19,8 @@ OURS = 0.1  # of that: what a step takes less is not what makes it little
 SLOWER = 3.0  # times the usual step: what swapping does, and what nothing else should do
 SWAPPED = 32 << 20  # bytes moved to or from swap within a step that are no accident
 UNLIMITED = 1 << 60  # what cgroups write where there is no limit is larger
+M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+LARGE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,17 @@ def gigabytes(size: float) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-def give_back() -> None:
-    """Return what was freed to the system: C libraries keep it for themselves."""
+def spare_memory() -> None:
+    """Return what was freed to the system and, from here on, large blocks once they are free.
+
+    The C library keeps them for itself, and steps of unlike lengths leave holes between them: half
+    as much again as is in use. Asking the system for each takes time: for where memory is scarce.
+    """
     gc.collect()
     if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
+        library = ctypes.CDLL(None)
+        library.malloc_trim(0)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from supervision.descent import Descent, FitConfig, load_trainable, trainable_st
 from supervision.errors import one_line
 from supervision.interrupts import uninterrupted
 from supervision.loading import Epochs, Step, load
-from supervision.memory import Watch, give_back, is_out_of_memory
+from supervision.memory import Watch, is_out_of_memory, spare_memory
 from supervision.randomness import random_states, restore_random_states
 from supervision.resources import autocast
 from supervision.team import ALONE, Team
@@ -193,7 +193,7 @@ def fit(
             why = train_epoch(descent, progress, bar, config, device, checkpoints, team)
             if why:
                 progress.parts, workers = 2 * progress.parts, 0
-                give_back()
+                spare_memory()
                 if checkpoints:
                     _keep(descent, progress, checkpoints)
                 listener.note(f"Steps are cut into {progress.parts} parts from here on: {why}.")

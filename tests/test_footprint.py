@@ -66,13 +66,27 @@ def test_it_leaves_no_trace():
 
 @pytest.mark.parametrize(
     ("free", "parts"),
-    [(100, 1), (10, 1), (9, 1), (8, 2), (5, 2), (3, 8), (2, 16), (1.5, 32), (1, 32), (0, 32)],
+    [
+        (100, 1),
+        (14, 1),
+        (13, 1),
+        (10, 1),
+        (9, 1),
+        (8, 2),
+        (5, 2),
+        (3, 8),
+        (2, 16),
+        (1.5, 32),
+        (1, 32),
+        (0, 32),
+    ],
 )
 def test_steps_are_cut_as_far_as_they_must_be(free, parts):
     """With 1 GiB kept and 6 GiB a step, of which 80% of what is free may be used."""
     need = Footprint(kept=1.0 * GIB, step=6.0 * GIB, samples=32)
     found = Memory(16 * GIB, int(free * GIB))
     assert need.parts(found) == parts
+    assert need.tight(found) == (free < 13.25)  # 1 GiB and 1.6 times 6 GiB
     room = 0.8 * free - 1
     assert parts == 32 or 6 / parts <= room
     said = need.line(found)
