@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -113,8 +113,9 @@ class NetworkPredictor(ABC):
         model.backbone.requires_grad_(False)
         self.size = count_parameters(model)
         if config.adapt == "linear":
+            rate = self.fit_config.head_rate or self.fit_config.learning_rate
             return fitting.head(
-                self.fit_config,
+                replace(self.fit_config, learning_rate=rate, head_rate=0.0),
                 batch_size=config.batch_size,
                 listener=listener,
                 checkpoints=checkpoints,

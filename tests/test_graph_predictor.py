@@ -32,8 +32,8 @@ BUDGET = 100  # angles: few enough that steps of these crystals are cut
 CONFIG = GraphConfig(head_epochs=2, batch_size=4)
 
 
-def new_predictor(config=CONFIG, epochs=1, architecture="alignn_ff"):
-    fit_config = FitConfig(epochs=epochs, learning_rate=1e-3)
+def new_predictor(config=CONFIG, epochs=1, architecture="alignn_ff", head_rate=0.0):
+    fit_config = FitConfig(epochs=epochs, learning_rate=1e-3, head_rate=head_rate)
     fetched = Fetched(WEIGHTS[architecture], None, "", "none", "", SMALL)
     return GraphPredictor(config, fetched, fit_config, device="cpu", quiet=True)
 
@@ -88,6 +88,13 @@ def test_every_class_trains_on_every_backend(materials, backend, architecture):
     (start, record) = predictor.fit(materials[:16], materials[16:])
     assert start.epoch == 0 and record.epoch == 1
     assert np.isfinite(predictor.predict([materials[0].crystals[0]])).all()
+
+
+@pytest.mark.parametrize(("head_rate", "rate"), [(0.0, 1e-3), (0.05, 0.05)])
+def test_a_head_alone_learns_at_its_own_rate(materials, head_rate, rate):
+    config = dataclasses.replace(CONFIG, adapt="linear")
+    (record,) = new_predictor(config, head_rate=head_rate).fit(materials[:16], materials[16:])
+    assert record.learning_rate == rate
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
