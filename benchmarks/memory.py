@@ -97,11 +97,11 @@ def train(side: str, options: argparse.Namespace) -> None:
     """Train, and say what happens line by line: ``epoch SECONDS MAE PARTS``, ``note ...``."""
     from torch import nn
 
-    from supervision import training
     from supervision.crystals import group_materials
     from supervision.datasets import load_dataset
     from supervision.descent import FitConfig
     from supervision.footprint import Footprint
+    from supervision.memory import Watch
     from supervision.splits import make_split
     from supervision.training import EpochRecord, Listener
     from supervision.vision.config import VisionConfig
@@ -110,7 +110,7 @@ def train(side: str, options: argparse.Namespace) -> None:
 
     if side.endswith("guard off"):
         setattr(Footprint, "parts", lambda self, found: 1)  # noqa: B010
-        setattr(training.Watch, "too_much", lambda self, seconds: "")  # noqa: B010
+        setattr(Watch, "_scarce", lambda self: "")  # noqa: B010
     materials = group_materials(load_dataset("classics").crystals)
     split = make_split(materials, "random", seed=42)
 

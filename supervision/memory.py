@@ -116,11 +116,16 @@ def spare_memory() -> None:
     The C library keeps them for itself, and steps of unlike lengths leave holes between them: half
     as much again as is in use. Asking the system for each takes time: for where memory is scarce.
     """
+    give_back()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+def give_back() -> None:
+    """Return what was freed to the system: the C library keeps it for a next time."""
     gc.collect()
     if sys.platform == "linux":
-        library = ctypes.CDLL(None)
-        library.malloc_trim(0)
-        library.mallopt(M_MMAP_THRESHOLD, LARGE)
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -133,32 +138,54 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass
 class Watch:
-    """Looks at memory, swap and the clock after each step, and says when it gets too much."""
+    """Looks at memory, swap and the clock after each step, and says when it gets too much.
 
+    Attributes:
+        takes: bytes that a step takes and gives back, at most, as far as has been seen.
+        seconds: what the last steps took.
+        swapped: what had been moved to and from swap after the last one.
+    """
+
+    takes: int = 0
     seconds: list[float] = field(default_factory=list)
     swapped: int = field(default_factory=lambda: _swapped())
 
-    def __post_init__(self) -> None:
-        _forget_peak()
+    def begin(self) -> str:
+        """Before the first of some steps: why they should be smaller than those so far, if so."""
+        _forget_peak()  # something else than steps may have made it
+        return self._scarce()
 
     def too_much(self, seconds: float) -> str:
-        """Why the next step should be smaller than the last, which took so long; or nothing.
-
-        Between two steps there is room that the next one needs: the peak within steps counts.
-        """
+        """Why the next step should be smaller than the last, which took so long; or nothing."""
         usual = median(self.seconds) if len(self.seconds) >= 5 else seconds
         self.seconds = [*self.seconds[-49:], seconds]
         before, self.swapped = self.swapped, _swapped()
-        found, passing = memory(), max(0, _peak() - resident())
-        reserve = RESERVE * found.total
-        if found.free - passing < reserve and passing > OURS * reserve:
-            return f"only {found}, and a step takes {gigabytes(passing)} for a while"
+        if why := self._scarce():
+            return why
         if self.swapped - before > SWAPPED and seconds > SLOWER * usual:
             return (
                 f"the system is swapping, and a step took {seconds:.1f} s in the place of "
                 f"{usual:.1f} s"
             )
         return ""
+
+    def _scarce(self) -> str:
+        """Between two steps there is room that the next one needs: what they take for a while.
+
+        How much that is shows only once the C library has given back what it keeps.
+        """
+        found = self._look()
+        reserve = RESERVE * found.total
+        if found.free - self.takes < reserve:
+            give_back()
+            found = self._look()
+        if found.free - self.takes < reserve and self.takes > OURS * reserve:
+            return f"only {found}, and a step takes {gigabytes(self.takes)} for a while"
+        return ""
+
+    def _look(self) -> Memory:
+        self.takes = max(self.takes, _peak() - resident())
+        return memory()
 
 
 def _swapped() -> int:

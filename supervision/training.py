@@ -183,6 +183,7 @@ def fit(
         _keep(descent, progress, checkpoints)  # what came before the first step, too
     for record in progress.history:
         listener.epoch(record)
+    watch = Watch()
     try:
         while progress.epoch <= config.epochs and _stale(progress.history) < config.patience:
             if not progress.step:
@@ -190,9 +191,9 @@ def fit(
             steps = epochs(progress.epoch, team.share(progress.parts))
             left = load(steps, range(progress.step, count), device=device, workers=workers)
             bar = _bar(left, progress, count, config.epochs, quiet)
-            why = train_epoch(descent, progress, bar, config, device, checkpoints, team)
+            why = train_epoch(descent, progress, bar, config, device, checkpoints, team, watch)
             if why:
-                progress.parts, workers = 2 * progress.parts, 0
+                progress.parts, workers, watch = 2 * progress.parts, 0, Watch(watch.takes // 2)
                 spare_memory()
                 if checkpoints:
                     _keep(descent, progress, checkpoints)
@@ -238,10 +239,12 @@ def train_epoch(
     device: torch.device,
     checkpoints: Checkpoints | None = None,
     team: Team = ALONE,
+    watch: Watch | None = None,
 ) -> str:
     """The steps that are left of the epoch under way, or why they must be cut smaller."""
     descent.model.train()
-    watch, why = Watch(), ""
+    watch = watch or Watch()
+    why = watch.begin()
     for step in bar:
         start = time.monotonic()
         team.reseed(progress.epoch, progress.step)

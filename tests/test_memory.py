@@ -120,8 +120,30 @@ def test_what_was_taken_for_a_while_is_seen_once_and_then_forgotten():
     taken = np.ones(30 << 20)  # 240 MiB
     del taken
     assert module._peak() - module.resident() > 200 << 20
-    Watch()
+    Watch().begin()
     assert module._peak() - module.resident() < 50 << 20
+
+
+def test_what_the_library_keeps_is_neither_ours_nor_lost(machine, monkeypatch):
+    """A step's room looks taken until it is given back: then it is free, and known to be needed."""
+    kept = {"free": 4 * GIB, "passing": 3 * GIB}
+    monkeypatch.setattr(module, "give_back", lambda: machine.update(kept))
+    machine |= {"free": GIB // 2, "passing": 0}
+    assert Watch().too_much(1.0) == ""
+    machine |= {"free": GIB // 2, "passing": 0}
+    kept = {"free": 2 * GIB, "passing": 3 * GIB // 2}
+    said = Watch().too_much(1.0)
+    assert said == "only 2.0 GiB of 16.0 GiB free, and a step takes 1.5 GiB for a while"
+
+
+def test_what_steps_took_is_known_before_the_next_epoch(machine):
+    machine["passing"] = 3 * GIB
+    watch = Watch()
+    assert watch.too_much(1.0) == ""
+    machine |= {"passing": 0, "free": 3 * GIB}
+    assert "a step takes 3.0 GiB" in watch.begin()
+    assert Watch(watch.takes // 2).begin() == ""
+    assert Watch().begin() == "", "a validation may have taken it"
 
 
 @pytest.mark.parametrize(
