@@ -1,6 +1,6 @@
 """A training under a limit of memory that its batch does not fit into, with and without the guard.
 
-    sudo python -m benchmarks.memory                 # 10 minutes on 2 cores; Linux with cgroups
+    sudo python -m benchmarks.memory                 # 5 minutes on 2 cores; Linux with cgroups
     sudo python -m benchmarks.memory --limit 1.6 --squeeze 0.3
 
 The vision path, LoRA at batch 32 on `classics`, four times from the same seed: with all the
@@ -161,11 +161,11 @@ def _join(folder: Path) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--limit", type=float, default=1.8, help="GiB of the container")
-    parser.add_argument("--wide", type=float, default=3.5, help="GiB where a neighbour comes")
-    parser.add_argument("--squeeze", type=float, default=1.5, help="GiB that the neighbour takes")
+    parser.add_argument("--limit", type=float, default=1.5, help="GiB of the container")
+    parser.add_argument("--wide", type=float, default=2.6, help="GiB where a neighbour comes")
+    parser.add_argument("--squeeze", type=float, default=1.2, help="GiB that the neighbour takes")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--dropout", action="store_true")
     parser.add_argument("--weights", default="dinov2_vits14_imgfocus")
     parser.add_argument("--train", default="", help=argparse.SUPPRESS)

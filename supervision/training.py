@@ -237,13 +237,12 @@ def train_epoch(
     bar: "tqdm[Step]",
     config: FitConfig,
     device: torch.device,
-    checkpoints: Checkpoints | None = None,
-    team: Team = ALONE,
-    watch: Watch | None = None,
+    checkpoints: Checkpoints | None,
+    team: Team,
+    watch: Watch,
 ) -> str:
     """The steps that are left of the epoch under way, or why they must be cut smaller."""
     descent.model.train()
-    watch = watch or Watch()
     why = watch.begin()
     for step in bar:
         start = time.monotonic()
