@@ -336,10 +336,10 @@ def test_the_other_paradigms_train_register_and_serve(
 def test_ctrl_c_ends_the_run_as_killed_with_what_it_had(store, trained):
     folder, environment = store
     ended_before = {run.info.run_id for run in mlflow.search_runs(output_format="list")}
+    endless = {"epochs": 500, "patience": 500, "checkpoint_dir": folder / "interrupted"}
     process = subprocess.Popen(
-        command_of("train_dino", **(TRAIN | {"epochs": 500, "patience": 500})), cwd=folder,
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        command_of("train_dino", **(TRAIN | endless)), cwd=folder, env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
         run = None
