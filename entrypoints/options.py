@@ -15,6 +15,7 @@ from supervision.crystals import CrystalError, DatasetError
 from supervision.experiment import Experiment
 from supervision.folder import FolderError, train_into
 from supervision.road import Pipeline, follow
+from supervision.settings import configured, read_settings
 from supervision.splits import LeakError
 from supervision.team import joined
 from supervision.weights import WeightsError
@@ -42,6 +43,7 @@ CheckpointsOption = Annotated[str, typer.Option(help="folder of last.pt and best
 ResumeOption = Annotated[str, typer.Option(help="auto, never, or a checkpoint folder")]
 ParallelOption = Annotated[str, typer.Option(help="beside another training: true or false")]
 TorchrunOption = Annotated[str, typer.Option(help="by several processes: options of torchrun")]
+ConfigOption = Annotated[str, typer.Option(help="settings of a study's best trial (JSON)")]
 OutOption = Annotated[str, typer.Option(help="train into this folder, without MLflow")]
 
 
@@ -121,6 +123,16 @@ def experiment_of(
         parallel=truth(parallel, "parallel"),
         **chosen,
     )
+
+
+def chosen(file: str, pipeline: str, *configs: Any) -> list[Any]:
+    """The configurations, with the settings of a file in the place of the options'."""
+    if not file:
+        return list(configs)
+    settings = read_settings(Path(file).expanduser(), pipeline)
+    told = ", ".join(f"{name} {value}" for name, value in settings.items())
+    print(f"From {file}: {told}.", flush=True)
+    return configured(settings, *configs)
 
 
 def given(text: str, preset: Value, name: str) -> Value:

@@ -4,15 +4,13 @@ mlflow run . -e train_alignn --env-manager local
 python -m entrypoints.train_alignn --dataset 3dsc --data 3DSC_MP.tar.xz --split family
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from entrypoints.options import (
     CheckpointsOption,
+    ConfigOption,
     DataOption,
     DatasetOption,
     DeviceOption,
@@ -27,31 +25,18 @@ from entrypoints.options import (
     SplitOption,
     TargetOption,
     TorchrunOption,
+    chosen,
     experiment_of,
     given,
     train_where,
 )
-from supervision.crystals import Crystal, Material, Reject
 from supervision.descent import FitConfig
 from supervision.experiment import Experiment
 from supervision.graph.config import GraphConfig
-from supervision.graph.predictor import GraphPredictor
-from supervision.prepared import prepare
+from supervision.graph.pipeline import PRESETS, Preset, graph_pipeline
 from supervision.road import Pipeline
-from supervision.weights import get_weights
 
 app = typer.Typer(add_completion=False)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """The values behind ``auto``."""
-
-    epochs: int = 200
-    patience: int = 20
-
-
-PRESETS = {"classics": Preset(epochs=40, patience=10)}
 
 
 @app.command()
@@ -70,6 +55,7 @@ def main(
     angle_budget: Annotated[int, typer.Option(help="angles in memory at once")] = 40_000,
     patience: PatienceOption = "auto",
     target: TargetOption = "sqrt",
+    config: ConfigOption = "",
     limit: LimitOption = 0,
     seed: Annotated[int, typer.Option(help="of split, order and weights")] = 42,
     device: DeviceOption = "auto",
@@ -97,7 +83,7 @@ def main(
             resume=resume,
         )
         preset = PRESETS.get(experiment.dataset, Preset())
-        config = GraphConfig(
+        shape = GraphConfig(
             adapt=adapt,
             backend=backend,
             batch_size=batch_size,
@@ -105,30 +91,17 @@ def main(
             target=target,
             seed=seed,
         )
-        fit_config = FitConfig(
+        way = FitConfig(
             epochs=given(epochs, preset.epochs, "epochs"),
             learning_rate=learning_rate,
             head_rate=head_rate,
             schedule=schedule,
             patience=given(patience, preset.patience, "patience"),
         )
-        return _pipeline(config, fit_config, weights, device), experiment
+        configs = chosen(config, "graph", shape, way)
+        return graph_pipeline(weights, device, *configs), experiment
 
     train_where(out, f"graph · {dataset}", make, torchrun=torchrun)
-
-
-def _pipeline(config: GraphConfig, fit_config: FitConfig, weights: str, device: str) -> Pipeline:
-    fetched = get_weights(weights, "graph")
-    print(fetched.message, flush=True)
-    predictor = GraphPredictor(config, fetched, fit_config, device=device)
-
-    def prepare_graphs(crystals: Sequence[Crystal]) -> Sequence[Reject]:
-        return prepare(predictor.graphs, crystals)[1]
-
-    def pictures(_materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
-        return {}
-
-    return Pipeline.of_network(predictor, fetched, prepare_graphs, pictures)
 
 
 if __name__ == "__main__":

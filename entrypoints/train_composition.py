@@ -4,14 +4,12 @@ mlflow run . -e train_composition --env-manager local
 python -m entrypoints.train_composition --dataset 3dsc --data 3DSC_MP.tar.xz --split family
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from entrypoints.options import (
+    ConfigOption,
     DataOption,
     DatasetOption,
     LimitOption,
@@ -19,17 +17,13 @@ from entrypoints.options import (
     RegisterOption,
     SplitOption,
     TargetOption,
+    chosen,
     experiment_of,
     train_where,
 )
-from supervision.composition.predictor import (
-    CompositionConfig,
-    CompositionPredictor,
-)
-from supervision.composition.prepare import COMPOSITIONS, FEATURE_VERSION
-from supervision.crystals import Crystal, Material, Reject
-from supervision.experiment import Experiment, Origin
-from supervision.prepared import prepare
+from supervision.composition.pipeline import composition_pipeline
+from supervision.composition.predictor import CompositionConfig
+from supervision.experiment import Experiment
 from supervision.road import Pipeline
 
 app = typer.Typer(add_completion=False)
@@ -45,6 +39,7 @@ def main(
     max_features: Annotated[float, typer.Option(help="share that a split chooses from")] = 0.3,
     leaf: Annotated[int, typer.Option(help="least structures in a leaf")] = 1,
     target: TargetOption = "sqrt",
+    config: ConfigOption = "",
     limit: LimitOption = 0,
     seed: Annotated[int, typer.Option(help="of split and trees")] = 42,
     register: RegisterOption = "true",
@@ -62,7 +57,7 @@ def main(
             limit=limit,
             seed=seed,
         )
-        config = CompositionConfig(
+        shape = CompositionConfig(
             model=model,
             trees=trees,
             max_features=max_features,
@@ -70,30 +65,9 @@ def main(
             target=target,
             seed=seed,
         )
-        return _pipeline(config), experiment
+        return composition_pipeline(*chosen(config, "composition", shape)), experiment
 
     train_where("", f"composition · {dataset}", make)
-
-
-def _pipeline(config: CompositionConfig) -> Pipeline:
-    predictor = CompositionPredictor(config)
-
-    def prepare_compositions(crystals: Sequence[Crystal]) -> Sequence[Reject]:
-        return prepare(COMPOSITIONS, crystals)[1]
-
-    def pictures(_materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
-        return {}
-
-    return Pipeline(
-        name=predictor.pipeline,
-        predictor=predictor,
-        settings=asdict(config) | {"feature_version": FEATURE_VERSION},
-        prepare=prepare_compositions,
-        pictures=pictures,
-        variant=config.model,
-        origin=Origin(choice="Trees have no weights to begin from."),
-        resumable=False,
-    )
 
 
 if __name__ == "__main__":

@@ -4,15 +4,13 @@ mlflow run . -e train_dino --env-manager local
 python -m entrypoints.train_dino --dataset 3dsc --data 3DSC_MP.tar.xz --split family
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from entrypoints.options import (
     CheckpointsOption,
+    ConfigOption,
     DataOption,
     DatasetOption,
     DeviceOption,
@@ -27,35 +25,19 @@ from entrypoints.options import (
     SplitOption,
     TargetOption,
     TorchrunOption,
+    chosen,
     experiment_of,
     given,
     train_where,
     truth,
 )
-from supervision.crystals import Crystal, Material, Reject
 from supervision.descent import FitConfig
 from supervision.experiment import Experiment
 from supervision.road import Pipeline
 from supervision.vision.config import VisionConfig
-from supervision.vision.data import contact_sheet_of
-from supervision.vision.predictor import VisionPredictor
-from supervision.vision.prepare import prepare_scenes
-from supervision.weights import get_weights
+from supervision.vision.pipeline import PRESETS, Preset, vision_pipeline
 
 app = typer.Typer(add_completion=False)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """The values behind ``auto``."""
-
-    epochs: int = 50
-    views: int = 18
-    learning_rate: float = 1e-4
-    patience: int = 10
-
-
-PRESETS = {"classics": Preset(epochs=6, views=6, learning_rate=3e-4)}
 
 
 @app.command()
@@ -74,6 +56,7 @@ def main(
     background: Annotated[str, typer.Option(help="read patches that show nothing, too")] = "false",
     patience: PatienceOption = "auto",
     target: TargetOption = "sqrt",
+    config: ConfigOption = "",
     limit: LimitOption = 0,
     seed: Annotated[int, typer.Option(help="of split, views, order and weights")] = 42,
     device: DeviceOption = "auto",
@@ -101,7 +84,7 @@ def main(
             resume=resume,
         )
         preset = PRESETS.get(experiment.dataset, Preset())
-        config = VisionConfig(
+        shape = VisionConfig(
             adapt=adapt,
             lora_rank=lora_rank,
             lora_alpha=2 * lora_rank,
@@ -113,29 +96,16 @@ def main(
             seed=seed,
         )
         # A head alone does not put a backbone at risk: it trains at the rate it is begun with.
-        rate = config.head_learning_rate if adapt == "linear" else preset.learning_rate
-        fit_config = FitConfig(
+        rate = shape.head_learning_rate if adapt == "linear" else preset.learning_rate
+        way = FitConfig(
             epochs=given(epochs, preset.epochs, "epochs"),
             learning_rate=given(learning_rate, rate, "learning_rate"),
             patience=given(patience, preset.patience, "patience"),
         )
-        return _pipeline(config, fit_config, weights, device), experiment
+        configs = chosen(config, "vision", shape, way)
+        return vision_pipeline(weights, device, *configs), experiment
 
     train_where(out, f"vision · {dataset}", make, torchrun=torchrun)
-
-
-def _pipeline(config: VisionConfig, fit_config: FitConfig, weights: str, device: str) -> Pipeline:
-    fetched = get_weights(weights)
-    print(fetched.message, flush=True)
-
-    def prepare(crystals: Sequence[Crystal]) -> Sequence[Reject]:
-        return prepare_scenes(crystals, bonding=config.bonding)[1]
-
-    def pictures(materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
-        return {"contact_sheet": contact_sheet_of(materials, seed=config.seed)}
-
-    predictor = VisionPredictor(config, fetched, fit_config, device=device)
-    return Pipeline.of_network(predictor, fetched, prepare, pictures)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""Settings as a file: what a study found best, for a training to take.
+
+    {"pipeline": "vision", "settings": {"lora_rank": 24, "beta": 0.05}}
+
+A setting goes into the field of its name, whichever of a pipeline's configurations has it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+
+def configured(settings: Mapping[str, Any], *configs: Any) -> list[Any]:
+    """Frozen dataclasses with these settings in the place of their own.
+
+    Raises ValueError for a setting that none of them has, or that one refuses.
+    """
+    names = [{field.name for field in fields(config)} for config in configs]
+    unknown = set(settings).difference(*names)
+    if unknown:
+        raise ValueError(f"There is no setting {', '.join(sorted(unknown))}.")
+    return [
+        replace(config, **{name: value for name, value in settings.items() if name in own})
+        for config, own in zip(configs, names, strict=True)
+    ]
+
+
+def write_settings(path: Path, pipeline: str, settings: Mapping[str, Any]) -> None:
+    """Write the file that ``read_settings`` reads."""
+    path.write_text(json.dumps({"pipeline": pipeline, "settings": dict(settings)}, indent=1))
+
+
+def read_settings(path: Path, pipeline: str) -> dict[str, Any]:
+    """The settings in a file; ValueError where it is none, or of another pipeline."""
+    try:
+        found = json.loads(path.read_text())
+        made_for, settings = found["pipeline"], dict(found["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no file of settings as a study writes it.") from error
+    if made_for != pipeline:
+        raise ValueError(f"{path} holds settings of {made_for}, not of {pipeline}.")
+    return settings

@@ -1,0 +1,45 @@
+"""The vision paradigm on the common road, from its settings and weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from supervision.crystals import Crystal, Material, Reject
+from supervision.descent import FitConfig
+from supervision.road import Pipeline
+from supervision.vision.config import VisionConfig
+from supervision.vision.data import contact_sheet_of
+from supervision.vision.predictor import VisionPredictor
+from supervision.vision.prepare import prepare_scenes
+from supervision.weights import get_weights
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The values behind ``auto``."""
+
+    epochs: int = 50
+    views: int = 18
+    learning_rate: float = 1e-4
+    patience: int = 10
+
+
+PRESETS = {"classics": Preset(epochs=6, views=6, learning_rate=3e-4)}
+
+
+def vision_pipeline(
+    weights: str, device: str, config: VisionConfig, fit_config: FitConfig
+) -> Pipeline:
+    """Fetch the weights, say which they are, and build what learns from them."""
+    fetched = get_weights(weights)
+    print(fetched.message, flush=True)
+
+    def prepare(crystals: Sequence[Crystal]) -> Sequence[Reject]:
+        return prepare_scenes(crystals, bonding=config.bonding)[1]
+
+    def pictures(materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
+        return {"contact_sheet": contact_sheet_of(materials, seed=config.seed)}
+
+    predictor = VisionPredictor(config, fetched, fit_config, device=device)
+    return Pipeline.of_network(predictor, fetched, prepare, pictures)
