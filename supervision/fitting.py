@@ -6,7 +6,7 @@ fits the backbone's features does not. It costs seconds once the features are th
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ from supervision.resources import autocast
 from supervision.target import TargetTransform
 from supervision.team import Team
 from supervision.training import NOBODY, EpochRecord, Listener, fit
+
+Known = dict[tuple[Any, ...], torch.Tensor]  # samples, and their features in order
 
 
 class Regressor(Protocol):
@@ -71,7 +73,9 @@ class HeadFit:
 class Fitting:
     """A model, the materials that it learns from and is chosen by, and who reads them.
 
-    ``workers`` are processes that make batches ahead of time, for each of the ``team``.
+    ``workers`` are processes that make batches ahead of time, for each of the ``team``. ``known``
+    are features of samples that another fitting of the same frozen backbone has worked out; it is
+    added to.
     """
 
     model: Any  # an nn.Module that is a Regressor
@@ -84,6 +88,7 @@ class Fitting:
     team: Team
     workers: int
     quiet: bool
+    known: Known = field(default_factory=dict)
 
     def head(
         self,
@@ -106,14 +111,14 @@ class Fitting:
                 f"The head comes first, on frozen features of {len(samples)} samples.", flush=True
             )
         shelf = keep.shelf(f"features-{self.team.size}") if keep else None  # of its own share
-        features = self._outputs(self.model.features, samples, desc="frozen features", shelf=shelf)
+        features = self._frozen(samples, shelf)
         self.model.standardise(features)
         targets = torch.tensor(
             self.target.encode([self.train[i].tc for i in owners]), dtype=torch.float32
         )
         ids = [self.train[i].id for i in owners]
         val_samples, val_owners = self.samples.of_validation()
-        val_features = self._outputs(self.model.features, val_samples, desc="frozen features")
+        val_features = self._frozen(val_samples, None)
 
         def epoch(number: int, _share: Share) -> Lazy[Step]:
             order = shuffled(len(ids), batch_size, seed=self.seed, epoch=number)
@@ -183,6 +188,14 @@ class Fitting:
             parts=need.parts(found),
             quiet=self.quiet,
         )
+
+    def _frozen(self, samples: Sequence[Any], shelf: Shelf | None) -> torch.Tensor:
+        """Features of samples, worked out once."""
+        key = tuple(samples)
+        if key not in self.known:
+            read = self.model.features
+            self.known[key] = self._outputs(read, samples, desc="frozen features", shelf=shelf)
+        return self.known[key]
 
     @torch.inference_mode()
     def _outputs(

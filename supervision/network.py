@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from supervision.checkpoint import Checkpoints
 from supervision.crystals import Crystal, CrystalError, Material
 from supervision.descent import FitConfig
-from supervision.fitting import Fitting, HeadFit, Samples
+from supervision.fitting import Fitting, HeadFit, Known, Samples
 from supervision.predictor import CONFIG_FILE
 from supervision.resources import default_workers, flush_denormals, pick_device
 from supervision.target import TargetTransform
@@ -67,6 +67,11 @@ class NetworkPredictor(ABC):
         self.model: Any = self.build(fetched)
         self.target = TargetTransform(config.target)
         self.size: Mapping[str, int] = {}
+        self.known: Known = {}
+
+    def remember(self, known: dict[Any, Known]) -> None:
+        """Share features of the frozen backbone with predictors that have the same one."""
+        self.known = known.setdefault(self.frozen(), {})
 
     def settings(self) -> dict[str, Any]:
         """All that this predictor was told, to be logged."""
@@ -85,6 +90,10 @@ class NetworkPredictor(ABC):
     @abstractmethod
     def read(self, crystal: Crystal) -> np.ndarray:
         """Target-space outputs for one crystal, one a view; CrystalError where there are none."""
+
+    def frozen(self) -> tuple[Any, ...]:
+        """What features hang on before anything is trained, beside the samples."""
+        return (self.weights["sha256"], self.config.seed)
 
     def adapt(self) -> None:
         """Choose what of the backbone trains: by default all of it."""
@@ -107,6 +116,7 @@ class NetworkPredictor(ABC):
         fitting = Fitting(
             model, self.samples(train, val), self.target, train, val,
             self.device, config.seed, team, self.workers, self.quiet or not team.first,
+            self.known,
         )  # fmt: skip
         if checkpoints:
             checkpoints.begin()

@@ -18,6 +18,7 @@ from supervision.datasets import load_dataset
 from supervision.descent import FitConfig
 from supervision.graph.config import GraphConfig
 from supervision.graph.data import GraphSamples
+from supervision.graph.model import GraphRegressor
 from supervision.graph.predictor import GraphPredictor
 from supervision.graph.prepare import graphs
 from supervision.loading import Share
@@ -95,6 +96,26 @@ def test_a_head_alone_learns_at_its_own_rate(materials, head_rate, rate):
     config = dataclasses.replace(CONFIG, adapt="linear")
     (record,) = new_predictor(config, head_rate=head_rate).fit(materials[:16], materials[16:])
     assert record.learning_rate == rate
+
+
+def test_features_of_the_same_frozen_backbone_are_worked_out_once(materials, monkeypatch):
+    config, known, read = dataclasses.replace(CONFIG, adapt="linear"), {}, []
+    features = GraphRegressor.features
+    monkeypatch.setattr(
+        GraphRegressor, "features", lambda self, batch: read.append(1) or features(self, batch)
+    )
+
+    def fit_head(config):
+        read.clear()
+        predictor = new_predictor(config)
+        predictor.remember(known)
+        return [record.val_mae for record in predictor.fit(materials[:16], materials[16:])]
+
+    history = fit_head(config)
+    assert read
+    assert fit_head(config) == history and not read
+    assert fit_head(dataclasses.replace(config, dropout=0.4)) != history and not read
+    assert fit_head(dataclasses.replace(config, seed=1)) != history and read
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -36,6 +36,10 @@ class VisionPredictor(NetworkPredictor):
             load_pretrained(model, fetched)
         return model
 
+    def frozen(self) -> tuple[Any, ...]:
+        """As of every network, and of how it sees its pictures."""
+        return (*super().frozen(), self.config.background, self.config.bonding)
+
     def adapt(self) -> None:
         """LoRA on the last blocks, or the whole backbone."""
         config = self.config
