@@ -1,0 +1,262 @@
+"""A study from its first trial to the models that came of it, killed and carried on."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import mlflow
+import psutil
+import pytest
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from optuna.distributions import IntDistribution
+from optuna.trial import TrialState
+from postgres import postgres, skip_without
+from projects import command_of
+
+from supervision.descent import FitConfig
+from supervision.experiment import Experiment
+from supervision.graph.config import GraphConfig
+from supervision.paradigms import default_configs
+from supervision.training import EpochRecord
+from supervision.vision.config import VisionConfig
+from tracking import runs, spaces, trials, tuning
+from tracking.study import WORKER
+from tracking.trials import OBJECTIVES, Plan, work
+
+
+@pytest.fixture
+def plan(own_store, tmp_path):
+    experiment = Experiment(dataset="classics", register=False)
+    return Plan("a study", str(tmp_path / "journal"), "composition", experiment)
+
+
+def children(parent):
+    """The runs below a run, the first one first."""
+    return mlflow.search_runs(
+        filter_string=f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'",
+        order_by=["attributes.start_time"],
+        output_format="list",
+    )
+
+
+class Grown:
+    """A predictor whose error is what the trial's number of trees says, epoch by epoch."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def fit(self, train, val, *, listener, checkpoints):
+        assert checkpoints is None
+        record = EpochRecord(1, 0.0, self.config.trees, 0.0, 0.0, 0.0, 0.0, True)
+        history = [replace(record, epoch=epoch) for epoch in range(1, 4)]
+        for record in history:
+            listener.epoch(record)
+        return history
+
+
+@pytest.fixture
+def grown(monkeypatch):
+    """Trials that take no time, of the number of trees alone; 13 of them is an error."""
+
+    class Pipeline:
+        prepare = None
+
+        def __init__(self, config):
+            self.predictor = Grown(config)
+
+    def build(_pipeline, configs, _weights, _device):
+        if configs[0].trees == 13:
+            raise RuntimeError("thirteen")
+        return Pipeline(configs[0])
+
+    class Prepared:
+        def part(self, name):
+            assert name in ("train", "val"), "a trial never sees a test material"
+            return []
+
+    monkeypatch.setitem(spaces.SPACES, "composition", {"trees": IntDistribution(1, 99)})
+    monkeypatch.setattr(trials, "build", build)
+    monkeypatch.setattr(trials, "split_materials", lambda *_: Prepared())
+
+
+def test_a_failed_trial_is_recorded_and_the_next_one_begins(plan, grown):
+    board = plan.board()
+    board.want(3, [{"trees": 13}, {"trees": 20}, {"trees": 10}])
+    work(plan)
+    assert [trial.state.name for trial in board.trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert board.trials()[0].user_attrs["failure"] == "RuntimeError: thirteen"
+    assert tuning.best_of(board.counted()).number == 2
+    found = mlflow.search_runs(order_by=["attributes.start_time"], output_format="list")
+    assert [run.info.run_name for run in found] == ["trial 0", "trial 1", "trial 2"]
+    assert [run.info.status for run in found] == ["FAILED", "FINISHED", "FINISHED"]
+    assert found[2].data.params == {"trees": "10"}
+    assert found[2].data.metrics["mae"] == 10
+    history = mlflow.MlflowClient().get_metric_history(found[2].info.run_id, "val_mae")
+    assert [point.step for point in history] == [1, 2, 3]
+    assert board.trials()[2].user_attrs["run"] == found[2].info.run_id
+
+
+def test_a_trial_that_others_are_better_than_is_pruned_and_says_why(plan, grown, monkeypatch):
+    monkeypatch.setattr(trials, "NETWORKS", ("composition",))
+    assert plan.prunes
+    board = plan.board()
+    board.want(7, [{"trees": n} for n in (10, 11, 12, 9, 14, 90, 8)])
+    work(plan)
+    states = [trial.state for trial in board.trials()]
+    assert states == [TrialState.COMPLETE] * 5 + [TrialState.PRUNED, TrialState.COMPLETE]
+    run = mlflow.get_run(board.trials()[5].user_attrs["run"])
+    assert run.info.status == "KILLED"
+    assert run.data.tags["trial_state"] == "pruned"
+    assert "validation MAE 90.000 K after epoch 1" in run.data.tags["pruned_because"]
+
+
+def test_two_objectives_are_two_values_and_nothing_is_pruned(plan, grown, monkeypatch):
+    monkeypatch.setattr(trials, "NETWORKS", ("composition",))
+    monkeypatch.setattr(trials, "_milliseconds", lambda *_: 2.5)
+    plan = replace(plan, objectives=OBJECTIVES)
+    assert not plan.prunes
+    board = plan.board()
+    board.want(2, [{"trees": 10}, {"trees": 20}])
+    work(plan)
+    assert [trial.values for trial in board.trials()] == [[10, 2.5], [20, 2.5]]
+
+
+def test_no_trial_begins_when_time_is_up(plan, grown):
+    board = plan.board()
+    board.want(1)
+    work(replace(plan, until=time.time() - 1))
+    assert len(board.trials(TrialState.WAITING)) == 1
+
+
+def test_another_study_of_the_same_name_is_refused(plan):
+    tuning._require_same(plan.board(), plan)
+    tuning._require_same(plan.board(), replace(plan, device="cuda"))
+    other = replace(plan, experiment=replace(plan.experiment, split="family"))
+    with pytest.raises(ValueError, match="has split=random, not family"):
+        tuning._require_same(plan.board(), other)
+
+
+@pytest.mark.parametrize("pipeline", list(spaces.SPACES))
+def test_a_space_is_of_settings_and_holds_the_default(pipeline):
+    plan = Plan("s", "j", pipeline, Experiment())
+    defaults = plan.defaults()
+    assert set(defaults) == set(spaces.SPACES[pipeline])
+    for name, kind in spaces.SPACES[pipeline].items():
+        assert kind._contains(kind.to_internal_repr(defaults[name])), name
+
+
+def test_a_trial_has_as_many_epochs_as_the_plan_says():
+    plan = Plan("s", "j", "graph", Experiment(), epochs=3)
+    assert plan.configs()[1].epochs == 3
+    assert default_configs("graph", "3dsc", 1) == [
+        GraphConfig(seed=1),
+        FitConfig(epochs=200, patience=20, learning_rate=1e-5, head_rate=1e-3, schedule="plateau"),
+    ]
+    assert default_configs("vision", "3dsc", 42) == [VisionConfig(), FitConfig()]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pipeline": "audio"}, "pipeline 'audio' is not one of vision, graph, composition"),
+        ({"pruner": "scissors"}, "pruner 'scissors' is not one of median, hyperband, none"),
+        ({"objectives": ("milliseconds",)}, "objectives 'milliseconds' are neither mae nor"),
+        ({"epochs": -1}, "epochs must be 1 or more, got -1"),
+    ],
+)
+def test_a_bad_plan_is_named(change, message):
+    plan = Plan("s", "j", "graph", Experiment())
+    with pytest.raises(ValueError, match=message):
+        replace(plan, **change)
+
+
+# --- by mlflow run
+
+
+def tuned(store, **parameters):
+    """Start a study of trees in a process; a trial takes seconds."""
+    folder, environment = store
+    options = {"pipeline": "composition", "storage": folder / "studies.journal"} | parameters
+    command = command_of("tune", **options)
+    return subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True)
+
+
+def workers_of(process):
+    """The processes that work on trials, below one."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            found += [child] if "tracking.trials" in child.cmdline() else []
+    return found
+
+
+def any_lost(board):
+    return any("lost" in trial.user_attrs for trial in board.trials())
+
+
+def wait_for(found, seconds=150):
+    """What ``found`` returns, once it is something."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if result := found():
+            return result
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def test_a_killed_worker_and_a_killed_study_lose_nothing(store, tmp_path):
+    """Of two workers on PostgreSQL one is killed, then all; the same command carries it on."""
+    skip_without()
+    with postgres(tmp_path / "postgres") as url:
+        options = {"study": "killed", "trials": 20, "workers": 2, "storage": url}
+        board = Plan("killed", url, "composition", Experiment()).board()
+        first = tuned(store, **options)
+        wait_for(lambda: len(workers_of(first)) == 2)
+
+        def one_is_lost():
+            for trial in board.trials(TrialState.RUNNING):
+                if WORKER in trial.user_attrs and not any_lost(board):
+                    with suppress(ProcessLookupError):
+                        os.kill(trial.user_attrs[WORKER]["pid"], signal.SIGKILL)
+                    return any_lost(board)
+            return any_lost(board)
+
+        wait_for(one_is_lost)
+        wait_for(lambda: board.trials(TrialState.RUNNING))
+        for process in [*psutil.Process(first.pid).children(recursive=True), first]:
+            os.kill(process.pid, signal.SIGKILL)
+        first.wait()
+        begun = board.run
+        second = tuned(store, **options)
+        said = second.communicate()[0]
+        assert second.returncode == 0, said[-3000:]
+        found = board.trials()
+        board.storage.remove_session()
+    assert f"Carrying on study killed in run {begun}" in said
+    lost = [trial for trial in found if "lost" in trial.user_attrs]
+    assert [t.state for t in found if t not in lost] == [TrialState.COMPLETE] * 20
+    again = [trial.user_attrs["again"] for trial in found if "again" in trial.user_attrs]
+    assert sorted(again) == [trial.number for trial in lost]
+    assert 1 <= len(lost) <= 6
+
+    run = mlflow.get_run(begun)
+    assert run.info.status == "FINISHED"
+    assert "default" in run.data.tags["mlflow.note.content"]
+    client = mlflow.MlflowClient()
+    names = {artifact.path for artifact in client.list_artifacts(begun)}
+    assert {"best.json", "study.html", "trials.csv", "default_against_tuned.csv"} <= names
+    finished = [r for r in children(begun) if r.info.status == "FINISHED"]
+    roles = [r.data.tags.get("role") for r in finished]
+    assert sorted(filter(None, roles)) == ["default", "tuned"]
+    assert roles.count(None) == 20
+    best = json.loads(mlflow.artifacts.load_text(f"runs:/{begun}/best.json"))
+    tuned_run = next(r for r in finished if r.data.tags.get("role") == "tuned")
+    assert best["pipeline"] == "composition"
+    for name, value in best["settings"].items():
+        assert tuned_run.data.params[name] == str(value)
+    assert "registry.txt" in {a.path for a in client.list_artifacts(tuned_run.info.run_id)}
+    assert runs.is_unfinished(begun) is False

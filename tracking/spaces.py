@@ -1,0 +1,48 @@
+"""What a study searches: for each pipeline its settings, by the names of their fields.
+
+A sampled value goes into the field of that name of ``VisionConfig``, ``GraphConfig`` or
+``CompositionConfig``, or of ``FitConfig`` (``beta`` is the loss: where it turns from squared to
+absolute error).
+"""
+
+from collections.abc import Mapping
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+TARGET = CategoricalDistribution(["sqrt", "log1p", "identity"])
+
+VISION: Mapping[str, BaseDistribution] = {
+    "lora_rank": IntDistribution(8, 32, step=8),
+    "lora_alpha": IntDistribution(16, 64, step=16),
+    "lora_dropout": FloatDistribution(0.0, 0.3, step=0.1),
+    "lora_blocks": IntDistribution(2, 12, step=2),
+    "learning_rate": FloatDistribution(3e-5, 1e-3, log=True),
+    "views": CategoricalDistribution([2, 6, 18]),
+    "beta": FloatDistribution(0.01, 1.0, log=True),
+    "target": TARGET,
+}
+
+GRAPH: Mapping[str, BaseDistribution] = {
+    "learning_rate": FloatDistribution(1e-6, 3e-4, log=True),
+    "head_rate": FloatDistribution(1e-4, 1e-2, log=True),
+    "adapt": CategoricalDistribution(["full", "linear"]),
+    "dropout": FloatDistribution(0.0, 0.4, step=0.1),
+    "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
+    "beta": FloatDistribution(0.01, 1.0, log=True),
+    "target": TARGET,
+}
+
+COMPOSITION: Mapping[str, BaseDistribution] = {
+    "model": CategoricalDistribution(["extra_trees", "boosting"]),
+    "trees": IntDistribution(100, 600, step=100),
+    "max_features": FloatDistribution(0.1, 1.0, step=0.1),
+    "leaf": IntDistribution(1, 8),
+    "target": TARGET,
+}
+
+SPACES = {"vision": VISION, "graph": GRAPH, "composition": COMPOSITION}
