@@ -201,5 +201,10 @@ class Shelf:
             save_checkpoint(self._path(self.files), state)
             self.waiting, self.files = [], self.files + 1
 
+    def clear(self) -> None:
+        """Keep nothing any more."""
+        for path in self.folder.glob(f"{self.name}-*{SHELVED}"):
+            path.unlink()
+
     def _path(self, number: int) -> Path:
         return self.folder / f"{self.name}-{number}{SHELVED}"

@@ -6,7 +6,7 @@ fits the backbone's features does not. It costs seconds once the features are th
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from supervision.checkpoint import CheckpointError, Checkpoints, Shelf
 from supervision.crystals import Material
 from supervision.descent import FitConfig
 from supervision.footprint import footprint, free_on
+from supervision.frozen import Frozen
 from supervision.loading import Lazy, Share, Step, load, shuffled
 from supervision.memory import spare_memory
 from supervision.metrics import all_metrics
@@ -26,8 +27,6 @@ from supervision.resources import autocast
 from supervision.target import TargetTransform
 from supervision.team import Team
 from supervision.training import NOBODY, EpochRecord, Listener, fit
-
-Known = dict[tuple[Any, ...], torch.Tensor]  # samples, and their features in order
 
 
 class Regressor(Protocol):
@@ -67,15 +66,15 @@ class HeadFit:
     learning_rate: float
     batch_size: int
     weight_decay: float
+    beta: float
 
 
 @dataclass(frozen=True)
 class Fitting:
     """A model, the materials that it learns from and is chosen by, and who reads them.
 
-    ``workers`` are processes that make batches ahead of time, for each of the ``team``. ``known``
-    are features of samples that another fitting of the same frozen backbone has worked out; it is
-    added to.
+    ``workers`` are processes that make batches ahead of time, for each of the ``team``. ``frozen``
+    keeps features for others of the same backbone; without, they are gone once the head is fitted.
     """
 
     model: Any  # an nn.Module that is a Regressor
@@ -88,7 +87,7 @@ class Fitting:
     team: Team
     workers: int
     quiet: bool
-    known: Known = field(default_factory=dict)
+    frozen: Frozen | None = None
 
     def head(
         self,
@@ -151,6 +150,7 @@ class Fitting:
             epochs=how.epochs,
             learning_rate=how.learning_rate,
             weight_decay=how.weight_decay,
+            beta=how.beta,
             patience=how.epochs,
         )
         history = self.head(fit_config, batch_size=how.batch_size, keep=checkpoints, quiet=True)
@@ -190,12 +190,13 @@ class Fitting:
         )
 
     def _frozen(self, samples: Sequence[Any], shelf: Shelf | None) -> torch.Tensor:
-        """Features of samples, worked out once."""
-        key = tuple(samples)
-        if key not in self.known:
+        """Features of samples, kept for others where there are such."""
+
+        def make(shelf: Shelf | None) -> torch.Tensor:
             read = self.model.features
-            self.known[key] = self._outputs(read, samples, desc="frozen features", shelf=shelf)
-        return self.known[key]
+            return self._outputs(read, samples, desc="frozen features", shelf=shelf)
+
+        return self.frozen.of(samples, make) if self.frozen else make(shelf)
 
     @torch.inference_mode()
     def _outputs(

@@ -1,5 +1,6 @@
 """What the two neural paradigms share: a model that is fitted, asked, saved and loaded one way."""
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,12 +18,14 @@ from tqdm.auto import tqdm
 from supervision.checkpoint import Checkpoints
 from supervision.crystals import Crystal, CrystalError, Material
 from supervision.descent import FitConfig
-from supervision.fitting import Fitting, HeadFit, Known, Samples
+from supervision.fitting import Fitting, HeadFit, Samples
+from supervision.frozen import Frozen
 from supervision.predictor import CONFIG_FILE
-from supervision.resources import default_workers, flush_denormals, pick_device
+from supervision.resources import default_workers, fast_bf16, flush_denormals, pick_device
 from supervision.target import TargetTransform
 from supervision.team import Team
 from supervision.training import NOBODY, EpochRecord, Listener
+from supervision.version import source_hash
 from supervision.weights import Fetched, row_of
 
 MODEL_FILE = "model.safetensors"
@@ -67,11 +70,11 @@ class NetworkPredictor(ABC):
         self.model: Any = self.build(fetched)
         self.target = TargetTransform(config.target)
         self.size: Mapping[str, int] = {}
-        self.known: Known = {}
+        self.shared: Path | None = None
 
-    def remember(self, known: dict[Any, Known]) -> None:
-        """Share features of the frozen backbone with predictors that have the same one."""
-        self.known = known.setdefault(self.frozen(), {})
+    def share(self, folder: Path) -> None:
+        """Take features of the frozen backbone from a folder, and leave them there for others."""
+        self.shared = folder
 
     def settings(self) -> dict[str, Any]:
         """All that this predictor was told, to be logged."""
@@ -93,7 +96,16 @@ class NetworkPredictor(ABC):
 
     def frozen(self) -> tuple[Any, ...]:
         """What features hang on before anything is trained, beside the samples."""
-        return (self.weights["sha256"], self.config.seed)
+        made = (self.pipeline, self.weights, self.config.seed, *self.recipe)
+        return (*made, self.device.type, fast_bf16(self.device), torch.__version__)
+
+    def _frozen(self, materials: Sequence[Material]) -> Frozen | None:
+        """Where features are shared; they hang on the crystals and on this code, too."""
+        if self.shared is None:
+            return None
+        crystals = sorted((c.id, c.content_hash) for m in materials for c in m.crystals)
+        told = json.dumps([self.frozen(), crystals, source_hash()], sort_keys=True)
+        return Frozen(self.shared, {"made of": hashlib.sha256(told.encode()).hexdigest()})
 
     def adapt(self) -> None:
         """Choose what of the backbone trains: by default all of it."""
@@ -116,7 +128,7 @@ class NetworkPredictor(ABC):
         fitting = Fitting(
             model, self.samples(train, val), self.target, train, val,
             self.device, config.seed, team, self.workers, self.quiet or not team.first,
-            self.known,
+            self._frozen((*train, *val)),
         )  # fmt: skip
         if checkpoints:
             checkpoints.begin()
@@ -148,6 +160,7 @@ class NetworkPredictor(ABC):
             config.head_learning_rate,
             config.head_batch_size,
             self.fit_config.weight_decay,
+            self.fit_config.beta,
         )
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:

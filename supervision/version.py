@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,9 +19,14 @@ def code_version() -> str:
             return done.stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         pass
+    return f"source-{source_hash(('supervision', 'tracking', 'entrypoints'))[:12]}"
+
+
+def source_hash(folders: Sequence[str] = ("supervision",)) -> str:
+    """sha256 of the source in these folders, and of the tables beside it."""
     digest = hashlib.sha256()
-    for folder in ("supervision", "tracking", "entrypoints"):
+    for folder in folders:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in (".py", ".csv"):
                 digest.update(path.read_bytes())
-    return f"source-{digest.hexdigest()[:12]}"
+    return digest.hexdigest()

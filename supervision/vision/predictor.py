@@ -37,8 +37,9 @@ class VisionPredictor(NetworkPredictor):
         return model
 
     def frozen(self) -> tuple[Any, ...]:
-        """As of every network, and of how it sees its pictures."""
-        return (*super().frozen(), self.config.background, self.config.bonding)
+        """As of every network, and of how it sees its pictures; all of it trains in float32."""
+        config = self.config
+        return (*super().frozen(), config.background, config.bonding, config.adapt == "full")
 
     def adapt(self) -> None:
         """LoRA on the last blocks, or the whole backbone."""
