@@ -52,6 +52,8 @@ def main(
     schedule: Annotated[str, typer.Option(help="plateau or cosine")] = "plateau",
     adapt: Annotated[str, typer.Option(help="full, or linear (head only)")] = "full",
     backend: Annotated[str, typer.Option(help="pure, or dgl (alignn's reference, slow)")] = "pure",
+    trained_layers: Annotated[int, typer.Option(help="the last ones, by full; 0: all")] = 0,
+    neighbours: Annotated[int, typer.Option(help="an atom has; 0: as the weights learned")] = 0,
     angle_budget: Annotated[int, typer.Option(help="angles in memory at once")] = 40_000,
     patience: PatienceOption = "auto",
     target: TargetOption = "sqrt",
@@ -86,6 +88,8 @@ def main(
         shape = GraphConfig(
             adapt=adapt,
             backend=backend,
+            trained_layers=trained_layers,
+            neighbours=neighbours,
             batch_size=batch_size,
             angle_budget=angle_budget,
             target=target,

@@ -15,7 +15,7 @@ from torch import nn
 from supervision.checkpoint import Checkpoints, Shelf
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
-from supervision.descent import FitConfig
+from supervision.descent import Descent, FitConfig
 from supervision.graph.config import GraphConfig
 from supervision.graph.data import GraphSamples
 from supervision.graph.model import GraphRegressor
@@ -98,8 +98,8 @@ def test_a_head_alone_learns_at_its_own_rate(materials, head_rate, rate):
     assert record.learning_rate == rate
 
 
-def test_features_of_the_same_frozen_backbone_are_worked_out_once(materials, monkeypatch):
-    config, known, read = dataclasses.replace(CONFIG, adapt="linear"), {}, []
+def test_features_of_the_same_frozen_backbone_are_worked_out_once(materials, monkeypatch, tmp_path):
+    config, read = dataclasses.replace(CONFIG, adapt="linear"), []
     features = GraphRegressor.features
     monkeypatch.setattr(
         GraphRegressor, "features", lambda self, batch: read.append(1) or features(self, batch)
@@ -108,7 +108,7 @@ def test_features_of_the_same_frozen_backbone_are_worked_out_once(materials, mon
     def fit_head(config):
         read.clear()
         predictor = new_predictor(config)
-        predictor.remember(known)
+        predictor.share(tmp_path)
         return [record.val_mae for record in predictor.fit(materials[:16], materials[16:])]
 
     history = fit_head(config)
@@ -328,3 +328,38 @@ def test_five_hundred_atoms_without_symmetry_stay_within_two_gigabytes():
 def test_a_bad_setting_is_named_with_its_value(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(CONFIG, **change)
+
+
+@pytest.mark.parametrize(
+    ("last", "moved"),
+    [
+        (0, {"gcn_layers", "alignn_layers", "atom_embedding", "edge_embedding", "angle_embedding"}),
+        (1, {"gcn_layers"}),
+        (2, {"gcn_layers", "alignn_layers"}),
+    ],
+)
+def test_gradients_reach_the_last_layers_and_no_further(materials, last, moved, monkeypatch):
+    reached = set()
+
+    def step(self, *_):
+        named = predictor.model.backbone.named_parameters()
+        reached.update(name.split(".")[0] for name, p in named if p.grad is not None)
+
+    predictor = new_predictor(dataclasses.replace(CONFIG, trained_layers=last))
+    monkeypatch.setattr(Descent, "step", step)
+    predictor.fit(materials[:16], materials[16:])
+    assert reached == moved
+
+
+def test_more_layers_than_there_are_is_a_sentence():
+    with pytest.raises(ValueError, match=r"trained_layers must be 0 \(all\) to 2, got 3"):
+        new_predictor(dataclasses.replace(CONFIG, trained_layers=3))
+
+
+def test_a_network_reads_as_many_neighbours_as_it_is_told(materials):
+    predictor = new_predictor(dataclasses.replace(CONFIG, neighbours=6))
+    assert predictor.graphs.version == "v1-6-0A"
+    predictor.fit(materials[:16], materials[16:])
+    (told,) = predictor.predict(materials[0].crystals[:1])
+    (other,) = new_predictor().predict(materials[0].crystals[:1])
+    assert np.isfinite(told) and told != other

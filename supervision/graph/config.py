@@ -16,6 +16,9 @@ class GraphConfig:
     Attributes:
         adapt: ``full`` trains all of ALIGNN, ``linear`` the head alone.
         backend: ``pure`` (PyTorch, on folded graphs) or ``dgl`` (alignn's reference: slow).
+        trained_layers: how many of the last of ALIGNN's layers move by ``full``, and nothing before
+            them (0: all of it); gradients go no further back.
+        neighbours: an atom is bonded to; 0: those that the weights learned from.
         batch_size: materials a step.
         angle_budget: angles that are in memory at once; a step of more is read in parts.
         head_epochs, head_learning_rate, head_batch_size: how the head is fitted to standardised
@@ -24,6 +27,8 @@ class GraphConfig:
 
     adapt: str = "full"
     backend: str = "pure"
+    trained_layers: int = 0
+    neighbours: int = 0
     batch_size: int = 32
     angle_budget: int = 40_000
     dropout: float = 0.1
@@ -42,6 +47,9 @@ class GraphConfig:
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+        for name in ("trained_layers", "neighbours"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
         TargetTransform(self.target)

@@ -1,8 +1,10 @@
 """The graph paradigm as a predictor: graphs, ALIGNN, a head."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from supervision.crystals import Crystal, Material
 from supervision.graph.build import TWELVE, Neighbourhood
@@ -27,10 +29,27 @@ class GraphPredictor(NetworkPredictor):
     def build(self, fetched: Fetched) -> GraphRegressor:
         """ALIGNN and a head on its atom states.
 
-        Weights that learned from radius graphs are given those.
+        Weights that learned from radius graphs are given those, where no other are asked for.
         """
-        self.graphs = graphs_for(fetched, self.config.backend)
-        return GraphRegressor(fetched, self.config)
+        self.graphs = graphs_for(fetched, self.config.backend, self.config.neighbours)
+        model = GraphRegressor(fetched, self.config)
+        depth = len(_layers(model.backbone))
+        if self.config.trained_layers > depth:
+            raise ValueError(
+                f"trained_layers must be 0 (all) to {depth}, got {self.config.trained_layers}."
+            )
+        return model
+
+    def frozen(self) -> tuple[Any, ...]:
+        """As of every network, of the graphs, and of who reads them."""
+        return (*super().frozen(), self.graphs.name, self.config.backend)
+
+    def adapt(self) -> None:
+        """All of ALIGNN, or its last layers."""
+        last = self.config.trained_layers
+        self.model.backbone.requires_grad_(not last)
+        for layer in _layers(self.model.backbone)[-last:] if last else ():
+            layer.requires_grad_(True)
 
     def samples(self, train: Sequence[Material], val: Sequence[Material]) -> GraphSamples:
         """The graphs to learn from and to be chosen by."""
@@ -48,14 +67,20 @@ class GraphPredictor(NetworkPredictor):
         return self.model(batch).cpu().numpy()
 
 
-def graphs_for(fetched: Fetched, backend: str = "pure") -> Recipe[FoldedGraph]:
+def _layers(backbone: Any) -> list[nn.Module]:
+    """Those that see angles, then those that see bonds alone."""
+    return [*backbone.alignn_layers, *backbone.gcn_layers]
+
+
+def graphs_for(fetched: Fetched, backend: str = "pure", neighbours: int = 0) -> Recipe[FoldedGraph]:
     """How the graphs are made that a network of these weights reads.
 
     DGL's layers know no copies, and batch norm would count each kind once: for these graphs stay
     unfolded.
     """
     plain = backend == "dgl" or fetched.row.architecture == "alignn"
-    return graphs(neighbourhood_of(fetched), folded=not plain)
+    around = Neighbourhood(neighbours) if neighbours else neighbourhood_of(fetched)
+    return graphs(around, folded=not plain)
 
 
 def neighbourhood_of(fetched: Fetched) -> Neighbourhood:
