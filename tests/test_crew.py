@@ -38,9 +38,15 @@ def crew(tmp_path, free, notes):
         yield crew
 
 
+def tend(crew, settled, waiting=9):
+    """As when the first so many workers have an epoch behind them."""
+    pids = {worker.pid for worker in crew.working[:settled]}
+    crew.tend(waiting=waiting, begun=pids, settled=pids)
+
+
 def test_the_next_one_comes_when_the_last_has_shown_what_it_takes(crew, notes):
     for settled, there in ((0, 1), (0, 1), (1, 2), (1, 2), (2, 3), (3, 3)):
-        crew.tend(waiting=9, settled=settled)
+        tend(crew, settled)
         assert len(crew.working) == there
     assert notes == []
     pids = [worker.pid for worker in crew.working]
@@ -49,42 +55,42 @@ def test_the_next_one_comes_when_the_last_has_shown_what_it_takes(crew, notes):
 
 
 def test_none_comes_where_nothing_waits(crew):
-    crew.tend(waiting=0, settled=0)
+    tend(crew, 0, waiting=0)
     assert crew.working == []
 
 
 def test_none_comes_where_it_would_not_fit(crew, free, notes):
-    crew.tend(waiting=9, settled=0)
+    tend(crew, 0)
     time.sleep(0.2)
-    crew.tend(waiting=9, settled=0)
+    tend(crew, 0)
     free(1.1 * crew.largest)
     for _ in range(3):
-        crew.tend(waiting=9, settled=1)
+        tend(crew, 1)
     assert len(crew.working) == 1
     assert len(notes) == 1 and "1 of 3 workers go on" in notes[0]
 
 
 def test_the_last_one_goes_where_memory_runs_out_and_the_first_stays(crew, free, notes):
-    crew.tend(waiting=9, settled=0)
-    crew.tend(waiting=9, settled=1)
+    tend(crew, 0)
+    tend(crew, 1)
     first, second = crew.working
     free(0.1 * GIB)
     for _ in range(3):
-        crew.tend(waiting=9, settled=2)
+        tend(crew, 2)
     assert crew.working == [first]
     assert second.returncode is not None
     free(9 * GIB)
-    crew.tend(waiting=9, settled=2)
+    tend(crew, 2)
     assert crew.working == [first]
     assert len(notes) == 1 and "1 workers go on" in notes[0]
 
 
 def test_a_killed_one_is_replaced(crew):
-    crew.tend(waiting=9, settled=0)
+    tend(crew, 0)
     (first,) = crew.working
     first.kill()
     first.wait()
-    crew.tend(waiting=9, settled=0)
+    tend(crew, 0)
     assert crew.working[0].pid != first.pid
 
 
@@ -93,12 +99,36 @@ def test_workers_that_can_do_nothing_are_not_started_for_ever(crew, monkeypatch)
 
     def tend_for_ever():
         while True:
-            crew.tend(waiting=9, settled=0)
+            tend(crew, 0)
             for worker in crew.working:
                 worker.wait()
 
     with pytest.raises(ChildProcessError, match="no such study"):
         tend_for_ever()
+
+
+def test_one_that_ends_in_an_error_after_a_trial_is_replaced(crew, monkeypatch):
+    monkeypatch.setattr(module, "COMMAND", FAILS)
+    for _ in range(2 * module.FUTILE):
+        tend(crew, 9)
+        crew.working[0].wait()
+        begun = {crew.working[0].pid}
+        crew.tend(waiting=0, begun=begun, settled=begun)
+    assert crew.working == []
+
+
+def test_what_a_worker_takes_is_what_its_own_processes_take_too(crew, monkeypatch):
+    child = "import time; kept = b'x' * 300_000_000; print(flush=True); time.sleep(60)"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    monkeypatch.setattr(module, "COMMAND", (sys.executable, "-c", code))
+    tend(crew, 0)
+    until = time.monotonic() + 30
+    while crew.largest < 300_000_000 and time.monotonic() < until:
+        tend(crew, 0)
+        time.sleep(0.05)
+    assert crew.largest > 300_000_000
+    for grandchild in psutil.Process(crew.working[0].pid).children(recursive=True):
+        grandchild.kill()
 
 
 @pytest.mark.parametrize(("given", "threads"), [("", "4"), ("2", "2"), ("64", "4")])

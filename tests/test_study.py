@@ -3,17 +3,21 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from itertools import count
 
 import optuna
+import psutil
 import pytest
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 from postgres import postgres, skip_without
+from sqlalchemy import create_engine, text
 
 from tracking import study as module
-from tracking.study import ATTEMPTS, Board, Worker, guard_of, open_storage, sample
+from tracking.storage import guard_of, open_storage
+from tracking.study import ATTEMPTS, Board, Worker, sample
 
 SPACE = {
     "x": optuna.distributions.FloatDistribution(0.0, 1.0),
@@ -120,23 +124,54 @@ def test_who_marks_a_trial_as_lost_may_be_killed_before_it_waits_again(place, na
     monkeypatch.setattr(Board, "_want_again", lambda self: None)
     assert len(board.recover()) == 1
     monkeypatch.undo()
-    assert board.trials(TrialState.WAITING) == []
+    assert board.left() == 0
     later = board_of(place, name)
+    later.want(1)
     later.recover()
-    later.recover()
-    assert len(later.trials(TrialState.WAITING)) == 1 == later.wanted()
+    assert len(later.trials(TrialState.WAITING)) == 1 == later.left()
 
 
 def test_a_trial_that_kills_its_workers_is_given_up(place, name):
     board = board_of(place, name)
     board.want(1)
+    told = []
     for _ in range(ATTEMPTS):
         lose_one(place, name)
-        board.recover()
+        told += board.recover()
+    assert [lost.again for lost in told] == [True] * (ATTEMPTS - 1) + [False]
     assert board.claim() is None
     (last,) = board.counted()
     assert last.state == TrialState.FAIL
+    assert "it has lost 3 workers" in last.user_attrs["failure"]
     assert len(board.trials()) == ATTEMPTS
+
+
+def test_a_stopped_worker_gives_its_trial_back_however_often(place, name):
+    board = board_of(place, name)
+    board.want(1, [FIRST])
+    for _ in range(ATTEMPTS + 1):
+        board.give_back(board.claim())
+        assert board.left() == 0
+        board.recover()
+        assert board.left() == 1
+    trial = board.claim()
+    assert sample(trial, SPACE) == FIRST  # also where nobody had begun to read them
+    board.study.tell(trial, 1.0)
+    assert len(board.counted()) == 1 and board.recover() == []
+
+
+def test_fewer_trials_may_be_wanted_later(place, name):
+    board = board_of(place, name)
+    board.want(5)
+    board.study.tell(board.claim(), 1.0)
+    running = board.claim()
+    board.want(2)
+    assert board.claim() is None and board.left() == 0
+    board.study.tell(running, 2.0)
+    board.want(3)
+    assert board.left() == 1
+    board.study.tell(board.claim(), 3.0)
+    assert board.claim() is None and len(board.counted()) == 3
 
 
 def test_a_worker_elsewhere_is_there_as_long_as_its_pulse_is_heard(place, name, monkeypatch):
@@ -164,7 +199,7 @@ def test_who_leads_is_known_until_it_is_gone(place, name, monkeypatch):
     monkeypatch.setattr(module, "BEAT", 0.05)
     monkeypatch.setattr(module, "SILENT", 1.5)
     board = board_of(place, name)
-    assert board.leader() is None and board.run == ""
+    assert board.stand() is None and board.run == ""
     with board.lead("a run"):
         assert board_of(place, name).leader() == Worker.this()
         monkeypatch.setattr(Worker, "here", property(lambda self: False))
@@ -175,9 +210,111 @@ def test_who_leads_is_known_until_it_is_gone(place, name, monkeypatch):
     assert board_of(place, name).leader() is None
 
 
+def test_who_takes_over_while_one_listens_is_who_leads(place, name, monkeypatch):
+    monkeypatch.setattr(Worker, "here", property(lambda self: False))
+    board, gone = board_of(place, name), Worker("elsewhere", 1, 0.0)
+    board.study.set_user_attr(module.LEADER, vars(gone))
+    other = threading.Timer(
+        1.0, lambda: board_of(place, name).study.set_user_attr(module.LEADER, vars(Worker.this()))
+    )
+    other.start()
+    assert board.leader() == Worker.this()
+    other.join()
+
+
+def test_a_pulse_outlives_a_storage_that_does_not_answer(monkeypatch, capsys):
+    monkeypatch.setattr(module, "BEAT", 0.01)
+    heard = []
+
+    def beat(count):
+        if count == 2:
+            raise OSError("no connection")
+        heard.append(count)
+
+    with module._beating(beat):
+        until = time.monotonic() + 20
+        while len(heard) < 4 and time.monotonic() < until:
+            time.sleep(0.01)
+    assert heard[:4] == [1, 3, 4, 5]
+    assert "does not answer, trying on: no connection" in capsys.readouterr().out
+
+
+def test_a_clock_that_is_set_buries_nobody(monkeypatch):
+    worker = Worker.this()
+    for name in ("create_time", "boot_time"):
+        there = psutil.Process if name == "create_time" else psutil
+        real = getattr(there, name)
+        monkeypatch.setattr(there, name, lambda *own, real=real: real(*own) + 7200)
+    assert worker.lives()
+    assert not Worker(worker.machine, worker.pid, worker.since - 60).lives()
+
+
+def test_a_line_that_was_torn_as_it_was_written_costs_that_line_alone(tmp_path, name):
+    place = tmp_path / "folder" / "j"
+    place.parent.mkdir()
+    board_of(str(place), name).want(2)
+    whole = place.read_bytes()
+    place.write_bytes(whole + whole.splitlines()[-1][:-9])
+    board = board_of(str(place), name)
+    assert board.left() == 2
+    board.study.tell(board.claim(), 1.0)
+    assert len(board_of(str(place), name).counted()) == 1
+
+
+def test_a_journal_in_a_folder_can_be_opened_though_its_writer_was_killed(
+    tmp_path, name, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    backend = board_of("folder/j", name).storage._backend
+    backend._lock.acquire()  # and is gone
+    backend._lock.grace_period = 1
+    assert board_of("folder/j", name).left() == 0
+
+
+def offer_to_lead(place, name, ready, found):
+    """Another machine's process, as far as the others can tell."""
+    board = board_of(place, name)
+    ready.wait()
+    leader = board.stand()
+    found.put((os.getpid(), leader.pid if leader else os.getpid()))
+    ready.wait()
+
+
+def test_of_two_that_start_at_once_one_leads(place, name):
+    ready, found = SPAWN.Barrier(2), SPAWN.Queue()
+    both = [SPAWN.Process(target=offer_to_lead, args=(place, name, ready, found)) for _ in range(2)]
+    for process in both:
+        process.start()
+    leaders = dict(found.get(timeout=60) for _ in both)
+    for process in both:
+        process.join()
+    assert len(set(leaders.values())) == 1 and set(leaders.values()) < set(leaders)
+
+
+def open_at_once(place, ready):
+    """The first of a study on an empty database."""
+    ready.wait()
+    board_of(place, "the first")
+
+
+def test_an_empty_database_can_be_opened_by_several_at_once(place):
+    if place.startswith("postgresql"):
+        with create_engine(place, isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("CREATE DATABASE empty"))
+        place = place.replace("/postgres", "/empty")
+    ready = SPAWN.Barrier(4)
+    processes = [SPAWN.Process(target=open_at_once, args=(place, ready)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+
+
 def test_a_storage_that_cannot_be_reached_is_said():
     with pytest.raises(ValueError, match=r"The storage postgresql.* cannot be used") as refused:
         open_storage("postgresql+psycopg2://nobody:secret@127.0.0.1:1/none")
     assert "secret" not in str(refused.value)
-    with pytest.raises(ValueError, match=r"cannot be used: .*No such file"):
+    with pytest.raises(ValueError, match=r"there is no folder /nowhere/at; make it first"):
         open_storage("/nowhere/at/all.journal")

@@ -6,7 +6,8 @@ works on a trial its pulse goes on; a trial whose worker is gone is marked as lo
 under another number. (Optuna's own heartbeats are of relational storages alone.)
 """
 
-import re
+import itertools
+import os
 import socket
 import threading
 import time
@@ -14,11 +15,12 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import optuna
 import psutil
-from filelock import FileLock
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -27,42 +29,19 @@ from optuna.distributions import (
 )
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 BEAT = 5.0  # seconds between two beats of a pulse
 SILENT = 60.0  # seconds without a beat, after which a worker on another machine is taken for gone
+MOMENT = 2.0  # seconds within which two that start at once see each other
 ATTEMPTS = 3  # a trial that was lost so often is not tried again
-PULSE, WORKER, LOST, AGAIN = "pulse", "worker", "lost", "again"  # attributes of a trial
-RUN, LEADER = "run", "leader"  # of a study
+PULSE, RUN = "pulse", "run"  # attributes of a trial, and of a study
+WORKER, LOST, STOPPED = "worker", "lost", "stopped"  # of a trial
+AGAIN, FAILURE = "again", "failure"
+LEADER, WANTED = "leader", "wanted"  # of a study
+CLOCK = 3.0  # seconds by which the start of a machine, as it is told, may be off
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
-def open_storage(place: str) -> BaseStorage:
-    """A journal (a file's path), or a database (an SQLAlchemy URL).
-
-    Raises ValueError where it cannot be reached.
-    """
-    try:
-        if "://" in place:
-            return RDBStorage(place, engine_kwargs={"pool_pre_ping": True})
-        return JournalStorage(JournalFileBackend(place))
-    except (SQLAlchemyError, OSError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        said = re.sub(r":[^:@/]+@", ":***@", place)  # a password
-        raise ValueError(f"The storage {said} cannot be used: {reason}") from error
-
-
-def guard_of(place: str) -> AbstractContextManager:
-    """What makes changes of a storage one at a time, where it does not do so by itself.
-
-    SQLite has no locks on rows: there, Optuna lets two processes take the same trial.
-    """
-    if not place.startswith("sqlite:///"):
-        return nullcontext()
-    return FileLock(place.removeprefix("sqlite:///") + ".lock")
 
 
 @dataclass(frozen=True)
@@ -71,13 +50,18 @@ class Worker:
 
     machine: str
     pid: int
-    since: float
+    since: float = field(compare=False)  # seconds from the machine's start, which no clock sets
 
     @classmethod
     def this(cls) -> "Worker":
         """This process."""
-        process = psutil.Process()
-        return cls(machine(), process.pid, process.create_time())
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> "Worker":
+        """A process of this machine. Raises psutil.Error where there is none."""
+        since = psutil.Process(pid).create_time() - psutil.boot_time()
+        return cls(machine(), pid, round(since, 2))
 
     @property
     def here(self) -> bool:
@@ -87,17 +71,36 @@ class Worker:
     def lives(self) -> bool:
         """Whether a process of this machine still is."""
         with suppress(psutil.Error):
-            process = psutil.Process(self.pid)
-            return process.create_time() == self.since and process.status() != "zombie"
+            same = abs(Worker.of(self.pid).since - self.since) < CLOCK
+            return same and psutil.Process(self.pid).status() != "zombie"
         return False
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.machine.partition('/')[0]}"
 
 
+@cache
 def machine() -> str:
-    """A name that no other machine has."""
-    return f"{socket.gethostname()}/{uuid.getnode():x}"
+    """A name that no other machine has, nor another container or a later start of this one."""
+    told = [socket.gethostname(), f"{uuid.getnode():x}"]
+    with suppress(OSError):  # Linux
+        told.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+        told.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    return "/".join(told)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A trial whose worker is gone: its number, its run, and whether it waits again."""
+
+    number: int
+    run: str
+    again: bool
+
+
+def is_lost(trial: FrozenTrial) -> bool:
+    """Whether it came to nothing, and another one is tried in its place."""
+    return trial.state == TrialState.FAIL and LOST in trial.user_attrs
 
 
 @dataclass
@@ -113,34 +116,37 @@ class Board:
     guard: AbstractContextManager = field(default_factory=nullcontext)
     heard: dict[int, tuple[int, float]] = field(default_factory=dict)
 
-    @property
-    def id(self) -> int:
-        """The study's, in its storage."""
-        return self.storage.get_study_id_from_name(self.study.study_name)
-
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Those in these states; all of them where none is named."""
         return self.study.get_trials(deepcopy=False, states=states or None)
 
     def counted(self) -> list[FrozenTrial]:
         """Those that have ended and are not tried again."""
-        return [trial for trial in self.trials(*ENDED) if LOST not in trial.user_attrs]
+        return [trial for trial in self.trials(*ENDED) if not is_lost(trial)]
 
     def wanted(self) -> int:
         """How many trials the study is to have."""
-        return len([t for t in self.trials() if LOST not in t.user_attrs])
+        return int(self.study.user_attrs.get(WANTED, 0))
+
+    def left(self) -> int:
+        """How many of those that wait are to be tried: fewer, where fewer are wanted by now."""
+        taken = len(self.counted()) + len(self.trials(TrialState.RUNNING))
+        return max(0, min(len(self.trials(TrialState.WAITING)), self.wanted() - taken))
 
     def want(self, count: int, first: Sequence[Mapping[str, Any]] = ()) -> None:
         """Let trials wait until there are ``count`` of them, those with known values first."""
-        there = self.wanted()
+        with self.guard:
+            self._want_again()
+        self.study.set_user_attr(WANTED, count)
+        there = len([trial for trial in self.trials() if not is_lost(trial)])
         for number in range(there, count):
             values = dict(first[number]) if number < len(first) else {}
             self.study.enqueue_trial(values)
 
     def claim(self) -> Trial | None:
         """One of those that wait, which is this process's from now on."""
-        for waiting in self.trials(TrialState.WAITING):
-            number = self.storage.get_trial_id_from_study_id_trial_number(self.id, waiting.number)
+        for waiting in self.trials(TrialState.WAITING) if self.left() else ():
+            number = self._id(waiting)
             with self.guard, suppress(UpdateFinishedTrialError):  # another one has done it
                 if self.storage.set_trial_state_values(number, TrialState.RUNNING):
                     self.study.sampler = self.sampler(waiting.number)
@@ -148,6 +154,13 @@ class Board:
                     trial.set_user_attr(WORKER, vars(Worker.this()))
                     return trial
         return None
+
+    def give_back(self, trial: Trial) -> None:
+        """This process is stopped: another is to try it, as if it had not been begun."""
+        with suppress(UpdateFinishedTrialError):
+            trial.set_user_attr(STOPPED, True)
+            trial.set_user_attr(LOST, "its worker was stopped")
+            self.study.tell(trial, state=TrialState.FAIL)
 
     @contextmanager
     def pulse(self, trial: Trial) -> Iterator[None]:
@@ -165,38 +178,54 @@ class Board:
         """The run that this study is known by; empty for one that nobody has led yet."""
         return str(self.study.user_attrs.get(RUN, ""))
 
+    def stand(self) -> Worker | None:
+        """Offer to lead the study, where nobody does; returns who leads it if that is another.
+
+        Of two that offer it at the same moment, the last one does.
+        """
+        if leader := self.leader():
+            return leader
+        self.study.set_user_attr(LEADER, vars(Worker.this()))
+        time.sleep(MOMENT)
+        chosen = Worker(**self.study.user_attrs[LEADER])
+        return None if chosen == Worker.this() else chosen
+
     @contextmanager
     def lead(self, run: str) -> Iterator[None]:
         """Be the one who waits for all trials and sums them up, until the end of the block."""
         self.study.set_user_attr(RUN, run)
-        self.study.set_user_attr(LEADER, vars(Worker.this()))
-        with _beating(lambda count: self.study.set_user_attr(PULSE, count)):
-            yield
-        self.study.set_user_attr(LEADER, None)
+        try:
+            with _beating(lambda count: self.study.set_user_attr(PULSE, count)):
+                yield
+        finally:
+            self.study.set_user_attr(LEADER, None)
 
     def leader(self) -> Worker | None:
         """Who leads it now: of one on another machine it takes a while to hear."""
-        found = self.study.user_attrs.get(LEADER)
-        if not found:
+        before = self.study.user_attrs
+        if not before.get(LEADER):
             return None
-        worker = Worker(**found)
+        worker = Worker(**before[LEADER])
         if worker.here:
             return worker if worker.lives() else None
         print(f"Listening whether {worker} still leads this study.", flush=True)
-        before, until = self.study.user_attrs.get(PULSE), time.monotonic() + SILENT
+        until = time.monotonic() + SILENT
         while time.monotonic() < until:
             time.sleep(1)
-            if self.study.user_attrs.get(PULSE) != before:
+            now = self.study.user_attrs
+            if now[LEADER] != before[LEADER]:  # it has ended, or another one leads by now
+                return Worker(**now[LEADER]) if now[LEADER] else None
+            if now.get(PULSE) != before.get(PULSE):
                 return worker
         return None
 
-    def recover(self) -> list[FrozenTrial]:
+    def recover(self) -> list[Lost]:
         """Let trials wait again whose workers are gone; returns those that were lost just now."""
-        lost = [trial for trial in self.trials(TrialState.RUNNING) if self._is_gone(trial)]
+        gone = [trial for trial in self.trials(TrialState.RUNNING) if self._is_gone(trial)]
         with self.guard:
-            taken = [trial for trial in lost if self._mark(trial)]
+            lost = [self._mark(trial) for trial in gone]
             self._want_again()
-        return taken
+        return [one for one in lost if one]
 
     def _is_gone(self, trial: FrozenTrial) -> bool:
         attributes = trial.user_attrs
@@ -208,26 +237,36 @@ class Board:
             self.heard[trial.number] = (beat, now)
         return now - self.heard[trial.number][1] > SILENT
 
-    def _mark(self, trial: FrozenTrial) -> bool:
-        """Whether it was still to be marked as lost."""
-        number = self.storage.get_trial_id_from_study_id_trial_number(self.id, trial.number)
-        by = Worker(**trial.user_attrs[WORKER]) if WORKER in trial.user_attrs else "somebody"
+    def _mark(self, trial: FrozenTrial) -> Lost | None:
+        """Mark a trial as lost; None where it has come to its end after all."""
+        number, told = self._id(trial), trial.user_attrs
+        by = Worker(**told[WORKER]) if WORKER in told else "somebody"
+        again = _attempts(trial) < ATTEMPTS
+        why = f"{by} is gone" if again else f"it has lost {ATTEMPTS} workers, the last one {by}"
         with suppress(UpdateFinishedTrialError):
-            if self._attempts(trial) < ATTEMPTS:
-                self.storage.set_trial_user_attr(number, LOST, f"{by} is gone")
-            return self.storage.set_trial_state_values(number, TrialState.FAIL)
-        return False
+            self.storage.set_trial_user_attr(number, LOST if again else FAILURE, why)
+            self.storage.set_trial_state_values(number, TrialState.FAIL)
+            return Lost(trial.number, told.get(RUN, ""), again)
+        return None
 
-    def _attempts(self, trial: FrozenTrial) -> int:
-        return 1 + int(trial.user_attrs.get("attempts", 0))
+    def _id(self, trial: FrozenTrial) -> int:
+        """The trial's, in the storage."""
+        study = self.storage.get_study_id_from_name(self.study.study_name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study, trial.number)
 
     def _want_again(self) -> None:
         """Every lost trial waits again once, also where who lost it had no time to say so."""
         again = {trial.user_attrs.get(AGAIN) for trial in self.trials()}
-        for trial in self.trials(TrialState.FAIL):
-            if LOST in trial.user_attrs and trial.number not in again:
-                kept = {AGAIN: trial.number, "attempts": self._attempts(trial)}
-                self.study.enqueue_trial(trial.params, user_attrs=kept)
+        for trial in filter(is_lost, self.trials(TrialState.FAIL)):
+            if trial.number not in again:
+                values = trial.system_attrs.get("fixed_params", {}) | trial.params
+                kept = {AGAIN: trial.number, "attempts": _attempts(trial)}
+                self.study.enqueue_trial(values, user_attrs=kept)
+
+
+def _attempts(trial: FrozenTrial) -> int:
+    """How often it was begun by a worker that nobody stopped."""
+    return int(trial.user_attrs.get("attempts", 0)) + (STOPPED not in trial.user_attrs)
 
 
 @contextmanager
@@ -236,10 +275,13 @@ def _beating(beat: Callable[[int], None]) -> Iterator[None]:
     over = threading.Event()
 
     def go_on() -> None:
-        count = 0
-        while not over.wait(BEAT):
-            count += 1
-            beat(count)
+        for count in itertools.count(1):
+            try:
+                beat(count)
+            except Exception as error:  # a pulse that stops for good would cost the trial
+                print(f"The study's storage does not answer, trying on: {error}", flush=True)
+            if over.wait(BEAT):
+                return
 
     thread = threading.Thread(target=go_on, daemon=True)
     thread.start()
