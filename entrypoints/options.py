@@ -91,7 +91,7 @@ def speak(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        said = "Stopped. What was logged so far is kept; the same command carries a training on."
+        said = "Stopped. What was logged so far is kept; the same command goes on from there."
         typer.echo(said, err=True)
         sys.exit(130)
     except ModuleNotFoundError as error:

@@ -42,6 +42,9 @@ def main(
     objectives: Annotated[str, typer.Option(help="mae, or mae,milliseconds")] = "mae",
     pruner: Annotated[str, typer.Option(help="median, hyperband or none")] = "median",
     epochs: Annotated[str, typer.Option(help="of a trial, or auto: as train_* has")] = "auto",
+    final_epochs: Annotated[
+        str, typer.Option(help="of default and best, or auto: as train_* has")
+    ] = "auto",
     retrain: Annotated[str, typer.Option(help="train default and best to the end")] = "true",
     dataset: DatasetOption = "classics",
     data: DataOption = "",
@@ -77,20 +80,15 @@ def main(
             weights=weights,
             device=device,
             epochs=given(epochs, 0, "epochs"),
+            final_epochs=given(final_epochs, 0, "final_epochs"),
             objectives=tuple(name.strip() for name in objectives.split(",")),
             pruner=pruner,
             until=time.time() + timeout if timeout else 0.0,
         )
-        if pruner != "none" and not plan.prunes:
-            why = (
-                "Optuna has none for several objectives"
-                if len(plan.objectives) > 1
-                else "trees are grown in one go"
-            )
-            print(f"No trial is pruned: {why}.", flush=True)
         tune(plan, trials=trials, workers=workers, retrain=truth(retrain, "retrain"))
 
-    speak(tracked_run(f"study · {pipeline} · {dataset}")(run))
+    known_as = f"{pipeline} · {dataset}" if study == "auto" else study
+    speak(tracked_run(f"study · {known_as}")(run))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ def write_settings(path: Path, pipeline: str, settings: Mapping[str, Any]) -> No
 
 def read_settings(path: Path, pipeline: str) -> dict[str, Any]:
     """The settings in a file; ValueError where it is none, or of another pipeline."""
+    if not path.is_file():
+        raise ValueError(f"config={path}: there is no such file.")
     try:
         found = json.loads(path.read_text())
         made_for, settings = found["pipeline"], dict(found["settings"])

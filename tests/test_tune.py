@@ -7,6 +7,7 @@ import subprocess
 import time
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mlflow
 import psutil
@@ -86,13 +87,14 @@ def grown(monkeypatch):
 def test_a_failed_trial_is_recorded_and_the_next_one_begins(plan, grown):
     board = plan.board()
     board.want(3, [{"trees": 13}, {"trees": 20}, {"trees": 10}])
-    work(plan)
+    work(plan, parent=os.getppid())
     assert [trial.state.name for trial in board.trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
     assert board.trials()[0].user_attrs["failure"] == "RuntimeError: thirteen"
     assert tuning.best_of(board.counted()).number == 2
     found = mlflow.search_runs(order_by=["attributes.start_time"], output_format="list")
     assert [run.info.run_name for run in found] == ["trial 0", "trial 1", "trial 2"]
     assert [run.info.status for run in found] == ["FAILED", "FINISHED", "FINISHED"]
+    assert [r.data.tags["trial_state"] for r in found] == ["failed", "complete", "complete"]
     assert found[2].data.params == {"trees": "10"}
     assert found[2].data.metrics["mae"] == 10
     history = mlflow.MlflowClient().get_metric_history(found[2].info.run_id, "val_mae")
@@ -100,12 +102,32 @@ def test_a_failed_trial_is_recorded_and_the_next_one_begins(plan, grown):
     assert board.trials()[2].user_attrs["run"] == found[2].info.run_id
 
 
-def test_a_trial_that_others_are_better_than_is_pruned_and_says_why(plan, grown, monkeypatch):
-    monkeypatch.setattr(trials, "NETWORKS", ("composition",))
+@pytest.fixture
+def epochs(monkeypatch):
+    """Sets of how many epochs a trial of trees is, as if they learned by epochs."""
+
+    def set_epochs(count):
+        defaults = [*default_configs("composition", "classics", 42), FitConfig(epochs=count)]
+        monkeypatch.setattr(trials, "default_configs", lambda *_: list(defaults))
+        monkeypatch.setattr(trials, "NETWORKS", ("composition",))
+
+    return set_epochs
+
+
+def test_a_trial_that_has_had_its_epochs_is_not_pruned(plan, grown, epochs):
+    epochs(1)
+    board = plan.board()
+    board.want(6, [{"trees": n} for n in (10, 11, 12, 9, 14, 90)])
+    work(plan, parent=os.getppid())
+    assert {trial.state for trial in board.trials()} == {TrialState.COMPLETE}
+
+
+def test_a_trial_that_others_are_better_than_is_pruned_and_says_why(plan, grown, epochs):
+    epochs(3)
     assert plan.prunes
     board = plan.board()
     board.want(7, [{"trees": n} for n in (10, 11, 12, 9, 14, 90, 8)])
-    work(plan)
+    work(plan, parent=os.getppid())
     states = [trial.state for trial in board.trials()]
     assert states == [TrialState.COMPLETE] * 5 + [TrialState.PRUNED, TrialState.COMPLETE]
     run = mlflow.get_run(board.trials()[5].user_attrs["run"])
@@ -114,21 +136,21 @@ def test_a_trial_that_others_are_better_than_is_pruned_and_says_why(plan, grown,
     assert "validation MAE 90.000 K after epoch 1" in run.data.tags["pruned_because"]
 
 
-def test_two_objectives_are_two_values_and_nothing_is_pruned(plan, grown, monkeypatch):
-    monkeypatch.setattr(trials, "NETWORKS", ("composition",))
+def test_two_objectives_are_two_values_and_nothing_is_pruned(plan, grown, epochs, monkeypatch):
+    epochs(3)
     monkeypatch.setattr(trials, "_milliseconds", lambda *_: 2.5)
     plan = replace(plan, objectives=OBJECTIVES)
     assert not plan.prunes
     board = plan.board()
     board.want(2, [{"trees": 10}, {"trees": 20}])
-    work(plan)
+    work(plan, parent=os.getppid())
     assert [trial.values for trial in board.trials()] == [[10, 2.5], [20, 2.5]]
 
 
 def test_no_trial_begins_when_time_is_up(plan, grown):
     board = plan.board()
     board.want(1)
-    work(replace(plan, until=time.time() - 1))
+    work(replace(plan, until=time.time() - 1), parent=os.getppid())
     assert len(board.trials(TrialState.WAITING)) == 1
 
 
@@ -138,6 +160,52 @@ def test_another_study_of_the_same_name_is_refused(plan):
     other = replace(plan, experiment=replace(plan.experiment, split="family"))
     with pytest.raises(ValueError, match="has split=random, not family"):
         tuning._require_same(plan.board(), other)
+
+
+def test_all_of_a_study_begins_from_the_same_weights(plan, monkeypatch):
+    taken = {"auto": "alignn_ff"}
+
+    def get_weights(name, _pipeline):
+        return SimpleNamespace(name=taken.get(name, name))
+
+    monkeypatch.setattr(tuning, "get_weights", get_weights)
+    plan = replace(plan, pipeline="graph")
+    board = plan.board()
+    assert tuning._weights(board, plan) == "alignn_ff"
+    tuning._require_same(board, replace(plan, weights="alignn_ff"))
+    taken["auto"] = "another"  # on a machine that comes to help
+    assert tuning._weights(plan.board(), plan) == "alignn_ff"
+    chosen = replace(plan, weights="alignn_ff:file")
+    assert tuning._weights(board, chosen) == "alignn_ff:file"
+    with pytest.raises(ValueError, match="has weights=alignn_ff, not alignn_ff:file"):
+        tuning._require_same(board, chosen)
+
+
+def test_what_a_machine_lacks_is_no_fault_of_a_trial(plan, grown, monkeypatch):
+    def split_materials(*_):
+        raise FileNotFoundError("no such archive")
+
+    monkeypatch.setattr(trials, "split_materials", split_materials)
+    board = plan.board()
+    board.want(1)
+    with pytest.raises(FileNotFoundError):
+        work(plan, parent=os.getppid())
+    assert len(board.trials(TrialState.WAITING)) == 1
+
+
+def test_a_trial_that_was_taken_for_lost_ends_no_worker(plan, grown, monkeypatch):
+    board = plan.board()
+    board.want(2, [{"trees": 10}, {"trees": 20}])
+    judge = trials.Desk._judge
+
+    def judged(self, trial, values):
+        if trial.number == 0:
+            board.study.tell(0, state=TrialState.FAIL)
+        return judge(self, trial, values)
+
+    monkeypatch.setattr(trials.Desk, "_judge", judged)
+    work(plan, parent=os.getppid())
+    assert [trial.state.name for trial in board.trials()] == ["FAIL", "COMPLETE"]
 
 
 @pytest.mark.parametrize("pipeline", list(spaces.SPACES))
@@ -209,10 +277,13 @@ def wait_for(found, seconds=150):
 
 
 def test_a_killed_worker_and_a_killed_study_lose_nothing(store, tmp_path):
-    """Of two workers on PostgreSQL one is killed, then all; the same command carries it on."""
+    """Of two workers on PostgreSQL one is killed, then all; the same command carries it on.
+
+    Given once more, meanwhile, it helps.
+    """
     skip_without()
     with postgres(tmp_path / "postgres") as url:
-        options = {"study": "killed", "trials": 20, "workers": 2, "storage": url}
+        options = {"study": "killed", "trials": 12, "workers": 2, "storage": url}
         board = Plan("killed", url, "composition", Experiment()).board()
         first = tuned(store, **options)
         wait_for(lambda: len(workers_of(first)) == 2)
@@ -232,13 +303,16 @@ def test_a_killed_worker_and_a_killed_study_lose_nothing(store, tmp_path):
         first.wait()
         begun = board.run
         second = tuned(store, **options)
-        said = second.communicate()[0]
-        assert second.returncode == 0, said[-3000:]
+        wait_for(board.leader)
+        helper = tuned(store, **options)
+        said, helped = (process.communicate()[0] for process in (second, helper))
+        assert second.returncode == helper.returncode == 0, said[-3000:] + helped[-3000:]
         found = board.trials()
         board.storage.remove_session()
-    assert f"Carrying on study killed in run {begun}" in said
+    assert f"Study killed, run {begun}: " in said
+    assert f"leads this study, run {begun}: working with it" in helped
     lost = [trial for trial in found if "lost" in trial.user_attrs]
-    assert [t.state for t in found if t not in lost] == [TrialState.COMPLETE] * 20
+    assert [t.state for t in found if t not in lost] == [TrialState.COMPLETE] * 12
     again = [trial.user_attrs["again"] for trial in found if "again" in trial.user_attrs]
     assert sorted(again) == [trial.number for trial in lost]
     assert 1 <= len(lost) <= 6
@@ -252,7 +326,8 @@ def test_a_killed_worker_and_a_killed_study_lose_nothing(store, tmp_path):
     finished = [r for r in children(begun) if r.info.status == "FINISHED"]
     roles = [r.data.tags.get("role") for r in finished]
     assert sorted(filter(None, roles)) == ["default", "tuned"]
-    assert roles.count(None) == 20
+    assert roles.count(None) == 12
+    assert {r.info.status for r in children(begun)} == {"FINISHED", "KILLED"}
     best = json.loads(mlflow.artifacts.load_text(f"runs:/{begun}/best.json"))
     tuned_run = next(r for r in finished if r.data.tags.get("role") == "tuned")
     assert best["pipeline"] == "composition"

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 import mlflow
@@ -221,7 +222,7 @@ def predictor_folder(result: Result) -> Path:
 
 def _table(run_id: str, name: str) -> pd.DataFrame:
     try:
-        return pd.read_csv(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name))
+        return pd.read_csv(StringIO(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")))
     except (MlflowException, OSError, ValueError) as error:
         raise ValueError(f"Run {run_id} has no {name} that can be read.") from error
 

@@ -165,14 +165,10 @@ def log_metrics(metrics: Mapping[str, float]) -> None:
 
 def is_unfinished(run: str) -> bool:
     """Whether the store has this run, and it has not come to its end."""
-    try:
-        info = mlflow.MlflowClient().get_run(run).info
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
-        raise
-    ended = RunStatus.to_string(RunStatus.FINISHED)
-    return info.lifecycle_stage == "active" and info.status != ended
+    if not is_there(run):
+        return False
+    status = mlflow.MlflowClient().get_run(run).info.status
+    return bool(status != RunStatus.to_string(RunStatus.FINISHED))
 
 
 def carry_on(earlier: str) -> None:
@@ -184,14 +180,28 @@ def carry_on(earlier: str) -> None:
     here, client = run_id(), mlflow.MlflowClient()
     if here == earlier:
         return
-    client.set_tag(here, "resumes", earlier)
-    client.update_run(here, name=f"resumes {earlier[:8]}")
+    stand_beside(earlier, "resumes")
     mlflow.end_run()
     if PROJECT not in client.get_run(here).data.tags:
         client.delete_run(here)
     mlflow.start_run(run_id=earlier, log_system_metrics=False)
     if "failure" in client.get_run(earlier).data.tags:
         mlflow.delete_tag("failure")
+
+
+def stand_beside(other: str, role: str) -> None:
+    """Let the active run's name and a tag say what it does for another one: ``resumes``, ..."""
+    mlflow.set_tags({role: other, "mlflow.runName": f"{role} {other[:8]}"})
+
+
+def is_there(run: str) -> bool:
+    """Whether the store has this run."""
+    try:
+        return bool(mlflow.MlflowClient().get_run(run).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
 
 
 def log_table(table: pd.DataFrame, name: str) -> None:

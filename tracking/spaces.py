@@ -14,6 +14,11 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+# how the head is fitted to frozen features before anything else moves
+HEAD: Mapping[str, BaseDistribution] = {
+    "head_epochs": IntDistribution(10, 60, step=10),
+    "head_learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
+}
 TARGET = CategoricalDistribution(["sqrt", "log1p", "identity"])
 
 VISION: Mapping[str, BaseDistribution] = {
@@ -25,16 +30,19 @@ VISION: Mapping[str, BaseDistribution] = {
     "views": CategoricalDistribution([2, 6, 18]),
     "beta": FloatDistribution(0.01, 1.0, log=True),
     "target": TARGET,
+    **HEAD,
 }
 
 GRAPH: Mapping[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(1e-6, 3e-4, log=True),
     "head_rate": FloatDistribution(1e-4, 1e-2, log=True),
-    "adapt": CategoricalDistribution(["full", "linear"]),
+    "trained_layers": CategoricalDistribution([0, 2, 4, 6]),  # 0: all of ALIGNN
+    "neighbours": CategoricalDistribution([0, 8, 16]),  # 0: as the weights learned
     "dropout": FloatDistribution(0.0, 0.4, step=0.1),
     "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
     "beta": FloatDistribution(0.01, 1.0, log=True),
     "target": TARGET,
+    **HEAD,
 }
 
 COMPOSITION: Mapping[str, BaseDistribution] = {

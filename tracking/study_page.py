@@ -1,24 +1,28 @@
 """What a study found: Optuna's plots on one page, tables, and the run's description."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
 import mlflow
 import optuna
 import optuna.visualization as optuna_plots
 import pandas as pd
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from tracking import runs
 from tracking.compare import Difference, difference
 from tracking.results import Result
-from tracking.study import Board
-from tracking.trials import RUN, Plan
+from tracking.study import AGAIN, ENDED, FAILURE, LOST, RUN, Board, is_lost
+from tracking.trials import Plan
 
-PAGE = "study.html"
+PAGE, BEST = "study.html", "best.json"
+ENOUGH = 20  # complete trials, to say what mattered
 HEIGHT = 460  # pixels of a plot
 STYLE = """<style>
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b2a3a; max-width: 80rem; margin: 2rem auto; }
+table { border-collapse: collapse; } td, th { padding: 0.2rem 1rem; text-align: right; }
 </style>"""
 
 
@@ -29,39 +33,65 @@ def publish(plan: Plan, board: Board, best: FrozenTrial, trained: Mapping[str, s
     if weights:
         rows = pd.DataFrame(weights.items(), columns=["setting", "importance"])
         runs.log_table(rows, "importance.csv")
-    mlflow.log_text(page(plan, board), PAGE)
-    said = [_found(plan, board, best), _mattered(weights)]
-    if len(trained) == 2:
+    said, table = [*_found(plan, board, best), _mattered(weights, board)], None
+    if list(trained) == ["default"]:
+        said.append("No trial had a lower MAE than the default settings: keep them.")
+    elif trained:
         default, tuned = (Result.read(trained[role]) for role in ("default", "tuned"))
         table = against(default, tuned)
         runs.log_table(table, "default_against_tuned.csv")
-        said += [table.to_markdown(index=False), verdict(difference(tuned, default))]
+        said.append(verdict(difference(tuned, default)))
         metrics = {"tuned_test_mae": tuned.metrics["test_mae"]}
         runs.log_metrics(metrics | {"default_test_mae": default.metrics["test_mae"]})
-    text = "\n\n".join(filter(None, said))
+    mlflow.log_text(page(plan, board, said, table), PAGE)
+    shown = [] if table is None else [table.to_markdown(index=False)]
+    text = "\n\n".join([*said, *shown])
     mlflow.set_tag("mlflow.note.content", text)
-    print(text, flush=True)
+    print(f"{text}\n\nRun {runs.run_id()}: {PAGE}, trials.csv, best.json.", flush=True)
 
 
 def trial_table(board: Board) -> pd.DataFrame:
-    """A row a trial, in order: what became of it, its values and settings, its run."""
+    """A row a trial that was begun, in order: what became of it, its values and settings, its run.
+
+    A lost one says which was tried in its place.
+    """
+    began = board.trials(*ENDED, TrialState.RUNNING)
+    instead = {t.user_attrs[AGAIN]: t.number for t in board.trials() if AGAIN in t.user_attrs}
     rows = [
-        {"trial": t.number, "state": t.state.name.lower(), "run": t.user_attrs.get(RUN, "")}
+        {"trial": t.number, "state": "lost" if is_lost(t) else t.state.name.lower()}
+        | {"run": t.user_attrs.get(RUN, "")}
         | dict(zip(("val_mae", "milliseconds"), t.values or (), strict=False))
         | t.params
-        | {"why": t.user_attrs.get("failure", t.user_attrs.get("lost", ""))}
-        for t in board.trials()
+        | {"why": _why(t, instead)}
+        for t in began
     ]
     return pd.DataFrame(rows)
 
 
+def _why(trial: FrozenTrial, instead: Mapping[int, int]) -> str:
+    if is_lost(trial):
+        again = instead.get(trial.number)
+        return f"{trial.user_attrs[LOST]}; tried again as trial {again}"
+    return str(trial.user_attrs.get(FAILURE, ""))
+
+
 def importances(board: Board, plan: Plan) -> dict[str, float]:
-    """How much of the validation MAE's variation each setting explains; none by a few trials."""
-    try:
-        found = optuna.importance.get_param_importances(board.study, target=_mae(plan))
-    except (RuntimeError, ValueError):  # fewer than two complete trials, or all alike
+    """How much of the validation MAE's variation each setting explains; none by a few trials.
+
+    By functional ANOVA of a random forest (Hutter, Hoos and Leyton-Brown, ICML 2014): Optuna's
+    default looks at the best tenth of the trials alone, which is two of twenty.
+    """
+    complete = board.trials(TrialState.COMPLETE)
+    if len(complete) < ENOUGH or len({trial.values[0] for trial in complete}) == 1:
         return {}
+    found = optuna.importance.get_param_importances(
+        board.study, evaluator=_evaluator(plan), target=_mae(plan)
+    )
     return {name: float(share) for name, share in found.items()}
+
+
+def _evaluator(plan: Plan) -> FanovaImportanceEvaluator:
+    return FanovaImportanceEvaluator(seed=plan.experiment.seed % 2**32)
 
 
 def _mae(plan: Plan) -> Callable[[FrozenTrial], float] | None:
@@ -69,9 +99,14 @@ def _mae(plan: Plan) -> Callable[[FrozenTrial], float] | None:
     return (lambda trial: float(trial.values[0])) if len(plan.objectives) > 1 else None
 
 
-def page(plan: Plan, board: Board) -> str:
-    """Optuna's interactive plots, below each other, as one HTML page that needs no network."""
+def page(
+    plan: Plan, board: Board, said: Sequence[str] = (), table: pd.DataFrame | None = None
+) -> str:
+    """What was found and Optuna's interactive plots, as one HTML page that needs no network."""
     parts = [f"<meta charset='utf-8'><title>{plan.study}</title>{STYLE}<h1>Study {plan.study}</h1>"]
+    parts += [f"<p>{escape(text)}</p>" for text in said]
+    if table is not None:
+        parts.append(table.to_html(index=False, border=0))
     for number, (name, figure) in enumerate(_figures(plan, board)):
         figure.update_layout(title=name, template="plotly_white", height=HEIGHT, width=None)
         parts.append(figure.to_html(full_html=False, include_plotlyjs=number == 0))
@@ -87,7 +122,8 @@ def _figures(plan: Plan, board: Board) -> Iterator[tuple[str, Any]]:
         curves.update_layout(xaxis_title="epoch", yaxis_title="validation MAE (K)")
         yield "Validation MAE (K) by epoch", curves
     if importances(board, plan):
-        yield "What mattered", optuna_plots.plot_param_importances(study, **told)
+        shares = optuna_plots.plot_param_importances(study, evaluator=_evaluator(plan), **told)
+        yield "What mattered", shares
     yield "Settings and validation MAE (K)", optuna_plots.plot_parallel_coordinate(study, **told)
     yield "Setting by setting", optuna_plots.plot_slice(study, **told)
     if mae:
@@ -95,29 +131,44 @@ def _figures(plan: Plan, board: Board) -> Iterator[tuple[str, Any]]:
         yield "Error against time", optuna_plots.plot_pareto_front(study, target_names=names)
 
 
-def _found(plan: Plan, board: Board, best: FrozenTrial) -> str:
+def _found(plan: Plan, board: Board, best: FrozenTrial) -> list[str]:
+    """How many trials came to what, and which was best."""
     counted = board.counted()
     numbers = {
         state.name.lower(): len([t for t in counted if t.state == state])
         for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    }
-    told = ", ".join(f"{count} {name}" for name, count in numbers.items() if count)
-    settings = ", ".join(f"{name} {_short(value)}" for name, value in best.params.items())
-    return (
-        f"Study {plan.study} of {plan.pipeline}: {len(counted)} trials ({told}). Best: trial "
-        f"{best.number}, validation MAE {best.values[0]:.3f} K, with {settings}."
-    )
+    } | {"lost and tried again": len([t for t in board.trials() if is_lost(t)])}
+    ends = ", ".join(f"{count} {name}" for name, count in numbers.items() if count)
+    said = [
+        f"Study {plan.study} of {plan.pipeline}: {len(counted)} trials ({ends}). Best: trial "
+        f"{best.number}, validation MAE {best.values[0]:.3f} K, with {told(best.params)}."
+    ]
+    if len(counted) < board.wanted():
+        said.append(f"Time was up: of {board.wanted()} trials {len(counted)} were begun.")
+    if len(plan.objectives) > 1:
+        front = ", ".join(
+            f"trial {t.number} ({t.values[0]:.3f} K, {t.values[1]:.1f} ms)"
+            for t in sorted(board.study.best_trials, key=lambda t: t.values[0])
+        )
+        said.append(f"No other is better than these in error and in time a crystal: {front}.")
+    return said
+
+
+def told(settings: Mapping[str, Any]) -> str:
+    """Settings as text."""
+    return ", ".join(f"{name} {_short(value)}" for name, value in settings.items())
 
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _mattered(weights: Mapping[str, float]) -> str:
+def _mattered(weights: Mapping[str, float], board: Board) -> str:
+    complete = len(board.trials(TrialState.COMPLETE))
     if not weights:
-        return "Too few trials to say what mattered."
-    first = list(weights.items())[:3]
-    return "What mattered: " + ", ".join(f"{name} {share:.0%}" for name, share in first) + "."
+        return f"Too few complete trials, {complete} of {ENOUGH}, to say which setting mattered."
+    first = ", ".join(f"{name} {share:.0%}" for name, share in list(weights.items())[:3])
+    return f"What mattered, by {complete} complete trials: {first}."
 
 
 def against(default: Result, tuned: Result) -> pd.DataFrame:
@@ -131,6 +182,13 @@ def against(default: Result, tuned: Result) -> pd.DataFrame:
 
 
 def verdict(found: Difference) -> str:
-    """Tuned minus default on test, in a sentence."""
-    shown = "" if found.shows else ": no difference is seen"
-    return f"On test, tuned minus default: {found.text}, p {found.p:.3f}{shown}."
+    """Whether the search was worth it, from tuned minus default on test, and what to do."""
+    paired = f"tuned minus default {found.text} (95% interval), p {found.p:.3f}"
+    if not found.shows:
+        return f"On test no difference is seen ({paired}): keep the default settings."
+    if found.difference > 0:
+        return (
+            f"On test the tuned settings are worse than the default ({paired}): keep the default. "
+            "The search has fitted the validation materials."
+        )
+    return f"On test the tuned settings are better ({paired}): train with config={BEST}."

@@ -1,4 +1,4 @@
-"""A process that works on a study's trials: ``python -m tracking.trials PLAN.json``.
+"""A process that works on a study's trials: ``python -m tracking.trials PLAN.json LEADER``.
 
 Each trial is a run below the study's own. It learns from the training materials, is judged on the
 validation materials, and never sees a test material.
@@ -9,33 +9,40 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import optuna
 from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
 from supervision.crystals import Crystal
-from supervision.experiment import Experiment, Prepared, split_materials
+from supervision.experiment import Experiment, split_materials
+from supervision.frozen import give_up_unread
 from supervision.network import NetworkPredictor
 from supervision.paradigms import build, default_configs
+from supervision.paths import cache_dir
 from supervision.road import Pipeline
 from supervision.settings import configured
 from supervision.training import EpochRecord, Listener
 from tracking import runs
 from tracking.spaces import SPACES
-from tracking.study import Board, guard_of, open_storage, sample
+from tracking.storage import guard_of, open_storage
+from tracking.study import FAILURE, RUN, Board, sample
 from tracking.timing import mean_milliseconds
 
 OBJECTIVES = ("mae", "milliseconds")
 PRUNERS = ("median", "hyperband", "none")
 TIMED = 10  # crystals
-RUN, STATE, SETTLED = "run", "trial_state", "settled"
+STATE, SETTLED = "trial_state", "settled"
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Plan:
 
     Attributes:
         epochs: of a trial; 0: those of a training where nothing is chosen.
+        final_epochs: of the default and the best, trained to the end; 0 likewise.
         objectives: what is to be small: of the validation materials the MAE in kelvin, and of a
             crystal, from its CIF text to Tc, the milliseconds.
         until: seconds since 1970 after which no trial is begun; 0: never.
@@ -56,6 +64,7 @@ class Plan:
     weights: str = "auto"
     device: str = "auto"
     epochs: int = 0
+    final_epochs: int = 0
     objectives: tuple[str, ...] = OBJECTIVES[:1]
     pruner: str = PRUNERS[0]
     until: float = 0.0
@@ -70,8 +79,9 @@ class Plan:
                 f"objectives '{','.join(self.objectives)}' are neither {OBJECTIVES[0]} nor "
                 f"{','.join(OBJECTIVES)}."
             )
-        if self.epochs < 0:
-            raise ValueError(f"epochs must be 1 or more, got {self.epochs}.")
+        for name in ("epochs", "final_epochs"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
 
     @property
     def over(self) -> bool:
@@ -110,11 +120,13 @@ class Plan:
     def _pruner(self) -> BasePruner:
         if not self.prunes:
             return NopPruner()
-        return MedianPruner() if self.pruner == "median" else HyperbandPruner()
+        if self.pruner == "median":
+            return MedianPruner()
+        return HyperbandPruner(max_resource=self.configs()[1].epochs)
 
     def _sampler(self, number: int) -> BaseSampler:
         """Each trial's own, so that its values hang on the seed and on what came before it."""
-        seed = 1000 * self.experiment.seed + number
+        seed = (1000 * self.experiment.seed + number) % 2**32
         return TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
     def write(self, path: Path) -> None:
@@ -134,16 +146,18 @@ NETWORKS = ("vision", "graph")  # those that learn epoch by epoch
 
 def main() -> None:
     """Work on trials until none waits, or time is up."""
-    work(Plan.read(Path(sys.argv[1])))
+    plan, parent = sys.argv[1:]
+    work(Plan.read(Path(plan)), parent=int(parent))
 
 
-def work(plan: Plan) -> None:
-    """Claim trials one after the other, for as long as who started this process is there.
+def work(plan: Plan, *, parent: int) -> None:
+    """Claim trials one after the other, for as long as the ``parent`` is there.
 
     A failed one is recorded, and the next one begins.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    board, desk, parent = plan.board(), Desk(plan), os.getppid()
+    board = plan.board()
+    desk = Desk(plan)  # before a trial is claimed: what this machine lacks is no trial's fault
     while os.getppid() == parent and not plan.over:
         trial = board.claim()
         if trial is None:
@@ -153,46 +167,65 @@ def work(plan: Plan) -> None:
 
 
 class Desk:
-    """Where a worker keeps what its trials share: the materials, their split, frozen features."""
+    """What the trials of a worker share: materials, their split, frozen features."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.prepared: Prepared | None = None
-        self.known: dict[Any, Any] = {}
+        pipeline = build(plan.pipeline, plan.configs(), plan.weights, plan.device)
+        self.prepared = split_materials(plan.experiment, pipeline.prepare, lambda rejects: None)
+        self.features = cache_dir() / "features"
+        give_up_unread(self.features)
 
     def do(self, board: Board, trial: Trial) -> None:
-        """Try the values that a trial is given, in a run of its own."""
-        values = sample(trial, SPACES[self.plan.pipeline])
-        print(f"Trial {trial.number}: {values}", flush=True)
+        """Try the values that a trial is given, in a run of its own.
+
+        An error is the trial's, and recorded; where this process is stopped, or the tracking store
+        or the study's storage is gone, the trial is not judged, and waits again.
+        """
         try:
+            values = sample(trial, SPACES[self.plan.pipeline])
+            print(f"Trial {trial.number}: {values}", flush=True)
             with runs.tracked_run(f"trial {trial.number}"):
                 trial.set_user_attr(RUN, runs.run_id())
                 runs.describe(values, {"trial": str(trial.number), STATE: "running"})
-                try:
-                    found = self._judge(trial, values)
-                except optuna.TrialPruned as why:
-                    mlflow.set_tags({STATE: "pruned", "pruned_because": str(why)})
-                    mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
-                    board.study.tell(trial, state=TrialState.PRUNED)
-                else:
-                    mlflow.log_metrics(found)
-                    mlflow.set_tag(STATE, "complete")
-                    board.study.tell(trial, [found[name] for name in self.plan.objectives])
+                self._try(board, trial, values)
+        except KeyboardInterrupt:
+            board.give_back(trial)
+            raise
+        except (MlflowException, StorageInternalError):
+            raise
         except Exception as error:  # whatever it is, the study goes on with the next trial
             print(f"Trial {trial.number} failed: {error}", flush=True)
-            trial.set_user_attr("failure", f"{type(error).__name__}: {error}"[:500])
-            board.study.tell(trial, state=TrialState.FAIL)
+            with suppress(UpdateFinishedTrialError):  # it was taken for lost, and waits again
+                trial.set_user_attr(FAILURE, f"{type(error).__name__}: {error}"[:500])
+                board.study.tell(trial, state=TrialState.FAIL)
+
+    def _try(self, board: Board, trial: Trial, values: Mapping[str, Any]) -> None:
+        """Judge a trial, and say what came of it."""
+        try:
+            found = self._judge(trial, values)
+        except optuna.TrialPruned as why:
+            board.study.tell(trial, state=TrialState.PRUNED)
+            mlflow.set_tags({STATE: "pruned", "pruned_because": str(why)})
+            mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            mlflow.set_tag(STATE, "stopped" if stopped else "failed")
+            raise
+        else:
+            mlflow.log_metrics(found)
+            board.study.tell(trial, [found[name] for name in self.plan.objectives])
+            mlflow.set_tag(STATE, "complete")
 
     def _judge(self, trial: Trial, values: Mapping[str, Any]) -> dict[str, float]:
         plan = self.plan
         configs = configured(values, *plan.configs())
         pipeline = build(plan.pipeline, configs, plan.weights, plan.device)
-        if self.prepared is None:
-            self.prepared = split_materials(plan.experiment, pipeline.prepare, lambda rejects: None)
         if isinstance(pipeline.predictor, NetworkPredictor):
-            pipeline.predictor.remember(self.known)
+            pipeline.predictor.share(self.features)
         parts = [self.prepared.part(name) for name in ("train", "val")]
-        watch = Listener(lambda record: _report(trial, record, plan.prunes), runs.log_note)
+        last = configs[1].epochs if plan.prunes else 0
+        watch = Listener(lambda record: _report(trial, record, last), runs.log_note)
         history = pipeline.predictor.fit(*parts, listener=watch, checkpoints=None)
         found = {"mae": min(record.val_mae for record in history)}
         if "milliseconds" in plan.objectives:
@@ -200,14 +233,20 @@ class Desk:
         return found
 
 
-def _report(trial: Trial, record: EpochRecord, prunes: bool) -> None:
-    """An epoch's curve point; raises TrialPruned where others were better by then."""
+def _report(trial: Trial, record: EpochRecord, last: int) -> None:
+    """An epoch's curve point; raises TrialPruned where others were better by then.
+
+    Epoch 0 is the head alone: most settings have not had their effect by then. After the ``last``
+    epoch nothing is saved by it (0: no trial is pruned).
+    """
     runs.log_epoch(record)
+    if not record.epoch:
+        return
     trial.set_user_attr(SETTLED, True)
-    if not prunes:
+    if not last:
         return
     trial.report(record.val_mae, record.epoch)
-    if trial.should_prune():
+    if record.epoch < last and trial.should_prune():
         raise optuna.TrialPruned(
             f"validation MAE {record.val_mae:.3f} K after epoch {record.epoch}, where the others "
             "were better"
@@ -218,7 +257,7 @@ def _milliseconds(pipeline: Pipeline, crystals: Sequence[Crystal]) -> float:
     """Of a crystal, from its CIF text to Tc."""
     return mean_milliseconds(
         lambda cif: pipeline.predictor.predict([Crystal("", "", cif)]),
-        [crystal.cif for crystal in crystals[: TIMED + 1]],
+        [crystal.cif for crystal in islice(cycle(crystals), TIMED + 1)],
     )
 
 

@@ -1,66 +1,111 @@
 """A study from the first trial to the models that came of it."""
 
-import json
-import os
-import subprocess
-import sys
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import optuna
+from mlflow.entities import RunStatus
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from tqdm.auto import tqdm
 
 from supervision.alone import Claims
 from supervision.settings import write_settings
+from supervision.weights import get_weights
 from tracking import runs
-from tracking.crew import ROOT, Crew
-from tracking.study import WORKER, Board
-from tracking.study_page import publish
-from tracking.trials import SETTLED, Plan
+from tracking.crew import Crew
+from tracking.finals import ASKED, train_to_the_end
+from tracking.study import FAILURE, SILENT, WORKER, Board, Lost, Worker
+from tracking.study_page import BEST, publish, told
+from tracking.trials import NETWORKS, SETTLED, STATE, Plan
 
-BEST = "best.json"
-TRAINED_BY = {
-    "vision": "train_dino",
-    "graph": "train_alignn",
-    "composition": "train_composition",
-}
 PLAN = "plan"  # an attribute of a study: what may not change when it is carried on
-ASKED = ("dataset", "data", "split", "limit", "seed", "allow_loss")  # options of train_*
+OUTAGE = 600  # seconds without the storage, after which the study is left
 
 
 def tune(plan: Plan, *, trials: int, workers: int, retrain: bool) -> None:
     """Work a study off with others who do, then sum it up and train by what was best.
 
     Where another process leads it, here or on another machine, work with it and leave the rest to
-    it. Raises ValueError where the study is there and is another one.
+    it. Raises ValueError where the study is there and is another one, WeightsError where its
+    weights cannot be had here.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if len(plan.objectives) > 1 and workers > 1:
+        raise ValueError(
+            f"objectives={','.join(plan.objectives)} measures time, which {workers} workers would "
+            "take from each other: give workers=1."
+        )
     board = plan.board()
+    plan = replace(plan, weights=_weights(board, plan))
     _require_same(board, plan)
-    leader = board.leader()
     mlflow.set_tags({"study": plan.study, "pipeline": f"study of {plan.pipeline}"})
+    leader = board.stand()
     if leader:
-        mlflow.set_tag("helps", board.run)
-        print(f"{leader} leads this study, run {board.run}: working with it.", flush=True)
-        with _machine(plan), _crew(plan, workers, board.run) as crew:
-            _attend(board, crew, plan, until_all_end=False)
+        _help(leader, board, plan, workers)
         return
-    if board.run and runs.is_unfinished(board.run):
-        print(f"Carrying on study {plan.study} in run {board.run}.", flush=True)
+    if board.run and runs.is_there(board.run):
         runs.carry_on(board.run)
     runs.log_params(_params(plan))
     with board.lead(runs.run_id()):
         board.want(trials, [plan.defaults()])
-        with _machine(plan), _crew(plan, workers, runs.run_id()) as crew:
-            _attend(board, crew, plan, until_all_end=True)
+        print(_introduction(plan, board), flush=True)
+        with _machine(plan, claimed=False), _crew(plan, workers, runs.run_id()) as crew:
+            _attend(board, crew, plan, leading=True)
         _sum_up(plan, board, retrain)
+
+
+def _help(leader: Worker, board: Board, plan: Plan, workers: int) -> None:
+    """Work on trials of a study that another process leads."""
+    until = time.monotonic() + SILENT
+    while not (board.run and runs.is_unfinished(board.run)):  # it has just begun to lead
+        if time.monotonic() > until:
+            raise ValueError(f"{leader} leads this study, but not in a run of this tracking store.")
+        time.sleep(1)
+    runs.stand_beside(board.run, "helps")
+    print(
+        f"{leader} leads this study, run {board.run}: working with it, until none of its "
+        f"{board.wanted()} trials waits.",
+        flush=True,
+    )
+    with _machine(plan, claimed=leader.here), _crew(plan, workers, board.run) as crew:
+        _attend(board, crew, plan, leading=False)
+    print(f"No trial waits any more; run {board.run} sums the study up.", flush=True)
+
+
+def _introduction(plan: Plan, board: Board) -> str:
+    """Which study begins, or goes on, and where it is kept."""
+    done, wanted = len(board.counted()), board.wanted()
+    lines = [
+        f"Study {plan.study}, run {runs.run_id()}: {done} of {wanted} trials done, of "
+        f"{plan.pipeline} on {plan.experiment.dataset}, {plan.experiment.split} split."
+    ]
+    if done > wanted:
+        lines.append(f"It has more than the {wanted} that are wanted: none is added, none dropped.")
+    if plan.pruner != "none" and not plan.prunes:
+        several = len(plan.objectives) > 1
+        why = "Optuna cannot for several objectives" if several else "trees grow in one go"
+        lines.append(f"No trial is pruned: {why}.")
+    return "\n".join(lines)
+
+
+def _weights(board: Board, plan: Plan) -> str:
+    """Those that all of the study begin from, whatever ``auto`` would take on this machine."""
+    if plan.pipeline not in NETWORKS:
+        return plan.weights
+    settled = board.study.user_attrs.get(PLAN, {}).get("weights", "auto")
+    wanted = settled if plan.weights == "auto" else plan.weights
+    found = get_weights(wanted, plan.pipeline)
+    return found.name if wanted == "auto" else wanted
 
 
 def _params(plan: Plan) -> dict[str, Any]:
@@ -91,10 +136,11 @@ def _require_same(board: Board, plan: Plan) -> None:
 
 
 @contextmanager
-def _machine(plan: Plan) -> Iterator[None]:
-    """This machine trains, and that is to be known."""
+def _machine(plan: Plan, *, claimed: bool) -> Iterator[None]:
+    """Networks train on this machine, and that is to be known; who leads may have said so."""
     with Claims(runs.run_id()) as claims:
-        claims.machine(parallel=plan.experiment.parallel)
+        if plan.pipeline in NETWORKS:
+            claims.machine(parallel=claimed or plan.experiment.parallel)
         yield
 
 
@@ -113,59 +159,97 @@ def _crew(plan: Plan, size: int, run: str) -> Iterator[Crew]:
                 mlflow.log_artifact(str(log), "workers")
 
 
-def _attend(board: Board, crew: Crew, plan: Plan, *, until_all_end: bool) -> None:
-    """Look after the workers until nothing is left to do."""
-    with _Progress(board) as progress:
+def _attend(board: Board, crew: Crew, plan: Plan, *, leading: bool) -> None:
+    """Look after the workers until nothing is left to do.
+
+    Who leads waits for others' trials, too, and alone says which of them are lost: so none waits
+    again twice. A storage that does not answer is asked again for a while: workers may go on.
+    """
+    answered = time.monotonic()
+    with _Progress(board, plan) as progress:
         while True:
-            for lost in board.recover():
-                runs.log_note(f"Trial {lost.number} was lost with its worker; it waits again.")
-            waiting = 0 if plan.over else len(board.trials(TrialState.WAITING))
-            running = board.trials(TrialState.RUNNING)
-            progress.tell()
-            if not waiting and not crew.working and not (running and until_all_end):
-                return
-            settled = {
-                t.user_attrs[WORKER]["pid"] for t in board.trials() if SETTLED in t.user_attrs
-            }
-            crew.tend(waiting=waiting, settled=sum(w.pid in settled for w in crew.working))
+            try:
+                for lost in board.recover() if leading else ():
+                    _bury(lost)
+                progress.tell()
+                waiting = 0 if plan.over else board.left()
+                ended = plan.over or len(board.counted()) >= board.wanted() or not leading
+                running = leading and board.trials(TrialState.RUNNING)
+                if ended and not waiting and not running and not crew.working:
+                    return
+                begun, settled = _workers(board, crew)
+                answered = time.monotonic()
+            except StorageInternalError:
+                if time.monotonic() - answered > OUTAGE:
+                    raise
+            else:
+                crew.tend(waiting=waiting, begun=begun, settled=settled)
             time.sleep(0.5)
+
+
+def _bury(lost: Lost) -> None:
+    """Say what becomes of a lost trial, and end its run, which nobody else does."""
+    then = "it waits again" if lost.again else "it is not tried again"
+    runs.log_note(f"Trial {lost.number} was lost with its worker; {then}.")
+    if lost.run and runs.is_unfinished(lost.run):
+        client = mlflow.MlflowClient()
+        client.set_tag(lost.run, STATE, "lost")
+        client.set_terminated(lost.run, RunStatus.to_string(RunStatus.KILLED))
+
+
+def _workers(board: Board, crew: Crew) -> tuple[set[int], set[int]]:
+    """The process ids of the crew's that have begun a trial, and of those that know its size."""
+    begun, settled = set(), set()
+    for trial in board.trials():
+        worker = Worker(**trial.user_attrs[WORKER]) if WORKER in trial.user_attrs else None
+        if worker and worker.here and _seconds(trial.datetime_start) > crew.began:
+            begun.add(worker.pid)
+            if SETTLED in trial.user_attrs:
+                settled.add(worker.pid)
+    return begun, settled
 
 
 class _Progress(ExitStack):
     """A line for each trial that ends, and a bar where a user looks on."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, plan: Plan) -> None:
         super().__init__()
-        self.board, self.told, self.began = board, len(board.counted()), time.monotonic()
-        self.before = self.told
-        total = board.wanted()
-        bar = tqdm(total=total, initial=self.told, unit="trial", disable=None)
+        self.board, self.plan, self.began = board, plan, time.monotonic()
+        self.told = {trial.number for trial in board.counted()}
+        self.before = len(self.told)
+        bar = tqdm(total=board.wanted(), initial=self.before, unit="trial", disable=None)
         self.bar = self.enter_context(bar)
 
     def tell(self) -> None:
         """Of the trials that have ended since the last look."""
-        ended = sorted(self.board.counted(), key=_end)
-        for number, trial in enumerate(ended[self.told :], self.told + 1):
-            best = best_of(ended[:number])
-            so_far = f"; best {best.values[0]:.3f} K, trial {best.number}" if best else ""
-            self.bar.write(f"{_outcome(trial)}{so_far}{self._left(number)}")
-            self.bar.update()
-        self.told = len(ended)
+        ended = self.board.counted()
+        for trial in ended:
+            if trial.number not in self.told:
+                self.told.add(trial.number)
+                best = best_of([t for t in ended if t.number in self.told])
+                so_far = f"; best {best.values[0]:.3f} K, trial {best.number}" if best else ""
+                self.bar.write(f"{_outcome(trial)}{so_far}{self._left()}\n  {told(trial.params)}")
+                self.bar.update()
 
-    def _left(self, number: int) -> str:
-        left = self.board.wanted() - number
-        each = (time.monotonic() - self.began) / (number - self.before)
-        return f"; {left} trials left, {each * left / 60:.0f} min" if left else ""
+    def _left(self) -> str:
+        left = self.board.wanted() - len(self.told)
+        each = (time.monotonic() - self.began) / (len(self.told) - self.before)
+        if left <= 0:
+            return ""
+        time_left = (self.plan.until - time.time()) if self.plan.until else math.inf
+        if each * left > time_left:
+            return f"; {left} left, time is up in {max(0, time_left) / 60:.0f} min"
+        return f"; {left} left, {each * left / 60:.0f} min"
 
 
-def _end(trial: FrozenTrial) -> float:
-    assert trial.datetime_complete is not None
-    return trial.datetime_complete.timestamp()
+def _seconds(moment: datetime | None) -> float:
+    assert moment is not None, "it has begun"
+    return moment.timestamp()
 
 
 def _outcome(trial: FrozenTrial) -> str:
     value = f" {trial.values[0]:.3f} K" if trial.values else ""
-    why = f": {trial.user_attrs['failure']}" if "failure" in trial.user_attrs else ""
+    why = f": {trial.user_attrs[FAILURE]}" if FAILURE in trial.user_attrs else ""
     return f"Trial {trial.number} {trial.state.name.lower()}{value}{why}"
 
 
@@ -179,63 +263,13 @@ def _sum_up(plan: Plan, board: Board, retrain: bool) -> None:
     """The best settings as a file, what mattered, and default against tuned."""
     best = best_of(board.counted())
     if best is None:
-        raise ValueError(f"No trial of study {plan.study} came to its end; their runs say why.")
+        why = "time was up" if plan.over and not board.counted() else "their runs say why"
+        raise ValueError(f"No trial of study {plan.study} came to its end: {why}.")
     mlflow.log_metrics({"best_val_mae": best.values[0], "best_trial": best.number})
     with tempfile.TemporaryDirectory() as room:
         path = Path(room) / BEST
         write_settings(path, plan.pipeline, best.params)
         mlflow.log_artifact(str(path))
-        print(f"Best: trial {best.number}, {best.values[0]:.3f} K, {best.params}", flush=True)
-        trained = _train_both(plan, path) if retrain else {}
+        print(f"Best: trial {best.number}, {best.values[0]:.3f} K: {told(best.params)}", flush=True)
+        trained = train_to_the_end(plan, best.params, path) if retrain else {}
     publish(plan, board, best, trained)
-
-
-def _train_both(plan: Plan, settings: Path) -> dict[str, str]:
-    """The runs of what nobody chose and of what the study chose, by role."""
-    return {"default": _train(plan, "default", ""), "tuned": _train(plan, "tuned", str(settings))}
-
-
-def _train(plan: Plan, role: str, settings: str) -> str:
-    """Train to the end by the command that a user would give; returns the run's id.
-
-    What is finished is not trained again, what is unfinished is carried on.
-    """
-    done = _trained(role)
-    if done:
-        return done
-    command = [sys.executable, "-m", f"entrypoints.{TRAINED_BY[plan.pipeline]}"]
-    options: dict[str, Any] = {name: getattr(plan.experiment, name) for name in ASKED}
-    if plan.pipeline != "composition":
-        options |= {"weights": plan.weights, "device": plan.device}
-        options |= {"parallel": str(plan.experiment.parallel).lower()}
-    options |= {"config": settings, "register": str(role == "tuned").lower()}
-    command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    print(f"Training: {role}.", flush=True)
-    tags = {MLFLOW_PARENT_RUN_ID: runs.run_id(), "study": plan.study, "role": role}
-    kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"}
-    environment = kept | {"MLFLOW_RUN_CONTEXT": json.dumps(tags)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment) as child:
-        try:
-            child.wait()
-        except BaseException:
-            child.terminate()  # it writes down where it is
-            raise
-    if child.returncode:
-        raise ChildProcessError(
-            f"The training by the {role} settings ended with exit status {child.returncode}; the "
-            "same command carries the study on from there."
-        )
-    return _trained(role)
-
-
-def _trained(role: str) -> str:
-    """The finished run below the active one that has this role; empty where there is none."""
-    found = mlflow.search_runs(
-        filter_string=(
-            f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{runs.run_id()}' and tags.role = '{role}' "
-            "and attributes.status = 'FINISHED'"
-        ),
-        search_all_experiments=True,
-        output_format="list",
-    )
-    return str(found[0].info.run_id) if found else ""
