@@ -41,6 +41,8 @@ def train(plan, best=BEST, settings="best.json"):
 def test_default_and_best_are_trained_and_the_best_may_become_champion(plan, commands):
     trained = train(plan)
     assert list(trained) == ["default", "tuned"] and len(set(trained.values())) == 2
+    for role, run in trained.items():
+        assert mlflow.get_run(run).info.run_name.startswith(f"{role} · ")
     default, tuned = commands
     assert default["module"] == tuned["module"] == "entrypoints.train_composition"
     assert (default["config"], default["register"]) == ("", False)

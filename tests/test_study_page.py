@@ -95,7 +95,11 @@ def test_what_is_better_in_error_or_time_is_named():
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
-        (0.07, 2.2, "are worse than the default (tuned minus default +1.00 K, +0.07 to +2.20"),
+        (
+            0.07,
+            2.2,
+            "are worse than the default (tuned minus default +1.00 K, 95% +0.07 to +2.20, p 0.030)",
+        ),
         (-0.5, 0.2, "no difference is seen"),
         (-0.5, -0.2, "are better"),
     ],

@@ -67,6 +67,8 @@ def _train(
             "command carries the study on from there."
         )
     shutil.rmtree(checkpoints, ignore_errors=True)
+    client = mlflow.MlflowClient()
+    client.update_run(done, name=f"{role} · {client.get_run(done).info.run_name}")
     return done
 
 

@@ -40,6 +40,7 @@ def tracked_run(
     Ctrl-C and SIGTERM end it as KILLED, an error as FAILED with its story in ``failure.txt``; what
     was logged stays logged.
     """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a line for every file
     with interruptible() as interrupted:
         joined = "MLFLOW_RUN_ID" in os.environ
         run = mlflow.start_run(

@@ -33,7 +33,7 @@ def publish(plan: Plan, board: Board, best: FrozenTrial, trained: Mapping[str, s
     if weights:
         rows = pd.DataFrame(weights.items(), columns=["setting", "importance"])
         runs.log_table(rows, "importance.csv")
-    said, table = [*_found(plan, board, best), _mattered(weights, board)], None
+    said, table = _found(plan, board, best), None
     if list(trained) == ["default"]:
         said.append("No trial had a lower MAE than the default settings: keep them.")
     elif trained:
@@ -43,6 +43,7 @@ def publish(plan: Plan, board: Board, best: FrozenTrial, trained: Mapping[str, s
         said.append(verdict(difference(tuned, default)))
         metrics = {"tuned_test_mae": tuned.metrics["test_mae"]}
         runs.log_metrics(metrics | {"default_test_mae": default.metrics["test_mae"]})
+    said.append(_mattered(weights, board))
     mlflow.log_text(page(plan, board, said, table), PAGE)
     shown = [] if table is None else [table.to_markdown(index=False)]
     text = "\n\n".join([*said, *shown])
@@ -183,7 +184,8 @@ def against(default: Result, tuned: Result) -> pd.DataFrame:
 
 def verdict(found: Difference) -> str:
     """Whether the search was worth it, from tuned minus default on test, and what to do."""
-    paired = f"tuned minus default {found.text} (95% interval), p {found.p:.3f}"
+    interval = f"95% {found.low:+.2f} to {found.high:+.2f}"
+    paired = f"tuned minus default {found.difference:+.2f} K, {interval}, p {found.p:.3f}"
     if not found.shows:
         return f"On test no difference is seen ({paired}): keep the default settings."
     if found.difference > 0:
