@@ -30,12 +30,16 @@ PROJECT = "mlflow.project.entryPoint"  # a tag that ``mlflow run`` gives to the 
 
 @contextmanager
 def tracked_run(
-    name: str, *, began: float | None = None, ended: float | None = None
+    name: str,
+    *,
+    began: float | None = None,
+    ended: float | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
     """Start a run, or join the one that ``mlflow run`` made, and end it as what it was.
 
     Everything that can fail belongs inside, the reading of options too. What ran elsewhere
-    ``began`` and ``ended`` there (seconds since 1970).
+    ``began`` and ``ended`` there (seconds since 1970). ``tags`` it has from its first moment.
 
     Ctrl-C and SIGTERM end it as KILLED, an error as FAILED with its story in ``failure.txt``; what
     was logged stays logged.
@@ -46,6 +50,7 @@ def tracked_run(
         run = mlflow.start_run(
             run_id=None if began is None else _begun(began),
             run_name=None if joined else name,
+            tags=dict(tags or {}),
             log_system_metrics=False,  # tracking.machine does
         )
         try:

@@ -91,10 +91,9 @@ def machine() -> str:
 
 @dataclass(frozen=True)
 class Lost:
-    """A trial whose worker is gone: its number, its run, and whether it waits again."""
+    """A trial whose worker is gone: its number, and whether it waits again."""
 
     number: int
-    run: str
     again: bool
 
 
@@ -246,7 +245,7 @@ class Board:
         with suppress(UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(number, LOST if again else FAILURE, why)
             self.storage.set_trial_state_values(number, TrialState.FAIL)
-            return Lost(trial.number, told.get(RUN, ""), again)
+            return Lost(trial.number, again)
         return None
 
     def _id(self, trial: FrozenTrial) -> int:

@@ -42,7 +42,7 @@ from tracking.timing import mean_milliseconds
 OBJECTIVES = ("mae", "milliseconds")
 PRUNERS = ("median", "hyperband", "none")
 TIMED = 10  # crystals
-STATE, SETTLED = "trial_state", "settled"
+NUMBER, STATE, SETTLED = "trial", "trial_state", "settled"
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,10 @@ class Desk:
         try:
             values = sample(trial, SPACES[self.plan.pipeline])
             print(f"Trial {trial.number}: {values}", flush=True)
-            with runs.tracked_run(f"trial {trial.number}"):
+            tags = {NUMBER: str(trial.number), STATE: "running"}
+            with runs.tracked_run(f"trial {trial.number}", tags=tags):
                 trial.set_user_attr(RUN, runs.run_id())
-                runs.describe(values, {"trial": str(trial.number), STATE: "running"})
+                runs.log_params(values)
                 self._try(board, trial, values)
         except KeyboardInterrupt:
             board.give_back(trial)

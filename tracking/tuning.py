@@ -26,7 +26,7 @@ from tracking.crew import Crew
 from tracking.finals import ASKED, train_to_the_end
 from tracking.study import FAILURE, SILENT, WORKER, Board, Lost, Worker
 from tracking.study_page import BEST, publish, told
-from tracking.trials import NETWORKS, SETTLED, STATE, Plan
+from tracking.trials import NETWORKS, NUMBER, SETTLED, STATE, Plan
 
 PLAN = "plan"  # an attribute of a study: what may not change when it is carried on
 OUTAGE = 600  # seconds without the storage, after which the study is left
@@ -191,10 +191,18 @@ def _bury(lost: Lost) -> None:
     """Say what becomes of a lost trial, and end its run, which nobody else does."""
     then = "it waits again" if lost.again else "it is not tried again"
     runs.log_note(f"Trial {lost.number} was lost with its worker; {then}.")
-    if lost.run and runs.is_unfinished(lost.run):
+    left = mlflow.search_runs(
+        filter_string=(
+            f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{runs.run_id()}' and "
+            f"tags.{NUMBER} = '{lost.number}' and attributes.status = 'RUNNING'"
+        ),
+        search_all_experiments=True,
+        output_format="list",
+    )
+    for run in left:
         client = mlflow.MlflowClient()
-        client.set_tag(lost.run, STATE, "lost")
-        client.set_terminated(lost.run, RunStatus.to_string(RunStatus.KILLED))
+        client.set_tag(run.info.run_id, STATE, "lost")
+        client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
 
 
 def _workers(board: Board, crew: Crew) -> tuple[set[int], set[int]]:
