@@ -133,7 +133,26 @@ def test_a_trial_that_others_are_better_than_is_pruned_and_says_why(plan, grown,
     run = mlflow.get_run(board.trials()[5].user_attrs["run"])
     assert run.info.status == "KILLED"
     assert run.data.tags["trial_state"] == "pruned"
-    assert "validation MAE 90.000 K after epoch 1" in run.data.tags["pruned_because"]
+    assert "validation MAE 90.000 K at best by epoch 1" in run.data.tags["pruned_because"]
+
+
+def test_a_head_that_was_good_keeps_a_trial_whose_backbone_first_loses(
+    plan, grown, epochs, monkeypatch
+):
+    def fit(self, train, val, *, listener, checkpoints):
+        first = EpochRecord(0, 0.0, self.config.trees, 0.0, 0.0, 0.0, 0.0, True)
+        history = [first, *(replace(first, epoch=n, val_mae=50.0) for n in (1, 2))]
+        for record in history:
+            listener.epoch(record)
+        return history
+
+    epochs(2)
+    monkeypatch.setattr(Grown, "fit", fit)
+    board = plan.board()
+    board.want(7, [{"trees": n} for n in (10, 11, 12, 14, 15, 9, 40)])
+    work(plan, parent=os.getppid())
+    assert [t.state.name for t in board.trials()[5:]] == ["COMPLETE", "PRUNED"]
+    assert board.trials()[5].values == [9.0]
 
 
 def test_two_objectives_are_two_values_and_nothing_is_pruned(plan, grown, epochs, monkeypatch):

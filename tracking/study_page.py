@@ -120,8 +120,8 @@ def _figures(plan: Plan, board: Board) -> Iterator[tuple[str, Any]]:
     yield "Validation MAE (K) trial by trial", optuna_plots.plot_optimization_history(study, **told)
     if plan.prunes:
         curves = optuna_plots.plot_intermediate_values(study)
-        curves.update_layout(xaxis_title="epoch", yaxis_title="validation MAE (K)")
-        yield "Validation MAE (K) by epoch", curves
+        curves.update_layout(xaxis_title="epoch", yaxis_title="best validation MAE so far (K)")
+        yield "Best validation MAE (K) by epoch", curves
     if importances(board, plan):
         shares = optuna_plots.plot_param_importances(study, evaluator=_evaluator(plan), **told)
         yield "What mattered", shares

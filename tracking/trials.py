@@ -5,6 +5,7 @@ validation materials, and never sees a test material.
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -226,7 +227,7 @@ class Desk:
             pipeline.predictor.share(self.features)
         parts = [self.prepared.part(name) for name in ("train", "val")]
         last = configs[1].epochs if plan.prunes else 0
-        watch = Listener(lambda record: _report(trial, record, last), runs.log_note)
+        watch = Listener(_Curve(trial, last).tell, runs.log_note)
         history = pipeline.predictor.fit(*parts, listener=watch, checkpoints=None)
         found = {"mae": min(record.val_mae for record in history)}
         if "milliseconds" in plan.objectives:
@@ -234,24 +235,35 @@ class Desk:
         return found
 
 
-def _report(trial: Trial, record: EpochRecord, last: int) -> None:
-    """An epoch's curve point; raises TrialPruned where others were better by then.
+class _Curve:
+    """The epochs of a trial as they come, and when it is given up.
 
-    Epoch 0 is the head alone: most settings have not had their effect by then. After the ``last``
-    epoch nothing is saved by it (0: no trial is pruned).
+    ``last`` is its last epoch, after which nothing is saved by that (0: no trial is pruned).
     """
-    runs.log_epoch(record)
-    if not record.epoch:
-        return
-    trial.set_user_attr(SETTLED, True)
-    if not last:
-        return
-    trial.report(record.val_mae, record.epoch)
-    if record.epoch < last and trial.should_prune():
-        raise optuna.TrialPruned(
-            f"validation MAE {record.val_mae:.3f} K after epoch {record.epoch}, where the others "
-            "were better"
-        )
+
+    def __init__(self, trial: Trial, last: int) -> None:
+        self.trial, self.last = trial, last
+        self.best = math.inf
+
+    def tell(self, record: EpochRecord) -> None:
+        """Log a point; raises TrialPruned where others were better by then.
+
+        What counts is the best so far, which a training would keep. Epoch 0 is the head alone: most
+        settings have not had their effect by then.
+        """
+        runs.log_epoch(record)
+        self.best = min(self.best, record.val_mae)
+        if not record.epoch:
+            return
+        self.trial.set_user_attr(SETTLED, True)
+        if not self.last:
+            return
+        self.trial.report(self.best, record.epoch)
+        if record.epoch < self.last and self.trial.should_prune():
+            raise optuna.TrialPruned(
+                f"validation MAE {self.best:.3f} K at best by epoch {record.epoch}, where the "
+                "others were better"
+            )
 
 
 def _milliseconds(pipeline: Pipeline, crystals: Sequence[Crystal]) -> float:
