@@ -66,7 +66,8 @@ def _train(
             f"The training by the {role} settings ended with exit status {status}; the same "
             "command carries the study on from there."
         )
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    if checkpoints.is_dir():
+        shutil.rmtree(checkpoints)
     client = mlflow.MlflowClient()
     client.update_run(done, name=f"{role} · {client.get_run(done).info.run_name}")
     return done

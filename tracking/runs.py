@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 from matplotlib.figure import Figure
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import RunStatus
+from mlflow.entities import RunInfo, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.tracking.fluent import _get_experiment_id
@@ -169,12 +169,26 @@ def log_metrics(metrics: Mapping[str, float]) -> None:
     mlflow.log_metrics({name: value for name, value in metrics.items() if known.get(name) != value})
 
 
+def is_there(run: str) -> bool:
+    """Whether the store has this run."""
+    return _info(run) is not None
+
+
 def is_unfinished(run: str) -> bool:
     """Whether the store has this run, and it has not come to its end."""
-    if not is_there(run):
-        return False
-    status = mlflow.MlflowClient().get_run(run).info.status
-    return bool(status != RunStatus.to_string(RunStatus.FINISHED))
+    info = _info(run)
+    return info is not None and info.status != RunStatus.to_string(RunStatus.FINISHED)
+
+
+def _info(run: str) -> RunInfo | None:
+    """What the store says of a run; None where it has none, or a deleted one."""
+    try:
+        info = mlflow.MlflowClient().get_run(run).info
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return info if info.lifecycle_stage == "active" else None
 
 
 def carry_on(earlier: str) -> None:
@@ -198,16 +212,6 @@ def carry_on(earlier: str) -> None:
 def stand_beside(other: str, role: str) -> None:
     """Let the active run's name and a tag say what it does for another one: ``resumes``, ..."""
     mlflow.set_tags({role: other, "mlflow.runName": f"{role} {other[:8]}"})
-
-
-def is_there(run: str) -> bool:
-    """Whether the store has this run."""
-    try:
-        return bool(mlflow.MlflowClient().get_run(run).info.lifecycle_stage == "active")
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
-        raise
 
 
 def log_table(table: pd.DataFrame, name: str) -> None:

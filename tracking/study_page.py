@@ -82,13 +82,18 @@ def importances(board: Board, plan: Plan) -> dict[str, float]:
     By functional ANOVA of a random forest (Hutter, Hoos and Leyton-Brown, ICML 2014): Optuna's
     default looks at the best tenth of the trials alone, which is two of twenty.
     """
-    complete = board.trials(TrialState.COMPLETE)
-    if len(complete) < ENOUGH or len({trial.values[0] for trial in complete}) == 1:
+    if not _enough(board):
         return {}
     found = optuna.importance.get_param_importances(
         board.study, evaluator=_evaluator(plan), target=_mae(plan)
     )
     return {name: float(share) for name, share in found.items()}
+
+
+def _enough(board: Board) -> bool:
+    """Whether there are trials enough to say what mattered, and they differ."""
+    complete = board.trials(TrialState.COMPLETE)
+    return len(complete) >= ENOUGH and len({trial.values[0] for trial in complete}) > 1
 
 
 def _evaluator(plan: Plan) -> FanovaImportanceEvaluator:
@@ -104,29 +109,33 @@ def page(
     plan: Plan, board: Board, said: Sequence[str] = (), table: pd.DataFrame | None = None
 ) -> str:
     """What was found and Optuna's interactive plots, as one HTML page that needs no network."""
-    parts = [f"<meta charset='utf-8'><title>{plan.study}</title>{STYLE}<h1>Study {plan.study}</h1>"]
+    name = escape(plan.study)
+    parts = [f"<meta charset='utf-8'><title>{name}</title>{STYLE}<h1>Study {name}</h1>"]
     parts += [f"<p>{escape(text)}</p>" for text in said]
     if table is not None:
         parts.append(table.to_html(index=False, border=0))
-    for number, (name, figure) in enumerate(_figures(plan, board)):
-        figure.update_layout(title=name, template="plotly_white", height=HEIGHT, width=None)
+    for number, (title, figure) in enumerate(_figures(plan, board)):
+        figure.update_layout(title=title, template="plotly_white", height=HEIGHT, width=None)
         parts.append(figure.to_html(full_html=False, include_plotlyjs=number == 0))
     return "\n".join(parts)
 
 
 def _figures(plan: Plan, board: Board) -> Iterator[tuple[str, Any]]:
     study, mae = board.study, _mae(plan)
-    told: dict[str, Any] = {"target": mae, "target_name": "validation MAE (K)"}
-    yield "Validation MAE (K) trial by trial", optuna_plots.plot_optimization_history(study, **told)
+    of_mae: dict[str, Any] = {"target": mae, "target_name": "validation MAE (K)"}
+    yield (
+        "Validation MAE (K) trial by trial",
+        optuna_plots.plot_optimization_history(study, **of_mae),
+    )
     if plan.prunes:
         curves = optuna_plots.plot_intermediate_values(study)
         curves.update_layout(xaxis_title="epoch", yaxis_title="best validation MAE so far (K)")
         yield "Best validation MAE (K) by epoch", curves
-    if importances(board, plan):
-        shares = optuna_plots.plot_param_importances(study, evaluator=_evaluator(plan), **told)
+    if _enough(board):
+        shares = optuna_plots.plot_param_importances(study, evaluator=_evaluator(plan), **of_mae)
         yield "What mattered", shares
-    yield "Settings and validation MAE (K)", optuna_plots.plot_parallel_coordinate(study, **told)
-    yield "Setting by setting", optuna_plots.plot_slice(study, **told)
+    yield "Settings and validation MAE (K)", optuna_plots.plot_parallel_coordinate(study, **of_mae)
+    yield "Setting by setting", optuna_plots.plot_slice(study, **of_mae)
     if mae:
         names = ["validation MAE (K)", "milliseconds a crystal"]
         yield "Error against time", optuna_plots.plot_pareto_front(study, target_names=names)
