@@ -1,15 +1,12 @@
-"""The paradigms by name: their configurations before anyone chose, and what is built of them."""
+"""The paradigms by name: their configurations before anyone chose, and what is built of them.
+
+Each is imported where it is asked for: together they take five seconds, and nobody needs all.
+"""
 
 from typing import Any
 
-from supervision.composition.pipeline import composition_pipeline
-from supervision.composition.predictor import CompositionConfig
 from supervision.descent import FitConfig
-from supervision.graph import pipeline as graph
-from supervision.graph.config import GraphConfig
 from supervision.road import Pipeline
-from supervision.vision import pipeline as vision
-from supervision.vision.config import VisionConfig
 
 
 def default_configs(pipeline: str, dataset: str, seed: int) -> list[Any]:
@@ -18,6 +15,9 @@ def default_configs(pipeline: str, dataset: str, seed: int) -> list[Any]:
     Raises ValueError where there is no such paradigm.
     """
     if pipeline == "vision":
+        from supervision.vision import pipeline as vision
+        from supervision.vision.config import VisionConfig
+
         preset = vision.PRESETS.get(dataset, vision.Preset())
         rate = preset.learning_rate
         return [
@@ -25,12 +25,17 @@ def default_configs(pipeline: str, dataset: str, seed: int) -> list[Any]:
             FitConfig(epochs=preset.epochs, learning_rate=rate, patience=preset.patience),
         ]
     if pipeline == "graph":
+        from supervision.graph import pipeline as graph
+        from supervision.graph.config import GraphConfig
+
         known = graph.PRESETS.get(dataset, graph.Preset())
         return [
             GraphConfig(seed=seed),
             FitConfig(epochs=known.epochs, patience=known.patience, **graph.DESCENT),
         ]
     if pipeline == "composition":
+        from supervision.composition.predictor import CompositionConfig
+
         return [CompositionConfig(seed=seed)]
     raise ValueError(f"pipeline '{pipeline}' is not one of vision, graph, composition.")
 
@@ -38,7 +43,13 @@ def default_configs(pipeline: str, dataset: str, seed: int) -> list[Any]:
 def build(pipeline: str, configs: list[Any], weights: str, device: str) -> Pipeline:
     """What trains by these configurations, from these weights (trees begin from none)."""
     if pipeline == "vision":
-        return vision.vision_pipeline(weights, device, *configs)
+        from supervision.vision.pipeline import vision_pipeline
+
+        return vision_pipeline(weights, device, *configs)
     if pipeline == "graph":
-        return graph.graph_pipeline(weights, device, *configs)
+        from supervision.graph.pipeline import graph_pipeline
+
+        return graph_pipeline(weights, device, *configs)
+    from supervision.composition.pipeline import composition_pipeline
+
     return composition_pipeline(*configs)

@@ -1,8 +1,11 @@
 """What all tests share: quiet threads, no one's MLflow run, no hub, and the real data's door."""
 
 import os
+import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,8 +48,20 @@ def own_cache(tmp_path, monkeypatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def database(tmp_path_factory) -> Path:
+    """The SQLite file of a tracking store, all tables empty: to make them takes a second or two."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("database")
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", str(folder))
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection, connection:
+        connection.execute("DELETE FROM experiments")  # it knows where its artifacts would be
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def own_store(tmp_path, monkeypatch) -> Iterator[None]:
+def own_store(tmp_path, monkeypatch, database) -> Iterator[None]:
     """A tracking store of the test's own, in a folder of its own."""
     import mlflow
 
@@ -54,13 +69,14 @@ def own_store(tmp_path, monkeypatch) -> Iterator[None]:
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # other trainings of this machine are not ours
     monkeypatch.setattr("tempfile.tempdir", None)
     before = mlflow.get_tracking_uri()
+    shutil.copy(database, tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     yield
     mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Iterator[tuple[Path, dict[str, str]]]:
+def store(tmp_path_factory, database) -> Iterator[tuple[Path, dict[str, str]]]:
     """A tracking store for commands that users run: its folder, and the environment to reach it."""
     import mlflow
 
@@ -72,6 +88,7 @@ def store(tmp_path_factory) -> Iterator[tuple[Path, dict[str, str]]]:
         "TMPDIR": str(folder),  # other trainings of this machine are not ours
     }
     before, here = mlflow.get_tracking_uri(), Path.cwd()
+    shutil.copy(database, folder)
     mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
     os.chdir(folder)  # the store keeps artifacts beside where it is first opened
     mlflow.get_experiment("0")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -260,9 +261,10 @@ def train(*options):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, database):
     """Runs of two kinds on two splits, one kind twice, and at last one of fewer materials."""
     before, here, folder = mlflow.get_tracking_uri(), Path.cwd(), tmp_path_factory.mktemp("store")
+    shutil.copy(database, folder)
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     os.chdir(folder)
     runs = [train("--split", split) for split in ("random", "random", "family")]

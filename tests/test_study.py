@@ -5,12 +5,14 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from itertools import count
 
 import optuna
 import psutil
 import pytest
 from optuna.samplers import RandomSampler
+from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.trial import TrialState
 from postgres import postgres, skip_without
 from sqlalchemy import create_engine, text
@@ -266,9 +268,9 @@ def test_a_journal_in_a_folder_can_be_opened_though_its_writer_was_killed(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    backend = board_of("folder/j", name).storage._backend
-    backend._lock.acquire()  # and is gone
-    backend._lock.grace_period = 1
+    impatient = partial(JournalFileSymlinkLock, grace_period=1)
+    monkeypatch.setattr("tracking.storage.JournalFileSymlinkLock", impatient)
+    board_of("folder/j", name).storage._backend._lock.acquire()  # and is gone
     assert board_of("folder/j", name).left() == 0
 
 
