@@ -119,6 +119,19 @@ def test_a_trial_whose_worker_was_killed_waits_again(place, name):
     assert "is gone" in board.trials()[number].user_attrs["lost"]
 
 
+def test_what_was_lost_is_tried_before_what_was_not_begun(place, name):
+    """Else the default would be tried last, where the first worker was stopped."""
+    board = board_of(place, name)
+    board.want(2)
+    lose_one(place, name)
+    board.recover()
+    again = board.claim()
+    board.give_back(again)
+    board.recover()
+    third, other = board.claim(), board.claim()
+    assert [again.number, third.number, other.number] == [2, 3, 1]
+
+
 def test_who_marks_a_trial_as_lost_may_be_killed_before_it_waits_again(place, name, monkeypatch):
     board = board_of(place, name)
     board.want(1)

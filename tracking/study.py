@@ -38,7 +38,7 @@ MOMENT = 2.0  # seconds within which two that start at once see each other
 ATTEMPTS = 3  # a trial that was lost so often is not tried again
 PULSE, RUN = "pulse", "run"  # attributes of a trial, and of a study
 WORKER, LOST, STOPPED = "worker", "lost", "stopped"  # of a trial
-AGAIN, FAILURE = "again", "failure"
+AGAIN, PLACE, FAILURE = "again", "place", "failure"
 LEADER, WANTED = "leader", "wanted"  # of a study
 CLOCK = 3.0  # seconds by which the start of a machine, as it is told, may be off
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -143,8 +143,9 @@ class Board:
             self.study.enqueue_trial(values)
 
     def claim(self) -> Trial | None:
-        """One of those that wait, which is this process's from now on."""
-        for waiting in self.trials(TrialState.WAITING) if self.left() else ():
+        """The first that waits, which is this process's from now on."""
+        queue = sorted(self.trials(TrialState.WAITING), key=_place)
+        for waiting in queue if self.left() else ():
             number = self._id(waiting)
             with self.guard, suppress(UpdateFinishedTrialError):  # another one has done it
                 if self.storage.set_trial_state_values(number, TrialState.RUNNING):
@@ -259,8 +260,13 @@ class Board:
         for trial in filter(is_lost, self.trials(TrialState.FAIL)):
             if trial.number not in again:
                 values = trial.system_attrs.get("fixed_params", {}) | trial.params
-                kept = {AGAIN: trial.number, "attempts": _attempts(trial)}
+                kept = {AGAIN: trial.number, "attempts": _attempts(trial), PLACE: _place(trial)}
                 self.study.enqueue_trial(values, user_attrs=kept)
+
+
+def _place(trial: FrozenTrial) -> int:
+    """Where it stands among those that wait: the default first, also where it has been lost."""
+    return int(trial.user_attrs.get(PLACE, trial.number))
 
 
 def _attempts(trial: FrozenTrial) -> int:
