@@ -1,6 +1,6 @@
 """The paradigms by name: their configurations before anyone chose, and what is built of them.
 
-Each is imported where it is asked for: together they take five seconds, and nobody needs all.
+Each is imported where it is asked for: that takes seconds, and nobody needs all of them.
 """
 
 from typing import Any

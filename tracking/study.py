@@ -2,8 +2,8 @@
 
 Every trial that is wanted waits in the storage from the start. A worker claims one, which any
 storage lets one worker alone do: so none is tried twice, and no budget is overdrawn. While it
-works on a trial its pulse goes on; a trial whose worker is gone is marked as lost and waits again
-under another number. (Optuna's own heartbeats are of relational storages alone.)
+works on a trial its pulse goes on; a trial whose worker is gone is marked as lost and waits again,
+in its place but under another number. (Optuna's own heartbeats are of relational storages alone.)
 """
 
 import itertools
