@@ -320,6 +320,7 @@ def test_a_killed_worker_and_a_killed_study_lose_nothing(store, tmp_path):
         for process in [*psutil.Process(first.pid).children(recursive=True), first]:
             os.kill(process.pid, signal.SIGKILL)
         first.wait()
+        wait_for(lambda: not board.leader())  # a killed process takes its time to go
         begun = board.run
         second = tuned(store, **options)
         wait_for(board.leader)

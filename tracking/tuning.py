@@ -79,7 +79,11 @@ def _help(leader: Worker, board: Board, plan: Plan, workers: int) -> None:
     )
     with _machine(plan, claimed=leader.here), _crew(plan, workers, board.run) as crew:
         _attend(board, crew, plan, leading=False)
-    print(f"No trial waits any more; run {board.run} sums the study up.", flush=True)
+    print(
+        f"No trial waits any more; who leads sums the study up, in run {board.run}. Should it be "
+        "gone, the same command does.",
+        flush=True,
+    )
 
 
 def _introduction(plan: Plan, board: Board) -> str:
