@@ -80,8 +80,8 @@ def _help(leader: Worker, board: Board, plan: Plan, workers: int) -> None:
     with _machine(plan, claimed=leader.here), _crew(plan, workers, board.run) as crew:
         _attend(board, crew, plan, leading=False)
     print(
-        f"No trial waits any more; who leads sums the study up, in run {board.run}. Should it be "
-        "gone, the same command does.",
+        f"No trial waits any more. The leader sums the study up, in run {board.run}; should it be "
+        "gone, give the same command again.",
         flush=True,
     )
 
