@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -70,9 +71,19 @@ def load(
         batch_size=None,
         collate_fn=_as_it_is,
         num_workers=workers,
+        worker_init_fn=_send_one,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # else it would draw from the model's random numbers
     )
+
+
+def _send_one(_worker: int) -> None:
+    """Pack a tensor as a batch is packed to be sent, which takes room for temporary files.
+
+    Where that cannot be, it is an error here, and raised in who waits. Of the batches themselves it
+    would be told to nobody: the queue drops them, and the wait has no end.
+    """
+    ForkingPickler.dumps(torch.zeros(1))
 
 
 def _as_it_is(item: Made) -> Made:

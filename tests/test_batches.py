@@ -1,6 +1,9 @@
 """Batches made when they are asked for, here and by other processes, and dealt out to several."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +11,17 @@ import torch
 from supervision.loading import Lazy, Share, load, shuffled
 
 CPU = torch.device("cpu")
+NO_ROOM = """
+import errno, os, torch
+from multiprocessing import util
+from supervision.loading import Lazy, load
+
+def full():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+util.get_temp_dir = full  # where a socket is made by who sends a tensor
+list(load(Lazy(torch.ones, 3), range(3), device=torch.device("cpu"), workers=1))
+"""
 
 
 def square(place):
@@ -41,6 +55,15 @@ def test_loading_does_not_draw_from_the_common_random_numbers(workers):
     torch.manual_seed(5)
     list(load(Lazy(square, 3), range(3), device=CPU, workers=workers))
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_maker_that_cannot_send_is_an_error_and_not_waited_for():
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM], cwd=Path(__file__).parents[1],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize(("count", "size"), [(8, 1), (8, 2), (7, 3), (1, 2), (2, 5)])
