@@ -29,25 +29,30 @@ def skip_without() -> None:
 def postgres(folder: Path) -> Iterator[str]:
     """The URL of an empty database, served until the end of the block."""
     user = "nobody" if os.geteuid() == 0 else None
-    data, sockets = folder / "data", folder / "sockets"
-    for path in (data, sockets):
-        path.mkdir(parents=True)
-        if user:
-            shutil.chown(path, user)
+    data = folder / "data"
+    data.mkdir(parents=True)
+    if user:
+        shutil.chown(data, user)
     for path in (folder, *folder.parents):
         if user and path.owner() == pwd.getpwuid(os.geteuid()).pw_name and path != Path("/"):
             path.chmod(path.stat().st_mode | 0o011)  # or the server does not get to its folder
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    quiet = {"user": user, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-    subprocess.run(
-        [program("initdb"), "-D", data, "-U", "test", "-A", "trust", "--no-sync"],
-        check=True, **quiet,
-    )  # fmt: skip
-    control = [program("pg_ctl"), "-D", str(data), "-w"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {sockets} -c fsync=off"
-    subprocess.run([*control, "-o", options, "start"], check=True, **quiet)
+
+    def call(name: str, *arguments: str) -> None:
+        with open(folder / f"{name}.log", "a+") as log:
+            done = subprocess.run(
+                [program(name), "-D", data, *arguments],
+                user=user, stdout=log, stderr=log, check=False,
+            )  # fmt: skip
+            log.seek(0)
+            assert done.returncode == 0, log.read()
+
+    call("initdb", "-U", "test", "-A", "trust", "--no-sync")
+    # Its socket would lie in a path of 107 letters at most, which a test's folder may exceed.
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    call("pg_ctl", "-w", "-o", options, "start")
     try:
         yield f"postgresql+psycopg2://test@127.0.0.1:{port}/postgres"
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=True, **quiet)
+        call("pg_ctl", "-w", "-m", "immediate", "stop")
