@@ -12,6 +12,7 @@ from entrypoints.together import start_again
 from supervision.alone import BusyError
 from supervision.checkpoint import CheckpointError
 from supervision.crystals import CrystalError, DatasetError
+from supervision.errors import plainly
 from supervision.experiment import Experiment
 from supervision.folder import FolderError, train_into
 from supervision.road import Pipeline, follow
@@ -102,7 +103,7 @@ def speak(main: Callable[[], None]) -> None:
         )
         sys.exit(2)
     except EXPECTED as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {plainly(error)}", err=True)
         sys.exit(2)
 
 

@@ -1,8 +1,10 @@
 """The project file, the command lines and the settings behind them say the same."""
 
 import dataclasses
+import errno
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import pytest
 import typer
 import yaml
 
-from entrypoints.options import given, truth
+from entrypoints.options import given, speak, truth
 from supervision.descent import FitConfig
 from supervision.experiment import Experiment
 from supervision.road import identity_of
@@ -107,6 +109,19 @@ def test_a_mistake_is_one_sentence_exit_2_and_a_failed_run(options, message, own
     (run,) = mlflow.search_runs(output_format="list")
     assert run.info.status == "FAILED"
     assert message in run.data.tags["failure"]
+
+
+def test_a_full_disk_is_said_with_what_to_do(capsys):
+    def copy():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "here", None, "there")
+
+    for write in (lambda: Path("/dev/full").write_text("a"), copy):
+        with pytest.raises(SystemExit) as stopped:
+            speak(write)
+        assert stopped.value.code == 2
+    written, copied = capsys.readouterr().err.splitlines()
+    assert written.startswith("error: No space is left. Make room and give the same command again")
+    assert copied.startswith("error: No space is left for there. Make room")
 
 
 def test_given_and_truth():
