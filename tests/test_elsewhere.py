@@ -20,6 +20,7 @@ from supervision.finished import Finished
 from supervision.folder import FolderError, contents
 from supervision.graph.backbone import create_backbone
 from supervision.weights.sources import save_weights
+from tracking.downloads import passing_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = {"model": {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 32}}
@@ -150,7 +151,7 @@ def test_its_model_is_registered_and_answers_the_same(runs):
     cif = pd.DataFrame({"cif": [load_dataset("classics").crystals[3].cif]})
     answers = []
     for run in runs:
-        model = mlflow.pyfunc.load_model(run.data.tags["model_uri"])
+        model = mlflow.pyfunc.load_model(run.data.tags["model_uri"], dst_path=passing_folder())
         assert model.metadata.run_id == run.info.run_id
         answers.append(model.predict(cif)["tc_kelvin"][0])
     assert answers[0] == answers[1]

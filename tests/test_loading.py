@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -15,6 +14,7 @@ from supervision.datasets import load_dataset
 from supervision.experiment import Experiment, load_materials
 from supervision.vision.prepare import prepare_scenes
 from tracking import runs
+from tracking.downloads import download
 
 pytestmark = pytest.mark.usefixtures("own_store")
 
@@ -45,9 +45,7 @@ def last_run():
 
 
 def artifact(name):
-    return Path(
-        mlflow.artifacts.download_artifacts(run_id=last_run().info.run_id, artifact_path=name)
-    )
+    return download(f"runs:/{last_run().info.run_id}/{name}")
 
 
 @pytest.mark.parametrize(("bad_tc", "broken"), [(6, 0), (0, 6), (3, 3)])

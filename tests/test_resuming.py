@@ -13,6 +13,8 @@ import torch
 from projects import command_of
 from safetensors.torch import load_file
 
+from tracking.downloads import download
+
 TRAIN = {"dataset": "classics", "limit": 24, "epochs": 4, "weights": "none", "register": "false"}
 
 
@@ -82,7 +84,7 @@ def values_of(run):
 
 
 def weights_of(run):
-    folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/model"))
+    folder = download(f"runs:/{run.info.run_id}/model")
     return load_file(next(folder.rglob("model.safetensors")))
 
 

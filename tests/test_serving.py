@@ -24,6 +24,7 @@ from supervision.crystals import Crystal, DatasetError
 from supervision.datasets import load_dataset
 from supervision.paths import cache_dir
 from supervision.predictor import load_predictor
+from tracking.downloads import download
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "models:/supervision-vision@champion"
@@ -147,9 +148,7 @@ def test_every_file_a_reader_looks_for_is_logged(trained):
 
 
 def test_predictions_give_the_logged_metrics(trained):
-    path = mlflow.artifacts.download_artifacts(
-        run_id=trained.info.run_id, artifact_path="predictions.csv"
-    )
+    path = download(f"runs:/{trained.info.run_id}/predictions.csv")
     table = pd.read_csv(path)
     assert list(table.columns) == ["material_id", "formula", "split", "tc", "tc_pred"]
     assert not table["material_id"].duplicated().any()
@@ -170,7 +169,7 @@ def test_the_champion_is_registered_and_described(store, trained):
 
 
 def test_no_pickle_is_in_the_model(trained):
-    folder = Path(mlflow.artifacts.download_artifacts(MODEL))
+    folder = download(MODEL)
     pickled = [p for p in folder.rglob("*") if p.suffix in {".pkl", ".pt", ".pth", ".bin"}]
     assert not pickled
     assert list(folder.rglob("model.safetensors"))
@@ -180,16 +179,14 @@ def test_rest_answers_the_number_of_the_training_code(server, crystals):
     status, answer = ask(server, rows(*[c.cif for c in crystals]))
     assert status == 200
     served = [row["tc_kelvin"] for row in answer["predictions"]]
-    folder = Path(mlflow.artifacts.download_artifacts(MODEL))
+    folder = download(MODEL)
     predictor = load_predictor(next(folder.rglob("model.safetensors")).parent)
     fresh = [Crystal("x", "", c.cif) for c in crystals]
     np.testing.assert_allclose(served, predictor.predict(fresh), atol=1e-4)
 
 
 def test_rest_answers_the_number_in_predictions_csv(server, trained):
-    path = mlflow.artifacts.download_artifacts(
-        run_id=trained.info.run_id, artifact_path="predictions.csv"
-    )
+    path = download(f"runs:/{trained.info.run_id}/predictions.csv")
     table = pd.read_csv(path).set_index("material_id")["tc_pred"]
     crystal = next(c for c in load_dataset("classics").crystals if c.material_id in table.index)
     _, answer = ask(server, rows(crystal.cif))
@@ -287,15 +284,28 @@ def test_predict_runs_the_code_of_the_model_not_of_the_checkout(store, trained, 
     assert done.returncode == 0, done.stderr[-2000:]
     table = pd.read_csv(clone / "out.csv")
     assert [Path(f).name for f in table["file"]] == ["A.CIF", "b.cif"]
-    folder = Path(mlflow.artifacts.download_artifacts(MODEL))
+    folder = download(MODEL)
     predictor = load_predictor(next(folder.rglob("model.safetensors")).parent)
     (expected,) = predictor.predict([crystals[1]])
     assert table["tc_kelvin"][0] == pytest.approx(expected, abs=1e-4)
     assert "No such file" in table["problem"][1]
 
 
+def test_what_predict_fetches_goes_with_it(store, trained, crystals, tmp_path):
+    (tmp_path / "a.cif").write_text(crystals[1].cif)
+    model, passing = f"runs:/{trained.info.run_id}/model", tmp_path / "passing"
+    passing.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "entrypoints.predict", str(tmp_path / "a.cif"), "--model", model],
+        cwd=ROOT, env=store[1] | {"TMPDIR": str(passing)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not list(passing.rglob("*.safetensors"))
+
+
 def test_the_model_says_what_it_was_made_from(trained):
-    path = next(Path(mlflow.artifacts.download_artifacts(MODEL)).rglob("made_from.json"))
+    path = next(download(MODEL).rglob("made_from.json"))
     made_from = json.loads(path.read_text())
     assert made_from["run_id"] == trained.info.run_id
     for name in ("dataset_hash", "split_hash"):

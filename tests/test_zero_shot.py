@@ -24,6 +24,7 @@ from supervision.graph.predictor import neighbourhood_of
 from supervision.graph.published import PublishedModel
 from supervision.splits import akin, make_split
 from supervision.weights import WeightsError, get_weights
+from tracking.downloads import download
 from tracking.zero_shot import known_from, not_trained_on, taught_by
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -183,7 +184,7 @@ def test_a_source_taught_here_never_sees_what_it_is_tested_on(own_store, tmp_pat
 
 def judged_again(run, jarvis):
     """What was taught is a source by itself, but not where it has been."""
-    saved = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="predictor")
+    saved = str(download(f"runs:/{run.info.run_id}/predictor"))
     options = ["--source", saved, "--limit", "60", "--dataset"]
     done = CliRunner().invoke(eval_zero_shot.app, [*options, "classics"])
     assert done.exit_code == 0, done.output
@@ -279,5 +280,4 @@ def composition(row):
 
 
 def artifact(run, name):
-    path = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=name)
-    return pd.read_csv(path)
+    return pd.read_csv(download(f"runs:/{run.info.run_id}/{name}"))

@@ -1,6 +1,7 @@
 """A logged model in this process: opened with the code it was logged with, asked for a Tc."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -10,6 +11,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from supervision.crystals import CrystalError
 from supervision.errors import one_line
+from tracking.downloads import passing_folder
 
 
 class ModelError(ValueError):
@@ -26,7 +28,9 @@ def open_model(uri: str) -> PyFuncModel:
     for name in [n for n in sys.modules if n.partition(".")[0] == "supervision"]:
         del sys.modules[name]
     try:
-        return mlflow.pyfunc.load_model(uri)
+        # a folder is opened where it lies
+        to = None if Path(uri).is_dir() else passing_folder()
+        return mlflow.pyfunc.load_model(uri, dst_path=to)
     except (MlflowException, OSError) as error:
         raise ModelError(
             f"The model {uri} cannot be loaded ({one_line(error)}); train one first, or name "

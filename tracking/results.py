@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from supervision.metrics import band_table
 from supervision.predictor import CONFIG_FILE
+from tracking.downloads import download
 
 ADAPTED = {"lora": "LoRA", "linear": "head alone", "full": "fine-tuned"}
 COLUMNS = ("material_id", "split", "tc", "tc_pred")
@@ -211,7 +212,7 @@ def predictor_folder(result: Result) -> Path:
     """Where the run's predictor lies, downloaded. Raises ValueError where it has none."""
     for place in (f"runs:/{result.id}/model", f"runs:/{result.id}/predictor"):
         try:
-            root = Path(mlflow.artifacts.download_artifacts(place))
+            root = download(place)
         except (MlflowException, OSError):
             continue  # not under this name; what is under neither is said below
         for config in sorted(root.rglob(CONFIG_FILE)):
