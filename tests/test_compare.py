@@ -1,5 +1,6 @@
 """The comparison: what it says of numbers made up for it, and of real runs."""
 
+import errno
 import os
 import re
 import shutil
@@ -27,8 +28,16 @@ from tracking.compare import (
     ranked,
     sentences,
 )
+from tracking.downloads import download
 from tracking.page import Page
-from tracking.results import Result, from_file, latest, refuse_mixed, told_apart
+from tracking.results import (
+    Result,
+    from_file,
+    latest,
+    predictor_folder,
+    refuse_mixed,
+    told_apart,
+)
 
 RNG = np.random.default_rng(0)
 TC = RNG.gamma(0.6, 12, 400)
@@ -296,6 +305,21 @@ def test_the_latest_of_each_kind_become_one_report(trained, tmp_path):
     run = re.search(r"Run (\w+)", done.output)[1]
     listed = {item.path for item in mlflow.MlflowClient().list_artifacts(run)}
     assert {"comparison.md", "comparison.html", "comparison"} <= listed
+
+
+def test_why_a_predictor_cannot_be_had_is_said(trained, monkeypatch):
+    """A run of trees keeps it in its model; that it is nowhere else must not hide a full disk."""
+    run = Result.read(trained[0])
+    assert predictor_folder(run).name == "predictor"
+
+    def full(uri):
+        if uri.endswith("/model"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return download(uri)
+
+    monkeypatch.setattr("tracking.results.download", full)
+    with pytest.raises(ValueError, match=f"Run {trained[0]} has no predictor .*No space left"):
+        predictor_folder(run)
 
 
 def test_what_was_deleted_is_not_compared(trained):

@@ -12,6 +12,7 @@ import pandas as pd
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from supervision.errors import one_line
 from supervision.metrics import band_table
 from supervision.predictor import CONFIG_FILE
 from tracking.downloads import download
@@ -210,15 +211,18 @@ def model_place(result: Result) -> str:
 
 def predictor_folder(result: Result) -> Path:
     """Where the run's predictor lies, downloaded. Raises ValueError where it has none."""
+    failures = []
     for place in (f"runs:/{result.id}/model", f"runs:/{result.id}/predictor"):
         try:
             root = download(place)
-        except (MlflowException, OSError):
-            continue  # not under this name; what is under neither is said below
+        except (MlflowException, OSError) as error:
+            failures.append(one_line(error))  # perhaps only that it is not under this name
+            continue
         for config in sorted(root.rglob(CONFIG_FILE)):
             if "predictor" in (config.parent.name, root.name):
                 return config.parent
-    raise ValueError(f"Run {result.id} has no predictor that can be had.")
+    why = f" ({'; '.join(failures)})" if failures else ""
+    raise ValueError(f"Run {result.id} has no predictor that can be had{why}.")
 
 
 def _table(run_id: str, name: str) -> pd.DataFrame:
