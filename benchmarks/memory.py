@@ -97,13 +97,13 @@ def train(side: str, options: argparse.Namespace) -> None:
     """Train, and say what happens line by line: ``epoch SECONDS MAE PARTS``, ``note ...``."""
     from torch import nn
 
+    from supervision.callbacks import EpochRecord, Listener
     from supervision.crystals import group_materials
     from supervision.datasets import load_dataset
     from supervision.descent import FitConfig
     from supervision.footprint import Footprint
     from supervision.memory import Watch
     from supervision.splits import make_split
-    from supervision.training import EpochRecord, Listener
     from supervision.vision.config import VisionConfig
     from supervision.vision.predictor import VisionPredictor
     from supervision.weights import get_weights

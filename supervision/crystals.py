@@ -6,13 +6,16 @@ formulas, and where neither is asked for it may be missing.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from supervision.errors import one_line, printable
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -27,6 +30,27 @@ class CrystalError(ValueError):
 
 class DatasetError(ValueError):
     """A data set that cannot be used; the message says what to do."""
+
+
+@contextmanager
+def crystal_errors(name: str = "") -> Iterator[None]:
+    """Whatever fails within is a CrystalError of one sentence, which begins with a name if given.
+
+    One crystal must not cost a server, a folder or a training. What is no crystal's fault passes: a
+    package that is missing, an archive of another recipe.
+    """
+    prefix = f"{printable(name)}: " if name else ""
+    try:
+        yield
+    except CrystalError as error:
+        raise CrystalError(f"{prefix}{error}") from error
+    except (DatasetError, ImportError):
+        raise
+    except MemoryError as error:
+        raise CrystalError(f"{prefix}There is not enough memory to read it.") from error
+    except Exception as error:
+        why = f"{type(error).__name__}: {one_line(error)}"
+        raise CrystalError(f"{prefix}It could not be read ({why}).") from error
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,11 @@ def one_line(error: Exception) -> str:
     return text[:200].rstrip(".")
 
 
+def printable(text: str) -> str:
+    """Text in which whatever a terminal would act on is written out, such as ``\\x1b``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def plainly(error: Exception) -> str:
     """What a command says of an error: its message, but of a full disk what to do about it."""
     if not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from supervision.archive import read_archive
+from supervision.callbacks import EpochRecord
 from supervision.errors import one_line
 from supervision.experiment import Experiment, Origin, Prepared
 from supervision.folder import (
@@ -23,7 +24,6 @@ from supervision.folder import (
 )
 from supervision.prediction import Prediction
 from supervision.road import Task
-from supervision.training import EpochRecord
 from supervision.weights.sources import sha256_of
 
 

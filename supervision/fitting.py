@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from supervision.callbacks import NOBODY, EpochRecord, Listener
 from supervision.checkpoint import CheckpointError, Checkpoints, Shelf
 from supervision.crystals import Material
 from supervision.descent import FitConfig
@@ -26,7 +27,7 @@ from supervision.metrics import all_metrics
 from supervision.resources import autocast
 from supervision.target import TargetTransform
 from supervision.team import Team
-from supervision.training import NOBODY, EpochRecord, Listener, fit
+from supervision.training import fit
 
 
 class Regressor(Protocol):

@@ -30,6 +30,7 @@ import numpy as np
 
 from supervision.alone import Claims
 from supervision.archive import Archive, Made, write_archive
+from supervision.callbacks import EpochRecord
 from supervision.checkpoint import Checkpoints
 from supervision.crystals import Reject
 from supervision.experiment import Experiment, Prepared
@@ -39,7 +40,6 @@ from supervision.prediction import Prediction
 from supervision.predictor import MADE_FROM
 from supervision.resuming import AUTO, open_checkpoints
 from supervision.road import Claim, Pipeline, Task, train
-from supervision.training import EpochRecord
 from supervision.vision.render import save_png
 from supervision.weights.sources import sha256_of
 

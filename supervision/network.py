@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from threading import Lock
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,18 +16,20 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
+from supervision.callbacks import NOBODY, EpochRecord, Listener
 from supervision.checkpoint import Checkpoints
-from supervision.crystals import Crystal, CrystalError, Material
+from supervision.crystals import Crystal, Material, crystal_errors
 from supervision.descent import FitConfig
-from supervision.fitting import Fitting, HeadFit, Samples
 from supervision.frozen import Frozen
 from supervision.predictor import CONFIG_FILE
 from supervision.resources import default_workers, fast_bf16, flush_denormals, pick_device
 from supervision.target import TargetTransform
 from supervision.team import Team
-from supervision.training import NOBODY, EpochRecord, Listener
 from supervision.version import source_hash
 from supervision.weights import Fetched, row_of
+
+if TYPE_CHECKING:  # a model predicts without the trainer, and without psutil, which that needs
+    from supervision.fitting import HeadFit, Samples
 
 MODEL_FILE = "model.safetensors"
 
@@ -71,6 +74,7 @@ class NetworkPredictor(ABC):
         self.target = TargetTransform(config.target)
         self.size: Mapping[str, int] = {}
         self.shared: Path | None = None
+        self.turn = Lock()
 
     def share(self, folder: Path) -> None:
         """Take features of the frozen backbone from a folder, and leave them there for others."""
@@ -87,7 +91,7 @@ class NetworkPredictor(ABC):
         """The network (see ``supervision.fitting.Regressor``), with the weights if there are."""
 
     @abstractmethod
-    def samples(self, train: Sequence[Material], val: Sequence[Material]) -> Samples:
+    def samples(self, train: Sequence[Material], val: Sequence[Material]) -> "Samples":
         """What it learns from and is chosen by; the target is fitted by then."""
 
     @abstractmethod
@@ -123,6 +127,8 @@ class NetworkPredictor(ABC):
 
         Called by every process of a team; the first one's ``checkpoints`` matter.
         """
+        from supervision.fitting import Fitting
+
         config, model, team = self.config, self.model.to(self.device), Team.here()
         self.target = TargetTransform.fit(np.array([m.tc for m in train]), config.target)
         fitting = Fitting(
@@ -153,7 +159,9 @@ class NetworkPredictor(ABC):
             self.fit_config, before=before, listener=listener, checkpoints=checkpoints
         )
 
-    def _head_fit(self) -> HeadFit:
+    def _head_fit(self) -> "HeadFit":
+        from supervision.fitting import HeadFit
+
         config = self.config
         return HeadFit(
             config.head_epochs,
@@ -166,17 +174,16 @@ class NetworkPredictor(ABC):
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc in kelvin, ``[n]``, in float32: the mean over what is read of a crystal.
 
-        Each crystal is read by itself, so its number does not depend on its company.
-        Raises CrystalError, naming the crystal, for one that cannot be read.
+        Each crystal is read by itself, so its number does not depend on its company. Of several
+        threads one reads at a time, so that memory is that of one crystal. Raises CrystalError,
+        naming the crystal, for one that cannot be read.
         """
-        self.model.to(self.device).eval()
+        flush_denormals()  # a server asks from threads of its own
         predicted = []
         for crystal in tqdm(crystals, desc="prediction", leave=False, disable=self.quiet or None):
-            try:
-                with torch.inference_mode(), full_precision():
-                    outputs = self.read(crystal)
-            except CrystalError as error:
-                raise CrystalError(f"{crystal.id}: {error}") from error
+            with self.turn, crystal_errors(crystal.id), torch.inference_mode(), full_precision():
+                self.model.to(self.device).eval()
+                outputs = self.read(crystal)
             predicted.append(self.target.decode(outputs).mean())
         return np.array(predicted)
 

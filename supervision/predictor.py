@@ -4,13 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from supervision.checkpoint import Checkpoints
+from supervision.callbacks import EpochRecord, Listener
 from supervision.crystals import Crystal, Material
-from supervision.training import EpochRecord, Listener
+
+if TYPE_CHECKING:  # who predicts needs no torch for it
+    from supervision.checkpoint import Checkpoints
 
 CONFIG_FILE = "config.json"
 MADE_FROM = "made_from.json"  # beside it: the run, the data and the materials it learned from
@@ -41,7 +43,7 @@ class Predictor(Reader, Protocol):
         val: Sequence[Material],
         *,
         listener: Listener,
-        checkpoints: Checkpoints | None,
+        checkpoints: "Checkpoints | None",
     ) -> list[EpochRecord]:
         """Learn from ``train``, choose by the MAE on ``val``; returns the history."""
 

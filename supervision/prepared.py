@@ -14,7 +14,14 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from tqdm.auto import tqdm
 
-from supervision.crystals import Arrays, Crystal, CrystalError, DatasetError, Reject
+from supervision.crystals import (
+    Arrays,
+    Crystal,
+    CrystalError,
+    DatasetError,
+    Reject,
+    crystal_errors,
+)
 from supervision.paths import cache_dir, written_whole
 
 SPAWN_FROM = 100  # crystals from which other processes are worth their start
@@ -37,7 +44,7 @@ class Recipe(Generic[Prepared]):
     Attributes:
         noun: what comes of it, in the plural; also the cache's folder.
         version: changes whenever the result would.
-        build: crystal -> result; raises CrystalError with one sentence.
+        build: crystal -> result; called by ``make``.
         read: the arrays of a result -> the result; raises KeyError where one is missing.
     """
 
@@ -51,13 +58,18 @@ class Recipe(Generic[Prepared]):
         """What and in which version, such as ``graphs/v1``."""
         return f"{self.noun}/{self.version}"
 
+    def make(self, crystal: Crystal) -> Prepared:
+        """What is built of a crystal. Raises CrystalError, whatever fails."""
+        with crystal_errors():
+            return self.build(crystal)
+
     def of(self, crystal: Crystal) -> Prepared:
         """What an archive brought of a crystal, or else what is built of it.
 
         Raises CrystalError, and DatasetError for an archive that was made by another recipe.
         """
         if not crystal.prepared:
-            return self.build(crystal)
+            return self.make(crystal)
         if self.name not in crystal.prepared:
             raise DatasetError(
                 f"The archive holds {', '.join(crystal.prepared)} and this reads {self.name}: "
@@ -125,7 +137,7 @@ def _read_entry(recipe: Recipe[Prepared], crystal: Crystal, path: Path) -> Prepa
 def _build_entry(recipe: Recipe[Prepared], crystal: Crystal, path: Path) -> tuple[Path, str]:
     """Build and cache one result; returns its path and why it failed, or an empty text."""
     try:
-        result = recipe.build(crystal)
+        result = recipe.make(crystal)
     except CrystalError as error:
         return path, str(error)
     with written_whole(path) as file:

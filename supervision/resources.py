@@ -67,16 +67,25 @@ def in_bfloat16(module: nn.Module, device: torch.device) -> Iterator[None]:
     the matrices (norms, sums) it leaves in float32. After the block the weights are those from
     before it, in full.
     """
-    full = []
-    for parameter in module.parameters() if fast_bf16(device) else ():
-        if (weight := parameter.data).dtype == torch.float32:
-            full.append((parameter, weight))
-            parameter.data = weight.bfloat16()
+    full = to_bfloat16(module, device)
     try:
         yield
     finally:
         for parameter, weight in full:
             parameter.data = weight.to(parameter.device)
+
+
+def to_bfloat16(module: nn.Module, device: torch.device) -> list[tuple[nn.Parameter, torch.Tensor]]:
+    """Make the module's weights bfloat16, where ``autocast`` would use it.
+
+    Returns each parameter that was float32 with the weights it had.
+    """
+    full = []
+    for parameter in module.parameters() if fast_bf16(device) else ():
+        if (weight := parameter.data).dtype == torch.float32:
+            full.append((parameter, weight))
+            parameter.data = weight.bfloat16()
+    return full
 
 
 def flush_denormals() -> None:

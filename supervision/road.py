@@ -16,6 +16,7 @@ import numpy as np
 
 from supervision.alone import Claims
 from supervision.awake import awake
+from supervision.callbacks import NOBODY, EpochRecord, Listener
 from supervision.checkpoint import Checkpoints
 from supervision.crystals import Material, Reject
 from supervision.experiment import Experiment, Origin, Prepare, Prepared, split_materials
@@ -23,7 +24,6 @@ from supervision.network import NetworkPredictor
 from supervision.prediction import Prediction, predict_materials
 from supervision.predictor import Predictor
 from supervision.team import Team
-from supervision.training import NOBODY, EpochRecord, Listener
 from supervision.version import code_version
 from supervision.weights import Fetched
 

@@ -125,7 +125,7 @@ def test_rounding_above_full_occupancy_is_forgiven():
     ids=["one species", "two species", "two atoms in one place"],
 )
 def test_occupancy_above_one_is_refused_and_named(sites):
-    with pytest.raises(CrystalError, match=r"Occupancy .* exceeded"):
+    with pytest.raises(CrystalError, match=r"occupancy of a site with .* is 1\.[45]|is 2"):
         parse_cif(cif(*sites))
 
 
@@ -199,7 +199,7 @@ def test_what_is_no_crystal_is_refused_in_one_sentence(text):
 
 
 def test_refusal_names_what_is_missing():
-    with pytest.raises(CrystalError, match="it has no _atom_site_label"):
+    with pytest.raises(CrystalError, match="it has no _atom_site_fract_x"):
         parse_cif("data_x\n_cell_length_a 3\n")
 
 
@@ -297,7 +297,7 @@ X2 {symbol} .5 .5 .5 {occupancy}
         ({"occupancy": "half"}, "site X2 has the occupancy 'half'"),
         ({"symbol": "Vac"}, "site X2 has the symbol 'Vac'"),
         ({"symbol": "?"}, "site X2 has the symbol '\\?'"),
-        ({"length": "-3.3"}, "the cell length a is -3.3"),
+        ({"length": "-3.3"}, "the cell length a is '-3.3'"),
     ],
     ids=str,
 )

@@ -12,6 +12,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 from torch import nn
 
+from supervision.callbacks import Listener
 from supervision.checkpoint import Checkpoints, Shelf
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
@@ -24,7 +25,7 @@ from supervision.graph.prepare import graphs
 from supervision.loading import Share
 from supervision.predictor import load_predictor
 from supervision.prepared import prepare, prepare_all
-from supervision.training import Listener, fit
+from supervision.training import fit
 from supervision.weights.fetch import Fetched
 from supervision.weights.table import WEIGHTS
 
@@ -256,7 +257,7 @@ def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials):
     ("structure", "said"),
     [
         (Structure(Lattice.cubic(4), ["Am"], [[0, 0, 0]]), "no features for Am"),
-        (Structure(Lattice.cubic(4), ["X"], [[0, 0, 0]]), "no features for X"),
+        (Structure(Lattice.cubic(4), ["X"], [[0, 0, 0]]), "symbol 'X', which is no element"),
         (Structure(Lattice.orthorhombic(4, 4, 0.2), ["Cu"], [[0, 0, 0]]), "angstrom thick"),
     ],
     ids=["beyond the table", "dummy", "thin"],

@@ -17,7 +17,8 @@ import supervision.training
 from contextlib import nullcontext
 from supervision.descent import FitConfig
 from supervision.loading import Lazy, shuffled
-from supervision.training import Listener, fit
+from supervision.callbacks import Listener
+from supervision.training import fit
 
 WIDTH, COUNT = 100_000, 128  # 400 kB a sample and layer
 supervision.training.autocast = lambda device: nullcontext()

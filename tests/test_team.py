@@ -27,7 +27,8 @@ from supervision.checkpoint import Checkpoints, is_unfinished
 from supervision.descent import FitConfig
 from supervision.loading import Lazy, shuffled
 from supervision.team import joined
-from supervision.training import Listener, fit
+from supervision.callbacks import Listener
+from supervision.training import fit
 
 supervision.training.autocast = lambda device: contextlib.nullcontext()
 folder, out, pause, short = Path(sys.argv[1]), Path(sys.argv[2]), *map(float, sys.argv[3:])

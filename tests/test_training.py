@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from supervision.callbacks import EpochRecord, Listener
 from supervision.checkpoint import (
     CheckpointError,
     Checkpoints,
@@ -21,7 +22,7 @@ from supervision.checkpoint import (
 from supervision.descent import FitConfig, cosine_with_warmup, load_trainable, trainable_state
 from supervision.loading import Lazy, Share, shuffled
 from supervision.memory import Watch
-from supervision.training import EpochRecord, Listener, fit, progress_line
+from supervision.training import fit, progress_line
 
 CPU = torch.device("cpu")
 COUNT, BATCH = 50, 8

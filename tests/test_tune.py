@@ -18,11 +18,11 @@ from optuna.trial import TrialState
 from postgres import postgres, skip_without
 from projects import command_of
 
+from supervision.callbacks import EpochRecord
 from supervision.descent import FitConfig
 from supervision.experiment import Experiment
 from supervision.graph.config import GraphConfig
 from supervision.paradigms import default_configs
-from supervision.training import EpochRecord
 from supervision.vision.config import VisionConfig
 from tracking import runs, spaces, trials, tuning
 from tracking.study import WORKER

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from supervision.callbacks import Listener
 from supervision.checkpoint import Checkpoints
 from supervision.crystals import Crystal, CrystalError, group_materials
 from supervision.datasets import load_dataset
@@ -14,7 +15,6 @@ from supervision.descent import FitConfig
 from supervision.loading import shuffled
 from supervision.prediction import predict_materials
 from supervision.predictor import load_predictor
-from supervision.training import Listener
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import select_views
 from supervision.vision.predictor import VisionPredictor

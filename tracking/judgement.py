@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from supervision import metrics
+from supervision.callbacks import EpochRecord
 from supervision.experiment import Prepared
 from supervision.splits import families
-from supervision.training import EpochRecord
 from tracking import plots, runs
 
 

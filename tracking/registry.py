@@ -1,5 +1,6 @@
 """The model registry: how a predictor is logged, registered, and becomes a champion."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,15 +17,28 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
+from supervision.predictor import CONFIG_FILE
+
 ROOT = Path(__file__).resolve().parents[1]
 NETWORKS_NEED = (
-    "joblib", "mlflow", "numpy", "pandas", "pymatgen", "safetensors", "scipy", "torch", "tqdm",
+    "filelock", "gemmi", "mlflow", "numpy", "pandas", "pymatgen", "safetensors", "torch", "tqdm",
 )  # fmt: skip
-SERVING_NEEDS = {
+SERVING_NEEDS = {  # all that is imported from the opening of a model to its answer
     "vision": (*NETWORKS_NEED, "opencv-python-headless", "timm"),
-    "graph": (*NETWORKS_NEED, "alignn", "jarvis-tools"),
-    "composition": (*NETWORKS_NEED, "jarvis-tools", "scikit-learn", "skops"),
+    "graph": (*NETWORKS_NEED, "jarvis-tools"),
+    "composition": (
+        "gemmi",
+        "jarvis-tools",
+        "mlflow",
+        "numpy",
+        "pandas",
+        "pymatgen",
+        "scikit-learn",
+        "skops",
+        "tqdm",
+    ),
 }
+DGL_NEEDS = ("alignn", "dgl")  # a graph model that reads with alignn's own layers
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "cif")]),
     outputs=Schema([ColSpec(DataType.double, "tc_kelvin")]),
@@ -95,7 +109,9 @@ class Candidate:
 
 def log_predictor(folder: Path, pipeline: str, example_cif: str, license: str) -> str:
     """Log a saved predictor as a pyfunc with its own code and weights; returns the model's URI."""
-    needs = [f"{name}=={version(name)}" for name in SERVING_NEEDS[pipeline]]
+    config = json.loads((folder / CONFIG_FILE).read_text())["config"]
+    names = SERVING_NEEDS[pipeline] + DGL_NEEDS * (config.get("backend") == "dgl")
+    needs = [f"{name}=={version(name)}" for name in names]
     info = mlflow.pyfunc.log_model(
         name="model",
         python_model=str(ROOT / "tracking" / "serving.py"),

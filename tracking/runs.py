@@ -19,9 +19,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.tracking.fluent import _get_experiment_id
 
+from supervision.callbacks import EpochRecord
 from supervision.crystals import Material, Reject
 from supervision.interrupts import interruptible
-from supervision.training import EpochRecord
 from supervision.vision.render import save_png
 from tracking import killed
 

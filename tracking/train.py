@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from supervision import road
+from supervision.callbacks import EpochRecord
 from supervision.checkpoint import Checkpoints
 from supervision.crystals import Reject
 from supervision.experiment import Experiment, Prepared
@@ -21,7 +22,6 @@ from supervision.prediction import Prediction
 from supervision.predictor import MADE_FROM
 from supervision.resuming import open_checkpoints, own_folder
 from supervision.road import Claim, Pipeline, Task
-from supervision.training import EpochRecord
 from supervision.weights.sources import sha256_of
 from tracking import registry, runs
 from tracking.inputs import log_inputs

@@ -25,6 +25,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
+from supervision.callbacks import EpochRecord, Listener
 from supervision.crystals import Crystal
 from supervision.experiment import Experiment, split_materials
 from supervision.frozen import give_up_unread
@@ -33,7 +34,6 @@ from supervision.paradigms import build, default_configs
 from supervision.paths import cache_dir
 from supervision.road import Pipeline
 from supervision.settings import configured
-from supervision.training import EpochRecord, Listener
 from tracking import runs
 from tracking.spaces import SPACES
 from tracking.storage import guard_of, open_storage

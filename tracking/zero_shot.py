@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from supervision import metrics, transfer
+from supervision.callbacks import EpochRecord, Listener
 from supervision.crystals import Material, group_materials
 from supervision.datasets import load_dataset
 from supervision.experiment import Experiment, Origin, Prepare, Prepared, split_materials
@@ -19,7 +20,6 @@ from supervision.prediction import predict_materials
 from supervision.predictor import MADE_FROM, Predictor, Reader
 from supervision.road import Task
 from supervision.splits import PARTS, akin, make_split
-from supervision.training import EpochRecord, Listener
 from supervision.version import code_version
 from tracking import plots, runs
 from tracking.inputs import log_inputs

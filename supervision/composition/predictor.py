@@ -8,22 +8,24 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import skops.io
 from sklearn.base import RegressorMixin
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
-from supervision.checkpoint import Checkpoints
-from supervision.composition.prepare import COMPOSITIONS, FEATURE_VERSION, composed
-from supervision.crystals import Crystal, CrystalError, Material
+from supervision.callbacks import NOBODY, EpochRecord, Listener
+from supervision.composition.prepare import COMPOSITIONS, FEATURE_VERSION
+from supervision.crystals import Crystal, Material, crystal_errors
 from supervision.metrics import all_metrics
 from supervision.prediction import predict_materials
 from supervision.predictor import CONFIG_FILE
 from supervision.prepared import prepare_all
 from supervision.target import TargetTransform
-from supervision.training import NOBODY, EpochRecord, Listener
+
+if TYPE_CHECKING:  # trees are trained without torch
+    from supervision.checkpoint import Checkpoints
 
 MODEL_FILE = "model.skops"
 KINDS = ("extra_trees", "boosting")
@@ -79,7 +81,7 @@ class CompositionPredictor:
         val: Sequence[Material],
         *,
         listener: Listener = NOBODY,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: "Checkpoints | None" = None,
     ) -> list[EpochRecord]:
         """Grow the trees on all structures of ``train``, each with its weight.
 
@@ -117,10 +119,8 @@ class CompositionPredictor:
         """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
         rows = []
         for crystal in crystals:
-            try:
-                rows.append(composed(crystal).features)
-            except CrystalError as error:
-                raise CrystalError(f"{crystal.id}: {error}") from error
+            with crystal_errors(crystal.id):
+                rows.append(COMPOSITIONS.of(crystal).features)
         return self.target.decode(self.model.predict(np.stack(rows)))
 
     def save(self, folder: Path) -> None:

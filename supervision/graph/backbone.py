@@ -19,6 +19,7 @@ from supervision.weights import Fetched, WeightsError
 
 ATOM_FEATURES = AlignnConfig.atom_input_features
 NORMS = {"alignn": nn.BatchNorm1d, "alignn_atomwise": nn.LayerNorm}
+BLOCK = 4096  # edges or angles
 EDGE_WEIGHTING = ("use_cutoff_function", "multiply_cutoff", "inner_cutoff", "exponent")
 
 
@@ -107,16 +108,36 @@ def convolve(
     Nodes ``[n, h]`` and edges ``[m, h]`` in, the same out (equations 1 to 3 of the paper).
     """
     # The gradient of index_select is one fast sum, that of x[index] a slow index_put.
-    gate = layer.src_gate(x).index_select(0, source) + layer.dst_gate(x).index_select(0, target)
-    gate = gate + layer.edge_gate(y)  # [m, h]
-    # Products of one number format (two are ten times slower on a CPU), sums in float32.
-    weight = torch.sigmoid(gate) * copies[:, None].to(gate.dtype)
-    message = weight * layer.dst_update(x).index_select(0, source)
-    message = scatter_sum(message.float(), target, len(x))
-    message = message / (scatter_sum(weight.float(), target, len(x)) + 1e-6)
-    nodes = F.silu(layer.bn_nodes(layer.src_update(x) + message))
-    edges = F.silu(layer.bn_edges(gate))
-    return x + nodes, y + edges
+    sent, received, values = layer.src_gate(x), layer.dst_gate(x), layer.dst_update(x)
+    messages, weights = (torch.zeros(x.shape, device=x.device) for _ in range(2))
+    edges = y
+    for block in _blocks(y):
+        i, j = source[block], target[block]
+        gate = sent.index_select(0, i) + received.index_select(0, j)
+        gate = gate + layer.edge_gate(y[block])  # [m, h]
+        # Products of one number format (two are ten times slower on a CPU), sums in float32.
+        weight = torch.sigmoid(gate) * copies[block, None].to(gate.dtype)
+        message = weight * values.index_select(0, i)
+        messages = messages.index_add_(0, j, message.float())
+        weights = weights.index_add_(0, j, weight.float())
+        edge = y[block] + F.silu(layer.bn_edges(gate))
+        if len(edge) == len(y):
+            edges = edge
+        else:
+            edges = edge.new_empty(y.shape) if edges is y else edges
+            edges[block] = edge
+    nodes = F.silu(layer.bn_nodes(layer.src_update(x) + messages / (weights + 1e-6)))
+    return x + nodes, edges
+
+
+def _blocks(rows: torch.Tensor) -> list[slice]:
+    """All rows at once where gradients are wanted; else, on a CPU, as many as its cache holds.
+
+    That takes less than half of the time, and of memory little more than the rows themselves.
+    """
+    whole = torch.is_grad_enabled() or rows.device.type != "cpu"
+    size = max(1, len(rows)) if whole else BLOCK
+    return [slice(at, at + size) for at in range(0, len(rows), size)]
 
 
 def scatter_sum(rows: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:

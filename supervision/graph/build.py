@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from supervision.element_tables import atomic_number, cgcnn, magpie
-from supervision.geometry import check_geometry
+from supervision.neighbours import neighbours
 
 if TYPE_CHECKING:
     from pymatgen.core import Composition, Structure
 
 TIE = 1e-4  # angstrom: a neighbour this much farther than the twelfth is as near as it
+MAX_ANGLES = 1_000_000  # of a cell: 300 MB while it is folded; 1,000 atoms have 200,000
 CLOSEST = 1e-3  # angstrom: nearer than this, two sites are one and the same place
 
 
@@ -74,7 +75,6 @@ def build_graph(structure: "Structure", neighbourhood: Neighbourhood = TWELVE) -
     Raises ValueError for an element without features, a coordinate that is no number, a cell
     without volume, or two sites at one place.
     """
-    check_geometry(structure)
     features, properties = site_features(structure)
     i, j, image = _nearest(structure, neighbourhood)
     edges = np.concatenate([np.column_stack([i, j, image]), np.column_stack([j, i, -image])])
@@ -99,11 +99,17 @@ def line_graph(graph: CrystalGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def edge_pairs(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of edges of which the second leaves the atom that the first arrives at."""
+    """All pairs of edges of which the second leaves the atom that the first arrives at.
+
+    Raises ValueError where they are more than any crystal has: an atom that is the neighbour of all
+    others has the square of their number.
+    """
     by_source = np.argsort(source, kind="stable")
     leaving = np.bincount(source)  # [n]; every atom has a neighbour
     begins = np.cumsum(leaving) - leaving
     partners = leaving[target]  # [m] of each edge
+    if partners.sum() > MAX_ANGLES:
+        raise ValueError(f"The graph has {partners.sum():,} angles, more than {MAX_ANGLES:,}.")
     first = np.repeat(np.arange(len(source)), partners)
     rank = np.arange(len(first)) - np.repeat(np.cumsum(partners) - partners, partners)
     return first, by_source[np.repeat(begins[target], partners) + rank]
@@ -117,24 +123,14 @@ def _nearest(
     The search begins with a sphere that would hold enough at the crystal's mean density, and
     widens for the atoms that it was too small for, however far their neighbours are.
     """
-    from pymatgen.optimization.neighbors import find_points_in_spheres
-
-    matrix, xyz = (
-        np.ascontiguousarray(x, dtype=float)
-        for x in (structure.lattice.matrix, structure.cart_coords)
-    )
-    periodic = np.ones(3, dtype=np.int64)
     nearest, within = neighbourhood.nearest, neighbourhood.within
-    radius = 1.5 * (3 * nearest * structure.volume / (4 * np.pi * len(xyz))) ** (1 / 3)
+    atoms, edges = np.arange(len(structure)), []
+    radius = 1.5 * (3 * nearest * structure.volume / (4 * np.pi * len(atoms))) ** (1 / 3)
     radius = max(radius, within + TIE)
-    atoms, found = np.arange(len(xyz)), []
     while len(atoms):
-        centre, j, image, distance = find_points_in_spheres(
-            xyz, np.ascontiguousarray(xyz[atoms]), radius, periodic, matrix, CLOSEST
-        )
-        itself = (atoms[centre] == j) & (image == 0).all(axis=1)
-        centre, j, image, distance = (x[~itself] for x in (centre, j, image, distance))
-        _refuse_coincident(structure, atoms[centre], j, distance)
+        i, j, image, distance = neighbours(structure, radius, atoms=atoms, closest=CLOSEST)
+        _refuse_coincident(structure, i, j, distance)
+        centre = np.searchsorted(atoms, i)
         order = np.lexsort((distance, centre))
         centre, j, image, distance = (x[order] for x in (centre, j, image, distance))
         count = np.bincount(centre, minlength=len(atoms))
@@ -144,10 +140,10 @@ def _nearest(
         reach[enough] = np.maximum(last, within) + TIE
         settled = reach <= radius
         near = settled[centre] & (distance <= reach[centre])
-        found.append(np.column_stack([atoms[centre], j, image])[near])
+        edges.append(np.column_stack([atoms[centre], j, image])[near])
         atoms, radius = atoms[~settled], radius * 1.5
-    edges = np.concatenate(found).astype(np.int64)
-    return edges[:, 0], edges[:, 1], edges[:, 2:]
+    found = np.concatenate(edges)
+    return found[:, 0], found[:, 1], found[:, 2:]
 
 
 def _refuse_coincident(

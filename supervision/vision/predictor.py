@@ -7,10 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from supervision.callbacks import EpochRecord
 from supervision.crystals import Crystal, Material
 from supervision.network import NetworkPredictor
-from supervision.resources import autocast, in_bfloat16
-from supervision.training import EpochRecord
+from supervision.resources import autocast, in_bfloat16, to_bfloat16
 from supervision.vision.config import VisionConfig
 from supervision.vision.data import TrainingViews, ViewSamples, select_views, to_tensor
 from supervision.vision.model import VisionRegressor, adapt_backbone, load_pretrained, merge_lora
@@ -67,15 +67,23 @@ class VisionPredictor(NetworkPredictor):
         return history
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        """As every network, but read as in validation: in bfloat16 where that is fast."""
+        """As every network, but read as in validation: in bfloat16 where that is fast.
+
+        The weights of one that was loaded are so already.
+        """
         with in_bfloat16(self.model.backbone, self.device), autocast(self.device):
             return super().predict(crystals)
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
-        """As every network; a model saved before it could be left out reads the background."""
+        """As every network; a model saved before it could be left out reads the background.
+
+        Its frozen weights are bfloat16 from here on where that is fast: threads ask it at once.
+        """
         settings = {"background": True} | config["config"]
-        return super().load(folder, {**config, "config": settings})
+        predictor = super().load(folder, {**config, "config": settings})
+        to_bfloat16(predictor.model.backbone, predictor.device)
+        return predictor
 
     def samples(self, train: Sequence[Material], val: Sequence[Material]) -> ViewSamples:
         """The pictures to learn from and to be chosen by."""

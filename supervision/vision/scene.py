@@ -13,7 +13,6 @@ the origin of each (x or x + 1), the way the axes stood in space, or the machine
 """
 
 import hashlib
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ import numpy as np
 from supervision.elements import channels, element
 from supervision.errors import one_line
 from supervision.geometry import check_geometry
+from supervision.neighbours import neighbours
 
 if TYPE_CHECKING:  # a cached scene is read and drawn where pymatgen is not installed
     from pymatgen.core import PeriodicSite, Structure
@@ -36,6 +36,7 @@ FACE = 1e-3  # a fractional coordinate this close to 0 or 1 lies on the cell's f
 
 BOND_REACH = 1.14  # a bond is at most this many times an end's shortest bond
 SPLIT_SITE = 0.6  # sites closer than this share of their radii's sum exclude one another
+MAX_BONDS = 20_000  # of a cell; a close-packed one of 1,000 atoms has 6,000
 FIRST_CUTOFF = 5.0  # angstrom
 
 
@@ -99,6 +100,8 @@ def build_scene(structure: "Structure", *, bonding: str = "fast") -> Scene:
     bonds, images = _find_bonds(structure, radii, bonding)
     images += cell[bonds[:, 1]] - cell[bonds[:, 0]]
     bonds, images = _canonical_bonds(np.argsort(order)[bonds], images)
+    if len(bonds) > MAX_BONDS:
+        raise ValueError(f"The cell has {len(bonds):,} bonds, more than {MAX_BONDS:,}.")
     text = "\n".join(species[i] for i in order)
     return Scene(
         lattice=lattice * GRID,
@@ -169,7 +172,7 @@ def _fast_bonds(structure: "Structure", radii: np.ndarray) -> tuple[np.ndarray, 
     """
     cutoff = FIRST_CUTOFF
     while True:
-        first, second, images, distance = structure.get_neighbor_list(cutoff)
+        first, second, images, distance = neighbours(structure, cutoff)
         real = distance > SPLIT_SITE * (radii[first] + radii[second])
         first, second, images, distance = (x[real] for x in (first, second, images, distance))
         shortest = np.full(len(structure), np.inf)
@@ -193,12 +196,10 @@ def _crystalnn_bonds(structure: "Structure") -> tuple[np.ndarray, np.ndarray]:
         structure.frac_coords,
     )
     finder = CrystalNN()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of missing oxidation states on every site
-        try:
-            found = finder.get_all_nn_info(ordered)
-        except RuntimeError as error:  # a Voronoi cell that does not close
-            raise ValueError(f"CrystalNN finds no bonds in it: {one_line(error)}.") from error
+    try:
+        found = finder.get_all_nn_info(ordered)
+    except RuntimeError as error:  # a Voronoi cell that does not close
+        raise ValueError(f"CrystalNN finds no bonds in it: {one_line(error)}.") from error
     rows = [
         (i, near["site_index"], *near["image"]) for i, nears in enumerate(found) for near in nears
     ]
