@@ -12,7 +12,7 @@ from entrypoints.together import start_again
 from supervision.alone import BusyError
 from supervision.checkpoint import CheckpointError
 from supervision.crystals import CrystalError, DatasetError
-from supervision.errors import plainly
+from supervision.errors import StoreError, machine_fault
 from supervision.experiment import Experiment
 from supervision.folder import FolderError, train_into
 from supervision.road import Pipeline, follow
@@ -23,7 +23,7 @@ from supervision.weights import WeightsError
 
 EXPECTED = (
     BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, FolderError,
-    LeakError, OSError, ValueError, WeightsError,
+    LeakError, OSError, StoreError, ValueError, WeightsError,
 )  # fmt: skip
 Value = TypeVar("Value", int, float)
 
@@ -102,8 +102,11 @@ def speak(main: Callable[[], None]) -> None:
             err=True,
         )
         sys.exit(2)
-    except EXPECTED as error:
-        typer.echo(f"error: {plainly(error)}", err=True)
+    except Exception as error:
+        fault = machine_fault(error)
+        if not fault and not isinstance(error, EXPECTED):
+            raise
+        typer.echo(f"error: {fault or error}", err=True)
         sys.exit(2)
 
 

@@ -4,7 +4,9 @@ python -m entrypoints.predict a.cif b.cif folder/
 python -m entrypoints.predict a.cif --model runs:/RUN_ID/model --out predictions.csv
 """
 
+import io
 import math
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +16,9 @@ import typer
 from entrypoints.options import speak
 from supervision.crystals import CrystalError, DatasetError
 from supervision.datasets.table import load_cif
-from supervision.paths import shown
+from supervision.errors import reason
+from supervision.paths import shown, written_whole
+from supervision.text import cell, printable
 from tracking.models import open_model, predict_tc, story
 
 app = typer.Typer(add_completion=False)
@@ -42,7 +46,9 @@ def _predict(paths: list[Path], model: str, out: Path | None) -> None:
     table = pd.DataFrame([_row(loaded, file) for file in files], columns=COLUMNS)
     print(table.to_string(index=False, **SHOWN))
     if out is not None:
-        table.to_csv(out, index=False)
+        texts = {name: table[name].map(cell) for name in ("file", "problem")}
+        with written_whole(out) as file:
+            file.write(table.assign(**texts).to_csv(index=False).encode())
     if table["tc_kelvin"].isna().all():
         raise CrystalError("No file could be read; the last column says why.")
 
@@ -51,12 +57,25 @@ def check_free(out: Path) -> None:
     """Before an hour of predicting: the table can be written, and not over one that is no such."""
     if not out.parent.is_dir():
         raise DatasetError(f"There is no folder {out.parent} to write {out.name} to.")
-    if out.exists() and not out.read_bytes().startswith(",".join(COLUMNS).encode()):
-        raise DatasetError(f"{out} is not a table of predictions; name another file to write to.")
+    if out.exists():
+        header = ",".join(COLUMNS).encode()
+        with out.open("rb") if out.is_file() else io.BytesIO() as file:
+            known = file.read(len(header)) == header
+        if not known:
+            raise DatasetError(
+                f"{out} is not a table of predictions; name another file to write to."
+            )
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise DatasetError(
+            f"{out.name} cannot be written to {out.parent} ({reason(error)}); name another folder."
+        ) from error
 
 
 def find_cifs(paths: list[Path]) -> list[Path]:
-    """The files named, and every .cif (or .CIF) file below the folders named, in order."""
+    """What is named, and all that ends in .cif (or .CIF) below the folders named, in order."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -64,7 +83,7 @@ def find_cifs(paths: list[Path]) -> list[Path]:
             if not below:
                 raise DatasetError(f"The folder {path} holds no .cif file.")
             found += sorted(below)
-        elif path.is_file():
+        elif path.exists():
             found.append(path)
         else:
             raise DatasetError(f"{path} is neither a file nor a folder.")
@@ -72,11 +91,12 @@ def find_cifs(paths: list[Path]) -> list[Path]:
 
 
 def _row(model: Any, file: Path) -> dict[str, str | float]:
+    row: dict[str, str | float] = {"file": shown(file), "tc_kelvin": math.nan, "problem": ""}
     try:
-        tc = predict_tc(model, load_cif(file))
+        row["tc_kelvin"] = predict_tc(model, load_cif(file))
     except (CrystalError, OSError) as error:
-        return {"file": shown(file), "tc_kelvin": math.nan, "problem": str(error)}
-    return {"file": shown(file), "tc_kelvin": tc, "problem": ""}
+        row["problem"] = printable(reason(error))
+    return row
 
 
 if __name__ == "__main__":

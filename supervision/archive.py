@@ -31,7 +31,11 @@ from supervision.splits import Split
 FORMAT = 1
 HEADER, CRYSTALS, SPLITS, ARRAYS = "archive.json", "crystals.json", "splits.json", "arrays/"
 FACTS = ("id", "formula", "cif", "tc", "parent_id", "weight")
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError, OSError)
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError, TypeError, ValueError, OSError,
+)  # fmt: skip
+DENSEST = 100  # times smaller than its content; those of 3DSC are 10 and 13 times
+SMALL = 10_000_000  # bytes of content that are read however dense they lie
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,9 @@ def _header(path: Path) -> dict[str, Any]:
         raise DatasetError(f"There is no archive {path}.")
     try:
         with zipfile.ZipFile(path) as members:
+            size = sum(member.file_size for member in members.infolist())
+            if size > max(SMALL, DENSEST * path.stat().st_size):
+                raise ValueError(f"its content would be {size:,} bytes, far more than it can hold")
             header = json.loads(members.read(HEADER))
     except UNREADABLE as error:
         raise _damaged(path, one_line(error)) from error

@@ -9,7 +9,6 @@ MAX_ATOMS does. Nothing global is touched: any number of threads may read at onc
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -20,8 +19,9 @@ import numpy as np
 from pymatgen.core import Composition, Element, Lattice, PeriodicSite, Structure
 
 from supervision.crystals import CrystalError
-from supervision.errors import one_line, printable
+from supervision.errors import one_line
 from supervision.geometry import MAX_ATOMS, MAX_EDGE, check_geometry
+from supervision.text import printable
 
 MAX_CIF_BYTES = 1_000_000  # 150 times the longest of 3DSC; more is measured data, no structure
 MAX_LINE = 2_048  # characters; the limit of CIF 1.1
@@ -71,7 +71,7 @@ BLOCK = re.compile(r"(?:^|\s)data_", re.IGNORECASE)
 ELEMENTS = dict(Element.__members__)  # D and T among them
 CHARGED = re.compile(r"([A-Z][a-z]?)(?:\d*[+-]|[+-]\d+|\d*)")  # Cu, Cu2+, Cu+2, Cu1
 LABELLED = re.compile(r"([A-Za-z]+)(?:[^A-Za-z].*)?")  # Cu1A, Cu_oct
-NUMBER = r"\d+/\d+|\d+\.?\d*|\.\d+"
+NUMBER = r"\d+/0*[1-9]\d*|\d+\.?\d*|\.\d+"
 TERM = re.compile(rf"([+-])({NUMBER})?\*?([xyz])?")
 SUM = re.compile(rf"(?:[+-](?:(?:{NUMBER})\*?[xyz]?|[xyz]))+")
 
@@ -386,12 +386,11 @@ def _operation(text: str) -> tuple[np.ndarray, np.ndarray]:
     for axis, part in enumerate(parts[:3]):
         signed = part if part.startswith(("+", "-")) else f"+{part}"
         for sign, number, variable in TERM.findall(signed) if SUM.fullmatch(signed) else ():
-            with suppress(ZeroDivisionError):  # leaves what is refused below
-                size = float(f"{sign}1") * float(Fraction(number or 1))
-                if variable:
-                    rotation[axis, "xyz".index(variable)] += size
-                else:
-                    translation[axis] += size
+            size = float(f"{sign}1") * float(Fraction(number or 1))
+            if variable:
+                rotation[axis, "xyz".index(variable)] += size
+            else:
+                translation[axis] += size
     whole = rotation.round()
     good = (whole == rotation).all() and abs(round(np.linalg.det(whole))) == 1
     if len(parts) != 3 or not good or np.abs(translation).max() > MAX_COORDINATE:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from supervision.errors import one_line, printable
+from supervision.errors import one_line
+from supervision.text import printable
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

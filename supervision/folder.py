@@ -40,6 +40,7 @@ from supervision.prediction import Prediction
 from supervision.predictor import MADE_FROM
 from supervision.resuming import AUTO, open_checkpoints
 from supervision.road import Claim, Pipeline, Task, train
+from supervision.text import cell
 from supervision.vision.render import save_png
 from supervision.weights.sources import sha256_of
 
@@ -106,7 +107,7 @@ class FolderBook:
 
     def rejects(self, rejects: Sequence[Reject]) -> None:
         """rejects.csv."""
-        self._table(REJECTS, ("file", "reason"), [(r.name, r.reason) for r in rejects])
+        self._table(REJECTS, ("file", "reason"), [(cell(r.name), cell(r.reason)) for r in rejects])
 
     def inputs(self, task: Task, prepared: Prepared) -> None:
         """data.zip and split.csv."""

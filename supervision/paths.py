@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+from supervision.text import printable
+
 PARTIAL = ".part"  # how the name of a file ends that is not yet whole
 
 
@@ -37,5 +39,5 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def shown(path: Path) -> str:
-    """A path as text that can be written, whatever bytes its name is made of."""
-    return path.as_posix().encode(errors="backslashreplace").decode()
+    """A path as text that can be written and printed, whatever bytes its name is made of."""
+    return printable(path.as_posix().encode(errors="backslashreplace").decode())

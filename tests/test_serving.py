@@ -4,13 +4,9 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -18,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from projects import command_of
+from servers import ask, rows, serving
 
 from entrypoints.predict import check_free
 from supervision.crystals import Crystal, DatasetError
@@ -45,59 +42,11 @@ def trained(store):
     return runs[0]
 
 
-@contextmanager
-def serving(model, environment, log):
-    """A real ``mlflow models serve`` process, started from another folder; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local",
-         "-p", str(port)],
-        cwd="/", env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            if process.poll() is not None:
-                pytest.fail("the server did not come up: " + log.read_text()[-2000:])
-            try:
-                urllib.request.urlopen(f"{url}/ping", timeout=2)
-                break
-            except OSError:
-                time.sleep(0.5)
-        else:
-            pytest.fail("the server did not come up: " + log.read_text()[-2000:])
-        yield url
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
-
-
 @pytest.fixture(scope="module")
 def server(store, trained, tmp_path_factory):
     """The champion, served."""
     with serving(MODEL, store[1], tmp_path_factory.mktemp("server") / "log") as url:
         yield url
-
-
-def ask(url, body, content_type="application/json"):
-    """Status and answer of one request."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"{url}/invocations", data=data, headers={"Content-Type": content_type}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
-
-
-def rows(*cifs):
-    return {"dataframe_split": {"columns": ["cif"], "data": [[c] for c in cifs]}}
 
 
 @pytest.fixture(scope="module")

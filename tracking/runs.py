@@ -1,10 +1,12 @@
 """A training as an MLflow run: what is logged, under which names, and how it ends."""
 
+import logging
 import os
+import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,13 @@ from mlflow.tracking.fluent import _get_experiment_id
 
 from supervision.callbacks import EpochRecord
 from supervision.crystals import Material, Reject
+from supervision.errors import StoreError, machine_fault, one_line
 from supervision.interrupts import interruptible
+from supervision.text import cell
+from supervision.version import ROOT
 from supervision.vision.render import save_png
 from tracking import killed
+from tracking.dead_runs import close_dead_runs, this_process
 
 PROJECT = "mlflow.project.entryPoint"  # a tag that ``mlflow run`` gives to the run it makes
 
@@ -45,16 +51,19 @@ def tracked_run(
     was logged stays logged.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a line for every file
-    with interruptible() as interrupted:
+    # It tells of a store's error with a traceback of its own, before it raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    with store_errors(), interruptible() as interrupted:
+        close_dead_runs()
         joined = "MLFLOW_RUN_ID" in os.environ
         run = mlflow.start_run(
             run_id=None if began is None else _begun(began),
             run_name=None if joined else name,
-            tags=dict(tags or {}),
+            tags=this_process() | dict(tags or {}),
             log_system_metrics=False,  # tracking.machine does
         )
         try:
-            mlflow.set_tag("mlflow.runName", name)
+            mlflow.set_tags({"mlflow.runName": name} | this_process())
             yield
         except BaseException as error:
             failed = _failed_before(error)
@@ -63,17 +72,45 @@ def tracked_run(
                 if joined:
                     killed.start(run.info.run_id, _waiting())
                 raise KeyboardInterrupt from error  # compiled code may have raised its own
-            try:
+            with suppress(MlflowException, OSError):  # of a store that is what failed: see below
                 why = failed or error
                 mlflow.set_tag("failure", f"{type(why).__name__}: {why}"[:500])
-                mlflow.log_text(traceback.format_exc(), "failure.txt")
-            finally:
+                mlflow.log_text(_without_paths(traceback.format_exc()), "failure.txt")
+            with suppress(MlflowException, OSError):  # the next start closes the run
                 mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
             raise
         mlflow.end_run()
         if ended is not None:
             client = mlflow.MlflowClient()
             client.set_terminated(run.info.run_id, end_time=round(1000 * ended))
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """What MLflow raises is a StoreError of one sentence, if it is not the user's to be told so."""
+    try:
+        yield
+    except MlflowException as error:
+        if fault := machine_fault(error):
+            raise StoreError(fault) from error
+        if "database is locked" in str(error):
+            raise StoreError(
+                f"The tracking store {mlflow.get_tracking_uri()} is locked: another process has "
+                "been writing to it for over 20 seconds. Give the same command again, or start "
+                "`mlflow server` and let MLFLOW_TRACKING_URI name that: it takes many at once."
+            ) from error
+        raise StoreError(
+            f"The tracking store failed ({one_line(error)}). `python -m entrypoints.doctor` looks "
+            "whether it answers."
+        ) from error
+
+
+def _without_paths(text: str) -> str:
+    """A traceback without the folders of this machine: artifacts are for others to read."""
+    known = {str(ROOT): "", sys.prefix: "", sys.base_prefix: "", str(Path.home()): "~"}
+    for folder, short in known.items():
+        text = text.replace(f"{folder}{os.sep}", f"{short}{os.sep}".lstrip(os.sep))
+    return text
 
 
 def _failed_before(error: BaseException) -> BaseException | None:
@@ -202,9 +239,12 @@ def carry_on(earlier: str) -> None:
         return
     stand_beside(earlier, "resumes")
     mlflow.end_run()
-    if PROJECT not in client.get_run(here).data.tags:
+    if PROJECT in client.get_run(here).data.tags:
+        client.update_run(here, RunStatus.to_string(RunStatus.RUNNING))  # until mlflow run ends it
+    else:
         client.delete_run(here)
     mlflow.start_run(run_id=earlier, log_system_metrics=False)
+    mlflow.set_tags(this_process())
     if "failure" in client.get_run(earlier).data.tags:
         mlflow.delete_tag("failure")
 
@@ -222,7 +262,10 @@ def log_table(table: pd.DataFrame, name: str) -> None:
 def log_rejects(rejects: Sequence[Reject]) -> None:
     """rejects.csv (file, reason): also when empty, so that nobody has to wonder."""
     log_table(
-        pd.DataFrame([(r.name, r.reason) for r in rejects], columns=["file", "reason"]),
+        pd.DataFrame(
+            [(cell(r.name), cell(r.reason)) for r in rejects],
+            columns=["file", "reason"],
+        ),
         "rejects.csv",
     )
 

@@ -27,6 +27,7 @@ from optuna.trial import Trial, TrialState
 
 from supervision.callbacks import EpochRecord, Listener
 from supervision.crystals import Crystal
+from supervision.errors import StoreError
 from supervision.experiment import Experiment, split_materials
 from supervision.frozen import give_up_unread
 from supervision.network import NetworkPredictor
@@ -194,7 +195,7 @@ class Desk:
         except KeyboardInterrupt:
             board.give_back(trial)
             raise
-        except (MlflowException, StorageInternalError):
+        except (MlflowException, StoreError, StorageInternalError):
             raise
         except Exception as error:  # whatever it is, the study goes on with the next trial
             print(f"Trial {trial.number} failed: {error}", flush=True)

@@ -100,10 +100,10 @@ def _from_folder(folder: Path) -> Dataset:
     if "formula" not in table.columns:
         table["formula"] = ""
     files = (p for p in folder.rglob("*") if p.suffix.lower() == ".cif" and p.is_file())
-    found = {shown(p.relative_to(folder)) for p in files}
+    found = {p.relative_to(folder).as_posix() for p in files}
     unlisted = sorted(found - {Path(cif.strip()).as_posix() for cif in table["cif"]})
     dataset = _from_table(named(str(folder)), table, partial(read_cif, folder))
-    extra = tuple(Reject(name, "The file has no row in tc.csv.") for name in unlisted)
+    extra = tuple(Reject(shown(Path(name)), "The file has no row in tc.csv.") for name in unlisted)
     return Dataset(dataset.name, dataset.crystals, dataset.rejects + extra)
 
 

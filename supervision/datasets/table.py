@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import stat
 import warnings
 from collections.abc import Set
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 
 from supervision.cif import MAX_CIF_BYTES, plain_text
 from supervision.crystals import CrystalError, DatasetError
+from supervision.errors import reason
 
 
 def parse_table(raw: bytes, source: str, columns: Set[str]) -> pd.DataFrame:
@@ -70,12 +72,19 @@ def read_cif(folder: Path, cif: str) -> str:
     except CrystalError:
         raise
     except (OSError, ValueError) as error:  # a name too long, a NUL in it, no permission
-        raise CrystalError(f"The file '{cif[:200]!r}' cannot be read ({error}).") from error
+        raise CrystalError(f"The file {cif[:200]!r} cannot be read ({reason(error)}).") from error
 
 
 def load_cif(path: Path) -> str:
-    """The text of a CIF file. Raises CrystalError for one that is too large, OSError as usual."""
-    if path.stat().st_size > MAX_CIF_BYTES:
+    """The text of a CIF file.
+
+    Raises CrystalError for one that is too large, or that is a pipe, a device or a socket, from
+    which a reader may wait for ever; OSError as usual.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise CrystalError("It is no regular file, but a pipe, a device or a socket.")
+    if found.st_size > MAX_CIF_BYTES:
         raise CrystalError(f"The file is larger than {MAX_CIF_BYTES // 10**6} MB.")
     return decode_cif(path.read_bytes())
 

@@ -1,0 +1,224 @@
+"""CIF text: read as it is meant or refused in one sentence, in milliseconds, whatever it is."""
+
+import re
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import gemmi
+import numpy as np
+import pytest
+from hostile import CRYSTAL, HOSTILE, MISREAD, atoms, crystal, operations
+from hypothesis import HealthCheck, given, settings
+from mutations import mutants, texts
+from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.io.cif import CifParser, CifWriter
+
+from supervision.cif import MAX_CIF_BYTES, parse_cif
+from supervision.crystals import CrystalError
+from supervision.datasets import load_dataset
+from supervision.geometry import MAX_ATOMS
+
+LONGEST = 0.1  # seconds of processor time for any text
+CLASSICS = load_dataset("classics").crystals
+
+
+def parsed(text):
+    """The structure or the refusal, and the processor time it took."""
+    began = time.process_time()
+    try:
+        found = parse_cif(text)
+    except CrystalError as error:
+        found = str(error)
+    return found, time.process_time() - began
+
+
+def check_refusal(said):
+    assert said.endswith(".")
+    assert len(said) < 300
+    assert said.isprintable()
+    assert "Error" not in said
+    assert "Traceback" not in said
+
+
+# --- texts that froze, felled or misled the reader before
+
+
+@pytest.mark.parametrize("name", list(HOSTILE))
+def test_a_hostile_text_is_refused_in_one_sentence(name):
+    text, reason = HOSTILE[name]
+    found, _ = parsed(text)
+    assert isinstance(found, str), f"read as {found.formula}"
+    assert re.search(reason, found)
+    check_refusal(found)
+
+
+@pytest.mark.parametrize("name", list(MISREAD))
+def test_what_was_misread_in_silence_is_read_right_or_refused(name):
+    text, expected = MISREAD[name]
+    found, _ = parsed(text)
+    if isinstance(expected, Composition):
+        assert found.composition.almost_equals(expected), found
+    else:
+        assert isinstance(found, str), f"read as {found.formula}"
+        assert re.search(expected, found)
+        check_refusal(found)
+
+
+def test_the_longest_texts_take_their_hundred_milliseconds_at_most():
+    """Of processor time, the best of three: what the constants of the reader promise."""
+    largest = {
+        "atoms": crystal(atoms(MAX_ATOMS), a=30),
+        "values": CRYSTAL + "loop_\n_q\n" + ("0 " * 1000 + "\n") * 480,
+        "tags": CRYSTAL + "".join(f"_t{i} 1\n" for i in range(95_000)),
+        "loops": CRYSTAL + "".join(f"loop_\n_t{i}\n1\n" for i in range(55_000)),
+        "text field": CRYSTAL + "_x\n;" + "a\n" * 480_000 + ";\n",
+        "positions": crystal(
+            atoms(52), a=60, symmetry=operations(*(f"x,y,z+{i}/1000" for i in range(192)))
+        ),
+    }
+    assert all(len(text) <= MAX_CIF_BYTES for text in largest.values())
+    texts = largest | {name: text for name, (text, _) in HOSTILE.items()}
+    slow = {name: min(parsed(text)[1] for _ in range(3)) for name, text in texts.items()}
+    assert {name: taken for name, taken in slow.items() if taken > LONGEST} == {}
+
+
+# --- equal to pymatgen
+
+
+def pymatgens(text):
+    """What pymatgen's own reader makes of it: the reference."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parser = CifParser.from_str(text, occupancy_tolerance=1.05)
+        return parser.parse_structures(primitive=False, check_occu=True)[0]
+
+
+def check_equal(found, expected):
+    np.testing.assert_allclose(found.lattice.matrix, expected.lattice.matrix, atol=1e-6)
+    assert len(found) == len(expected)
+    apart = found.frac_coords - expected.frac_coords
+    assert np.abs(apart - apart.round()).max() < 1e-6
+    for one, other in zip(found, expected, strict=True):
+        amounts = [
+            {getattr(atom, "element", atom): share for atom, share in site.species.items()}
+            for site in (one, other)
+        ]
+        assert amounts[0] == pytest.approx(amounts[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("entry", CLASSICS[::9], ids=lambda c: c.id)
+def test_classics_are_read_as_pymatgen_reads_them(entry):
+    check_equal(parse_cif(entry.cif), pymatgens(entry.cif))
+
+
+@pytest.mark.parametrize("id", ["Nb3Sn", "MgB2", "FeSe", "La2CuO4", "YNi2B2C", "PbMo6S8"])
+def test_symmetry_is_applied_as_pymatgen_does(id):
+    structure = next(parse_cif(c.cif) for c in CLASSICS if c.formula == id)
+    text = str(CifWriter(structure, symprec=0.01))
+    assert "\n  2  '" in text, "written with its symmetry"
+    check_equal(parse_cif(text), pymatgens(text))
+
+
+@pytest.mark.shared
+def test_3dsc_is_read_as_pymatgen_reads_it(shared_data):
+    """Every hundredth; all 10,901 are compared by ``python -m benchmarks.read_cif --compare``."""
+    archive = str(shared_data / "3dsc" / "3DSC_MP.tar.xz")
+    for entry in load_dataset("3dsc", archive).crystals[::100]:
+        check_equal(parse_cif(entry.cif), pymatgens(entry.cif))
+
+
+@pytest.mark.parametrize("name", ["Fm-3m", "I4/mmm", "P6_3/mmc", "R-3m", "P 4/n m m :2"])
+def test_a_space_group_by_its_name_gives_its_own_operations(name):
+    """Against the full list of the same group's operations, as the tables have it."""
+    group = gemmi.find_spacegroup_by_name(name.replace("_", ""))
+    cell = {"c": 5, "gamma": 120} if group.crystal_system_str() in ("hexagonal", "trigonal") else {}
+    if group.crystal_system_str() == "tetragonal":
+        cell = {"c": 5}
+    listed = operations(*(op.triplet() for op in group.operations()))
+    site = "Nb Nb 0.11 0.23 0.37 0.5\n" if group.number < 200 else "Nb Nb 0 0 0.21 0.5\n"
+    named = f"_symmetry_space_group_name_H-M '{name}'\n"
+    check = [parse_cif(crystal(site, a=9, symmetry=text, **cell)) for text in (named, listed)]
+    assert len(check[0]) == len(check[1]) > 1
+    assert {tuple(x.round(6) % 1) for x in check[0].frac_coords} == {
+        tuple(x.round(6) % 1) for x in check[1].frac_coords
+    }
+
+
+def test_a_rotated_or_doubled_crystal_is_the_same_material():
+    structure = Structure(Lattice.hexagonal(3.1, 3.5), ["Mg", "B", "B"],
+                          [[0, 0, 0], [1 / 3, 2 / 3, 0.5], [2 / 3, 1 / 3, 0.5]])  # fmt: skip
+    for made in (structure, structure * (2, 1, 1), structure * (1, 1, 3)):
+        found = parse_cif(made.to(fmt="cif"))
+        assert found.composition.reduced_formula == "MgB2"
+        assert found.volume / len(found) == pytest.approx(structure.volume / 3)
+
+
+def test_threads_read_what_one_reads_alone():
+    """Each bad text gets its own reason, whoever reads beside it."""
+    bad = [crystal(f"X{i} Q{i} 0 0 0 1\n") for i in range(200)]
+    good = [entry.cif for entry in CLASSICS[:60]]
+    mixed = [text for pair in zip(bad, good * 4, strict=False) for text in pair]
+    alone = [parsed(text)[0] for text in mixed]
+    with ThreadPoolExecutor(8) as pool:
+        together = [found for found, _ in pool.map(parsed, mixed)]
+    assert together == alone
+    assert all(f"X{i} " in said for i, said in enumerate(together[::2]))
+
+
+def test_reading_touches_no_global_filter_of_warnings():
+    before = list(warnings.filters)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        for entry in CLASSICS[:20]:
+            parse_cif(entry.cif)
+    assert heard == []
+    assert list(warnings.filters) == before
+
+
+# --- fuzzing: mutated real files, and texts made by CIF's grammar
+
+FUZZ = settings(
+    max_examples=1000,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def check_any(text):
+    """A crystal within the limits, or one sentence; never anything else."""
+    found, _ = parsed(text)
+    if isinstance(found, str):
+        check_refusal(found)
+        return
+    assert 0 < len(found) <= MAX_ATOMS
+    assert np.isfinite(found.frac_coords).all()
+    assert all(0 < site.species.num_atoms <= 1 + 1e-9 for site in found)
+
+
+@FUZZ
+@given(mutants([c.cif for c in CLASSICS[::20]]))
+def test_a_mutated_file_is_a_crystal_or_a_sentence(text):
+    check_any(text)
+
+
+@FUZZ
+@given(texts())
+def test_a_text_by_the_grammar_is_a_crystal_or_a_sentence(text):
+    check_any(text)
+
+
+@pytest.mark.long
+@settings(FUZZ, max_examples=25_000, derandomize=False)
+@given(mutants([c.cif for c in CLASSICS]))
+def test_25_000_mutated_files_are_crystals_or_sentences(text):
+    check_any(text)
+
+
+@pytest.mark.long
+@settings(FUZZ, max_examples=25_000, derandomize=False)
+@given(texts())
+def test_25_000_texts_by_the_grammar_are_crystals_or_sentences(text):
+    check_any(text)

@@ -1,0 +1,114 @@
+"""Real servers under texts that are made to hurt: each goes on, and answers good ones as before."""
+
+import json
+import random
+import threading
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+from hostile import HOSTILE, MISREAD
+from logged import PARADIGMS, log_untrained
+from mutations import mutate
+from servers import ask, rows, serving
+
+from supervision.datasets import load_dataset
+
+MUTANTS = 1000
+THREADS = 16
+SLOWEST, PING = 10.0, 1.0  # seconds
+GROWN = 1.1  # times the memory that it had
+
+
+@pytest.fixture(scope="module", params=PARADIGMS)
+def served(request, store, tmp_path_factory):
+    """The address of a server, a request that is good, and its answer."""
+    folder = tmp_path_factory.mktemp(request.param)
+    model = log_untrained(request.param, folder / "predictor")
+    good = rows(*(c.cif for c in load_dataset("classics").crystals[:2]))
+    with serving(model, store[1], folder / "log") as url:
+        status, answer = ask(url, good)
+        assert status == 200
+        yield url, good, answer
+
+
+@pytest.fixture
+def pinged(served):
+    """Seconds that /ping took, asked all the while."""
+    url, taken, over = served[0], [], threading.Event()
+
+    def ping():
+        while not over.is_set():
+            began = time.monotonic()
+            with urllib.request.urlopen(f"{url}/ping", timeout=30) as answer:
+                assert answer.status == 200
+            taken.append(time.monotonic() - began)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=ping)
+    thread.start()
+    yield taken
+    over.set()
+    thread.join()
+
+
+def timed(url, text):
+    """The status and answer of one text, and the seconds they took."""
+    began = time.monotonic()
+    status, answer = ask(url, rows(text))
+    return status, answer, time.monotonic() - began
+
+
+def check(status, answer, seconds):
+    """A number, or a 400 of one sentence; soon, and without a trace."""
+    assert seconds < SLOWEST, answer
+    if status == 200:
+        (row,) = answer["predictions"]
+        assert row["tc_kelvin"] >= 0
+        return
+    said = json.dumps(answer)
+    theirs = "is not a valid dataframe" in said  # MLflow's own parser
+    assert status == 400 or theirs, said
+    assert "Traceback" not in said
+    assert not answer.get("stack_trace")
+    if not theirs:
+        assert answer["message"].rstrip().endswith("."), said
+
+
+def resident(url):
+    """Bytes of memory of the server's processes."""
+    port = url.rpartition(":")[2]
+    found = [p for p in psutil.Process().children(recursive=True) if port in " ".join(p.cmdline())]
+    below = {c for p in found for c in p.children(recursive=True)} | set(found)
+    return sum(p.memory_info().rss for p in below)
+
+
+def test_hostile_texts_one_after_another(served, pinged):
+    url, good, answer = served
+    for text, _ in (HOSTILE | MISREAD).values():
+        check(*timed(url, text))
+        assert ask(url, good) == (200, answer)
+    assert max(pinged) < PING
+
+
+def test_mutated_files_and_hostile_texts_from_many_threads(served, pinged):
+    url, good, answer = served
+    rng = random.Random(19)
+    sources = [c.cif for c in load_dataset("classics").crystals]
+    texts = [mutate(rng.choice(sources), rng) for _ in range(MUTANTS)]
+    texts += [text for text, _ in (HOSTILE | MISREAD).values()] * 2
+    rng.shuffle(texts)
+    ask(url, good)
+    before = resident(url)
+    with ThreadPoolExecutor(THREADS) as pool:
+        answers = list(pool.map(lambda text: timed(url, text), texts))
+    for found in answers:
+        check(*found)
+    assert max(pinged) < PING
+    assert ask(url, good) == (200, answer)
+    statuses = [status for status, _, _ in answers]
+    assert statuses.count(200) > 0.05 * MUTANTS
+    assert statuses.count(400) > 0.2 * MUTANTS
+    assert resident(url) < GROWN * before
