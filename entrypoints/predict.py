@@ -94,7 +94,9 @@ def _row(model: Any, file: Path) -> dict[str, str | float]:
     row: dict[str, str | float] = {"file": shown(file), "tc_kelvin": math.nan, "problem": ""}
     try:
         row["tc_kelvin"] = predict_tc(model, load_cif(file))
-    except (CrystalError, OSError) as error:
+    except CrystalError as error:
+        row["problem"] = printable(str(error))
+    except OSError as error:
         row["problem"] = printable(reason(error))
     return row
 

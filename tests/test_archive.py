@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -185,3 +186,20 @@ def test_it_is_plain_json_and_arrays(written):
     with zipfile.ZipFile(written[2]) as members:
         assert {name.rpartition(".")[2] for name in members.namelist()} == {"json", "npy"}
         assert json.loads(members.read("archive.json"))["made"]["dataset"] == "classics"
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    """Two megabytes that would be two gigabytes."""
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as members:
+        members.writestr("archive.json", "{}")
+        with members.open("crystals.json", "w", force_zip64=True) as file:
+            for _ in range(2000):
+                file.write(bytes(10**6))
+    assert path.stat().st_size < 3 * 10**6
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match="its content would be 2,000,000,002 bytes"):
+        read_archive(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * 10**6

@@ -273,3 +273,16 @@ def test_gradients_of_a_folded_batch_are_those_of_the_whole():
     for name, gradient in gradients[0].items():
         difference = (gradient - gradients[1][name]).norm()
         assert difference <= 1e-3 * gradient.norm() + 1e-6, name
+
+
+@pytest.mark.parametrize("structure", [triclinic(), la2cuo4()], ids=["triclinic", "La2CuO4"])
+def test_states_read_block_by_block_are_those_read_at_once(structure, monkeypatch):
+    net, batch = create_backbone("alignn_atomwise", "pure", {}).eval(), collated(structure)
+    whole = walk(net, batch)[-1]
+    monkeypatch.setattr("supervision.graph.backbone.BLOCK", 7)
+    with torch.inference_mode():
+        torch.testing.assert_close(walk(net, batch)[-1], whole, rtol=1e-5, atol=1e-5)
+
+
+def collated(structure):
+    return collate([unfolded(build_graph(structure))])

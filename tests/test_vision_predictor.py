@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -183,3 +184,38 @@ def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals,
 def test_a_bad_setting_is_named_with_its_value(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(CONFIG, **change)
+
+
+def test_threads_are_answered_what_one_is_and_change_no_weight(
+    fitted, crystals, tmp_path, monkeypatch
+):
+    """Where bfloat16 is fast, too: weights are made short once, as a model is loaded."""
+    monkeypatch.setattr("supervision.resources.fast_bf16", lambda device: True)
+    fitted.save(tmp_path / "saved")
+    loaded = load_predictor(tmp_path / "saved")
+    before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
+    assert {before[name].dtype for name in before if "blocks" in name} == {torch.bfloat16}
+    alone = [loaded.predict([crystal]) for crystal in crystals]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda crystal: loaded.predict([crystal]), crystals * 6))
+    assert together == alone * 6
+    after = loaded.model.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (MemoryError(), "There is not enough memory to read it."),
+        (RuntimeError("oneDNN failed"), r"It could not be read \(RuntimeError: oneDNN failed\)."),
+        (AttributeError("x"), "It could not be read"),
+    ],
+    ids=["memory", "runtime", "attribute"],
+)
+def test_whatever_fails_names_the_crystal(fitted, crystals, monkeypatch, fault, said):
+    def fail(*args):
+        raise fault
+
+    monkeypatch.setattr(fitted, "read", fail)
+    with pytest.raises(CrystalError, match=f"^{crystals[0].id}: {said}"):
+        fitted.predict(crystals)
