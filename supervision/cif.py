@@ -9,9 +9,7 @@ MAX_ATOMS does. Nothing global is touched: any number of threads may read at onc
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import gemmi
@@ -21,6 +19,7 @@ from pymatgen.core import Composition, Element, Lattice, PeriodicSite, Structure
 from supervision.crystals import CrystalError
 from supervision.errors import one_line
 from supervision.geometry import MAX_ATOMS, MAX_EDGE, check_geometry
+from supervision.symmetry import Symmetry, listed, of_group
 from supervision.text import printable
 
 MAX_CIF_BYTES = 1_000_000  # 150 times the longest of 3DSC; more is measured data, no structure
@@ -28,8 +27,8 @@ MAX_LINE = 2_048  # characters; the limit of CIF 1.1
 MAX_BLOCKS = 100  # data blocks; a paper has a few
 MAX_ROWS = 2 * MAX_ATOMS  # of atoms: mixed sites have one an element
 MAX_OPERATIONS = 192  # the most that a space group has in its conventional cell
-MAX_OPERATION = 64  # characters; 'x-y+333/1000, x+667/1000, z+1/2' has 31
 MAX_POSITIONS = 10_000  # rows times operations: the work; K3C60, 5 rows of Fm-3m, has 960
+ANGLE_RANGE = (1.0, 179.0)  # degrees; beyond them a cell is flat, whatever its lengths
 PAIRS_AT_ONCE = 100_000  # of images that are compared: 10 MB
 MAX_COORDINATE = 100.0  # cells; a site farther out has lost the digits that say where it is
 
@@ -71,9 +70,6 @@ BLOCK = re.compile(r"(?:^|\s)data_", re.IGNORECASE)
 ELEMENTS = dict(Element.__members__)  # D and T among them
 CHARGED = re.compile(r"([A-Z][a-z]?)(?:\d*[+-]|[+-]\d+|\d*)")  # Cu, Cu2+, Cu+2, Cu1
 LABELLED = re.compile(r"([A-Za-z]+)(?:[^A-Za-z].*)?")  # Cu1A, Cu_oct
-NUMBER = r"\d+/0*[1-9]\d*|\d+\.?\d*|\.\d+"
-TERM = re.compile(rf"([+-])({NUMBER})?\*?([xyz])?")
-SUM = re.compile(rf"(?:[+-](?:(?:{NUMBER})\*?[xyz]?|[xyz]))+")
 
 
 class Row(NamedTuple):
@@ -82,31 +78,6 @@ class Row(NamedTuple):
     place: tuple[float, float, float]
     element: Element
     occupancy: float
-
-
-@dataclass(frozen=True, eq=False)
-class Symmetry:
-    """Operations on fractional coordinates: rotations [n, 3, 3] and translations [n, 3]."""
-
-    rotations: np.ndarray
-    translations: np.ndarray
-
-    @cached_property
-    def crystal_class(self) -> tuple[tuple[int, ...], ...]:
-        """How many rotations there are of each type, by determinant and trace.
-
-        That tells the 32 crystal classes apart whatever the cell (Grosse-Kunstleve, Acta Cryst.
-        A55, 383, 1999).
-        """
-        distinct = np.unique(self.rotations.reshape(-1, 9), axis=0).reshape(-1, 3, 3)
-        determinant = np.linalg.det(distinct).round().astype(int)
-        kinds = np.stack([determinant, np.trace(distinct, axis1=1, axis2=2)])
-        found, count = np.unique(kinds, axis=1, return_counts=True)
-        return tuple(map(tuple, np.vstack([found, count]).tolist()))
-
-    def images(self, places: np.ndarray) -> np.ndarray:
-        """[k, n, 3] where each of n operations brings each of k places."""
-        return np.einsum("nij,kj->kni", self.rotations, places) + self.translations
 
 
 class Species(NamedTuple):
@@ -240,12 +211,16 @@ def _lattice(block: gemmi.cif.Block) -> Lattice:
 
 
 def _parameter(name: str, text: str) -> float:
-    value, kind = _number(text), "length" if name in LENGTHS else "angle"
-    if not 0 < value <= (MAX_EDGE if kind == "length" else 180):
-        most = f"{MAX_EDGE:g} angstrom" if kind == "length" else "180 degrees"
+    value = _number(text)
+    kind, unit, lowest, highest = (
+        ("length", "angstrom", 0.0, MAX_EDGE)
+        if name in LENGTHS
+        else ("angle", "degrees", *ANGLE_RANGE)
+    )
+    if not lowest < value <= highest:
         raise _unreadable(
-            f"the cell {kind} {name} is '{printable(text[:40])}', and must be above 0 and no more "
-            f"than {most}"
+            f"the cell {kind} {name} is '{printable(text[:40])}', and must be above {lowest:g} and "
+            f"no more than {highest:g} {unit}"
         )
     return value
 
@@ -336,17 +311,18 @@ def _operations(block: gemmi.cif.Block, lattice: Lattice) -> Symmetry:
 
     Without either the file is P1: all atoms are listed.
     """
-    listed = next(filter(None, (block.find_values(tag) for tag in OPERATIONS)), ())
-    group = _space_group(block, lattice, must=not listed)
-    if len(listed) > MAX_OPERATIONS:
+    column = next(filter(None, (block.find_values(tag) for tag in OPERATIONS)), ())
+    if len(column) > MAX_OPERATIONS:
         raise _unreadable(
-            f"it lists {len(listed)} symmetry operations; no space group has more than "
+            f"it lists {len(column):,} symmetry operations; no space group has more than "
             f"{MAX_OPERATIONS}"
         )
-    found = _listed(tuple(listed)) if listed else _of_group(group.xhm() if group else "P 1")
-    if listed and group and found.crystal_class != _of_group(group.xhm()).crystal_class:
+    texts = tuple(map(gemmi.cif.as_string, column))
+    group = _space_group(block, lattice, must=not texts)
+    found = listed(texts) if texts else of_group(group.xhm() if group else "P 1")
+    if texts and group and found.crystal_class != of_group(group.xhm()).crystal_class:
         raise _unreadable(
-            f"its {len(listed)} symmetry operations are not those of the space group "
+            f"its {len(texts)} symmetry operations are not those of the space group "
             f"{group.short_name()} that it names; correct one of them (P1 where all atoms are "
             "listed)"
         )
@@ -355,47 +331,9 @@ def _operations(block: gemmi.cif.Block, lattice: Lattice) -> Symmetry:
     misfit = np.abs(turned - metric).max(axis=(1, 2)) / metric.max()
     if misfit.max() > MISFIT:
         worst = int(misfit.argmax())
-        name = gemmi.cif.as_string(listed[worst]) if listed else f"number {worst + 1}"
+        name = texts[worst] if texts else f"number {worst + 1}"
         raise _unreadable(f"the symmetry operation '{printable(name)}' does not fit the cell")
     return found
-
-
-@lru_cache(maxsize=256)
-def _listed(texts: tuple[str, ...]) -> Symmetry:
-    """A list of operations as the file writes them; files share few lists."""
-    found = [_operation(gemmi.cif.as_string(text)) for text in texts]
-    rotations, translations = zip(*found, strict=True)
-    return Symmetry(np.array(rotations), np.array(translations))
-
-
-@lru_cache(maxsize=600)
-def _of_group(name: str) -> Symmetry:
-    """The operations of a space group by its name, setting included."""
-    operations = list(gemmi.find_spacegroup_by_name(name).operations())
-    return Symmetry(
-        np.array([op.rot for op in operations]) // gemmi.Op.DEN,
-        np.array([op.tran for op in operations]) / gemmi.Op.DEN,
-    )
-
-
-@lru_cache(maxsize=10_000)
-def _operation(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """``-y, x-y, z+1/3`` as a rotation [3, 3], one of a lattice, and a translation [3]."""
-    rotation, translation = np.zeros((3, 3)), np.zeros(3)
-    parts = "".join(text.split()).lower().split(",") if len(text) <= MAX_OPERATION else []
-    for axis, part in enumerate(parts[:3]):
-        signed = part if part.startswith(("+", "-")) else f"+{part}"
-        for sign, number, variable in TERM.findall(signed) if SUM.fullmatch(signed) else ():
-            size = float(f"{sign}1") * float(Fraction(number or 1))
-            if variable:
-                rotation[axis, "xyz".index(variable)] += size
-            else:
-                translation[axis] += size
-    whole = rotation.round()
-    good = (whole == rotation).all() and abs(round(np.linalg.det(whole))) == 1
-    if len(parts) != 3 or not good or np.abs(translation).max() > MAX_COORDINATE:
-        raise _unreadable(f"'{printable(text[:40])}' is no symmetry operation")
-    return whole.astype(int), translation
 
 
 def _space_group(

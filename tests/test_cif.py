@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import gemmi
 import numpy as np
 import pytest
-from hostile import CRYSTAL, HOSTILE, MISREAD, atoms, crystal, operations
 from hypothesis import HealthCheck, given, settings
 from mutations import mutants, texts
 from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
+from benchmarks.hostile_cif import CRYSTAL, HOSTILE, MISREAD, atoms, crystal, operations
 from supervision.cif import MAX_CIF_BYTES, parse_cif
 from supervision.crystals import CrystalError
 from supervision.datasets import load_dataset

@@ -106,9 +106,11 @@ def test_a_killed_pair_that_carried_on_another_run_is_closed_with_it(store, tmp_
         )  # fmt: skip
         wait_for_epochs(process, len(pairs))
         pairs.append(newest())
-        for member in [*psutil.Process(process.pid).children(recursive=True), process]:
+        members = psutil.Process(process.pid).children(recursive=True)
+        for member in [*members, process]:
             os.kill(member.pid, signal.SIGKILL)
         process.wait(30)
+        psutil.wait_procs(members, 30)
     first, wrapper = pairs
     assert mlflow.get_run(wrapper).data.tags["resumes"] == first
     assert status(wrapper) == status(first) == "RUNNING"

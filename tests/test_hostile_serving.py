@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-from hostile import HOSTILE, MISREAD
 from logged import PARADIGMS, log_untrained
 from mutations import mutate
 from servers import ask, rows, serving
 
+from benchmarks.hostile_cif import HOSTILE, MISREAD
 from supervision.datasets import load_dataset
 
 MUTANTS = 1000

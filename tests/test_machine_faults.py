@@ -18,6 +18,7 @@ from entrypoints.options import speak
 from supervision.checkpoint import save_checkpoint
 from supervision.errors import StoreError, machine_fault
 from tracking import runs
+from tracking.downloads import download
 
 
 @pytest.fixture
@@ -99,6 +100,15 @@ def test_another_error_of_the_store_is_a_sentence_too(own_store):
     failed = pytest.raises(StoreError, match=r"^The tracking store failed \(.*doctor")
     with failed, runs.tracked_run("wrong"):
         mlflow.get_run("0" * 32)
+
+
+def test_the_story_of_a_failure_names_no_folder_of_this_machine(own_store):
+    with pytest.raises(ZeroDivisionError), runs.tracked_run("wrong"):
+        raise ZeroDivisionError
+    (run,) = mlflow.search_runs(output_format="list")
+    text = download(f"runs:/{run.info.run_id}/failure.txt").read_text()
+    assert "ZeroDivisionError" in text
+    assert str(ROOT) not in text and "tracking/runs.py" in text
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])

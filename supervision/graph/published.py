@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from supervision.crystals import Crystal, CrystalError
-from supervision.errors import one_line
+from supervision.crystals import Crystal, crystal_errors
 from supervision.graph.backbone import create_backbone, load_pretrained
 from supervision.graph.build import site_features
 from supervision.weights import Fetched, GraphWeights, WeightsError
@@ -45,13 +44,10 @@ class PublishedModel:
         )
 
     def _answer(self, crystal: Crystal) -> float:
-        structure = crystal.structure
-        try:
+        with crystal_errors(crystal.id), torch.inference_mode():
+            structure = crystal.structure
             graph, lines = alignn_graphs(structure, self.row, self.config)
-        except Exception as error:  # alignn raises many types, or asserts
-            raise CrystalError(f"{crystal.id}: {one_line(error)}") from error
-        lattice = torch.tensor(structure.lattice.matrix, dtype=torch.float32)
-        with torch.inference_mode():
+            lattice = torch.tensor(structure.lattice.matrix, dtype=torch.float32)
             answer = self.net([graph, lines, lattice])
         # an atomwise class answers with more, stresses for one: memory that was never filled
         return float(answer["out"] if isinstance(answer, Mapping) else answer)

@@ -21,17 +21,19 @@ _atom_site_occupancy
 """
 
 
-def crystal(rows, *, a=3.3, c=None, gamma=90, symmetry=""):
+def crystal(
+    rows: str, *, a: float = 3.3, c: float | None = None, gamma: float = 90, symmetry: str = ""
+) -> str:
     """A file with these rows ``label symbol x y z occupancy``."""
     return HEAD.format(a=a, b=a, c=c or a, gamma=gamma, symmetry=symmetry) + rows
 
 
-def operations(*triplets):
+def operations(*triplets: str) -> str:
     """A list of symmetry operations."""
     return "loop_\n_symmetry_equiv_pos_as_xyz\n" + "".join(f"'{text}'\n" for text in triplets)
 
 
-def atoms(count, seed=0):
+def atoms(count: int, seed: int = 0) -> str:
     """Rows of niobium anywhere."""
     rng = random.Random(seed)
     places = ((rng.random(), rng.random(), rng.random()) for _ in range(count))
@@ -87,7 +89,7 @@ HOSTILE = {
     "80,000 data blocks": ("".join(f"data_{i}\n" for i in range(80_000)), "80,000 data blocks"),
     "5,000 operations": (
         crystal(ONE, symmetry=operations(*(f"x,y,z+{i}/5000" for i in range(5000)))),
-        "5,000 symmetry operations|5000 symmetry operations",
+        "5,000 symmetry operations",
     ),
     "a division by zero": (
         crystal(ONE, symmetry=operations("x,y,z+1/0")),

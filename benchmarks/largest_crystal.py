@@ -1,0 +1,85 @@
+"""What the largest crystals that are read take, of each paradigm: seconds and memory.
+
+    python -m benchmarks.largest_crystal
+
+A crystal of 1,000 atoms anywhere has no symmetry that would make its graph smaller; one of 864
+atoms in close packing, a little displaced, has the most bonds. Each paradigm reads them in a
+process of its own, with random weights, after a small one; memory is what the peak of the process
+grows by.
+"""
+
+import resource
+import time
+from multiprocessing import get_context
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from supervision.composition.predictor import CompositionConfig, CompositionPredictor
+from supervision.crystals import Crystal, group_materials
+from supervision.datasets import load_dataset
+from supervision.descent import FitConfig
+from supervision.geometry import MAX_ATOMS
+from supervision.predictor import Predictor
+
+PARADIGMS = ("vision", "graph", "composition")
+
+
+def crystals() -> dict[str, Crystal]:
+    """The largest crystals, by what they are."""
+    rng = np.random.default_rng(0)
+    anywhere = Structure(Lattice.cubic(25), ["Nb"] * MAX_ATOMS, rng.random((MAX_ATOMS, 3)))
+    corners: list[list[float]] = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    packed = Structure(Lattice.cubic(4), ["Cu"] * 4, corners) * (6, 6, 6)
+    packed.perturb(0.02)
+    found = {f"{len(anywhere):,} atoms anywhere": anywhere, f"{len(packed)} atoms packed": packed}
+    return {name: Crystal(name, "", s.to(fmt="cif")) for name, s in found.items()}
+
+
+def untrained(paradigm: str) -> Predictor:
+    """A predictor with random weights, or with trees of a few crystals."""
+    if paradigm == "vision":
+        from supervision.vision.config import VisionConfig
+        from supervision.vision.predictor import VisionPredictor
+        from supervision.weights import get_weights
+
+        return VisionPredictor(VisionConfig(), get_weights("none", "vision"), FitConfig())
+    if paradigm == "graph":
+        from supervision.graph.config import GraphConfig
+        from supervision.graph.predictor import GraphPredictor
+        from supervision.weights import get_weights
+
+        return GraphPredictor(GraphConfig(), get_weights("none", "graph"), FitConfig())
+    predictor = CompositionPredictor(CompositionConfig())
+    materials = group_materials(load_dataset("classics").crystals[:40])
+    predictor.fit(materials[:30], materials[30:])
+    return predictor
+
+
+def measure(paradigm: str) -> None:
+    """Print a row a crystal."""
+    predictor = untrained(paradigm)
+    predictor.predict(load_dataset("classics").crystals[:1])
+    for name, crystal in crystals().items():
+        before, began = _peak(), time.perf_counter()
+        predictor.predict([crystal])
+        taken, grown = time.perf_counter() - began, _peak() - before
+        print(f"| {paradigm} | {name} | {taken:.1f} | {grown} |", flush=True)
+
+
+def _peak() -> int:
+    """The most memory that the process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def main() -> None:
+    """A table."""
+    print("| paradigm | crystal | seconds | MiB |\n|---|---|---:|---:|")
+    for paradigm in PARADIGMS:
+        process = get_context("spawn").Process(target=measure, args=(paradigm,))
+        process.start()
+        process.join()
+
+
+if __name__ == "__main__":
+    main()
