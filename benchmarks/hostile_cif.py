@@ -1,7 +1,9 @@
 """CIF texts that froze, felled or misled what read them before, and why they are refused."""
 
 import random
+from itertools import islice, product
 
+import gemmi
 from pymatgen.core import Composition
 
 HEAD = """data_x
@@ -34,19 +36,25 @@ def operations(*triplets: str) -> str:
 
 
 def atoms(count: int, seed: int = 0) -> str:
-    """Rows of niobium anywhere."""
-    rng = random.Random(seed)
-    places = ((rng.random(), rng.random(), rng.random()) for _ in range(count))
-    return "".join(f"Nb{i} Nb {x:.5f} {y:.5f} {z:.5f} 1\n" for i, (x, y, z) in enumerate(places))
+    """Rows of niobium, each anywhere in a box of its own."""
+    rng, boxes = random.Random(seed), 1
+    while boxes**3 < count:
+        boxes += 1
+    rows = []
+    for i, box in enumerate(islice(product(range(boxes), repeat=3), count)):
+        x, y, z = ((place + 0.6 * rng.random()) / boxes for place in box)
+        rows.append(f"Nb{i} Nb {x:.5f} {y:.5f} {z:.5f} 1\n")
+    return "".join(rows)
 
 
 ONE = "Nb1 Nb 0 0 0 1\n"
 CRYSTAL = crystal(ONE)
 FM3M = "_symmetry_space_group_name_H-M 'F m -3 m'\n"
+PM3M = tuple(op.triplet() for op in gemmi.find_spacegroup_by_name("P m -3 m").operations())
 NAMED = "_symmetry_space_group_name_H-M '{}'\n"
 
 HOSTILE = {
-    "20,000 quotes": (CRYSTAL + "'" * 20_000, "line 16 is longer than 2,048"),
+    "20,000 quotes": (CRYSTAL + "'" * 20_000, "line 16 is longer than 10,000"),
     "20,000 lines of a quote": (CRYSTAL + "'\n" * 20_000, "unterminated 'string'"),
     "40,000 newlines and no atoms": (crystal("") + "\n" * 40_000, "no atoms"),
     "an operation of 2,000 digits": (
@@ -91,6 +99,11 @@ HOSTILE = {
         crystal(ONE, symmetry=operations(*(f"x,y,z+{i}/5000" for i in range(5000)))),
         "5,000 symmetry operations",
     ),
+    "192 translations": (
+        crystal(atoms(52), a=60, symmetry=operations(*(f"x,y,z+{i}/192" for i in range(192)))),
+        "192 symmetry operations of one rotation",
+    ),
+    "90,000 tags": (CRYSTAL + "".join(f"_t{i} 1\n" for i in range(90_000)), "tags, more than"),
     "a division by zero": (
         crystal(ONE, symmetry=operations("x,y,z+1/0")),
         "is no symmetry operation",
@@ -116,7 +129,10 @@ MISREAD = {
     ),
     "coordinate .": (crystal("Nb1 Nb . 0 0 1\n"), r"coordinate x '\.'"),
     "coordinate 1e308": (crystal("Nb1 Nb 0 1e308 0 1\n"), "coordinate y '1e308'"),
-    "a minus sign of another alphabet": (crystal("Nb1 Nb 0 0 −0.25 1\n"), r"coordinate z '\?0.25'"),
+    "a minus sign of another alphabet": (
+        crystal("Nb1 Nb 0 0 −0.25 1\n"),
+        r"coordinate z '.u22120.25'",
+    ),
     "an expression": (
         crystal(ONE, symmetry=operations("x,y,z", "lambda:0,foo,z")),
         "'lambda:0,foo,z' is no symmetry operation",
@@ -127,7 +143,7 @@ MISREAD = {
     ),
     "a shear": (
         crystal(ONE, symmetry=operations("x,y,z", "x+y,y,z")),
-        r"'x\+y,y,z' does not fit the cell",
+        r"'x\+y,y,z' after 'x\+y,y,z' is not among them",
     ),
     "half a cell": (
         crystal(ONE, symmetry=operations("x,y,z", "x/2,2y,z")),
@@ -147,7 +163,7 @@ MISREAD = {
     ),
     "a space group that is unknown": (
         crystal(ONE, symmetry=NAMED.format("P 7/m")),
-        "the space group 'P 7/m' that it names is unknown",
+        "the space group 'P 7/m' that it names by .* is unknown",
     ),
     "hydrogen atoms attached": (
         crystal("O1 O 0 0 0 1 2\n").replace(
@@ -163,6 +179,80 @@ MISREAD = {
         crystal(ONE, symmetry="_cell_modulation_dimension 1\n"),
         "a modulated structure",
     ),
+    "half of a group": (
+        crystal("Nb1 Nb .1 .2 0 1\n", symmetry=operations("x,y,z", "-y,x,z")),
+        "'-y,x,z' after '-y,x,z' is not among them",
+    ),
+    "a face-centred group without its centring": (
+        crystal(ONE, symmetry=FM3M + operations(*PM3M)),
+        "its 48 symmetry operations are not those of the space group Fm-3m",
+    ),
+    "a name and a number of two groups": (
+        crystal(ONE, symmetry=FM3M + "_space_group_IT_number 221\n"),
+        "several space groups, of the numbers 221, 225",
+    ),
+    "a group by its Hall symbol": (
+        crystal(ONE, a=4, symmetry="_space_group_name_Hall '-F 4 2 3'\n"),
+        Composition("Nb4"),
+    ),
+    "a group by a tag with a dot": (
+        crystal(ONE, a=4, symmetry="_space_group.name_H-M_alt 'F m -3 m'\n"),
+        Composition("Nb4"),
+    ),
+    "a group by a tag that is not known": (
+        crystal(ONE, a=4, symmetry="_space_group_name_Schoenflies 'Oh5'\n"),
+        "'Oh5' that it names by _space_group_name_schoenflies is unknown",
+    ),
+    "symmetry in another block": (
+        "data_global\n" + FM3M + CRYSTAL,
+        "its symmetry stands in another data block",
+    ),
+    "a list of operations that is not known": (
+        crystal(ONE, a=4, symmetry=FM3M + "_symmetry_equiv_pos_as_xyz ?\n"),
+        Composition("Nb4"),
+    ),
+    "an origin in ICSD's way": (
+        crystal("C1 C .125 .125 .125 1\n", a=3.57, symmetry=NAMED.format("F d -3 m Z")),
+        Composition("C8"),
+    ),
+    "a special position of three digits": (
+        crystal(
+            "Mg1 Mg 0 0 0 1\nB1 B 0.333 0.667 0.5 1\n",
+            a=3.08,
+            c=3.52,
+            gamma=120,
+            symmetry=NAMED.format("P 6/m m m"),
+        ),
+        "angstrom apart; give coordinates with more digits",
+    ),
+    "two full atoms at one place": (
+        crystal("Nb1 Nb 0 0 0 1\nNb2 Nb .005 0 0 1\n"),
+        "0.0165|0.017 angstrom apart",
+    ),
+    "one atom in two rows": (
+        crystal("Nb1 Nb 0 0 0 .5\nNb2 Nb 0 0 0 .5\n"),
+        "two rows of Nb are at one place",
+    ),
+    "a dummy atom": (
+        crystal("Nb1 Nb 0 0 0 1 d\nCg1 C .5 .5 .5 1 dum\n").replace(
+            "_atom_site_occupancy\n", "_atom_site_occupancy\n_atom_site_calc_flag\n"
+        ),
+        "dummy atoms",
+    ),
+    "a formula as a label": (
+        crystal("La0.5Sr0.5 0 0 0 1\n").replace("_atom_site_type_symbol\n", ""),
+        "label 'La0.5Sr0.5'",
+    ),
+    "a cell in which the operations do not fit": (
+        crystal(ONE, a=4, c=20, symmetry=NAMED.format("P 6/m m m")),
+        "does not fit the cell",
+    ),
+    "a valence of two decimals": (crystal("Cu1 Cu2.33+ 0 0 0 1\n"), Composition("Cu")),
+    "two valences on one site": (
+        crystal("Fe1 Fe2+ 0 0 0 .5\nFe2 Fe3+ 0 0 0 .5\n"),
+        Composition("Fe"),
+    ),
+    "an occupancy of one half as a letter": (crystal("Nb1 Nb 0 0 0 ½\n"), "has the occupancy"),
     "a first block that is broken": (
         crystal("Nb1 Nb ? 0 0 1\n") + crystal("V1 V 0 0 0 1\n").replace("data_x", "data_y"),
         r"coordinate x '\?'",

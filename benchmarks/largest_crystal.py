@@ -2,7 +2,7 @@
 
     python -m benchmarks.largest_crystal
 
-A crystal of 1,000 atoms anywhere has no symmetry that would make its graph smaller; one of 864
+A crystal of 1,000 atoms, each anywhere in a box of its own, has no symmetry that would make its graph smaller; one of 864
 atoms in close packing, a little displaced, has the most bonds. Each paradigm reads them in a
 process of its own, with random weights, after a small one; memory is what the peak of the process
 grows by.
@@ -28,7 +28,9 @@ PARADIGMS = ("vision", "graph", "composition")
 def crystals() -> dict[str, Crystal]:
     """The largest crystals, by what they are."""
     rng = np.random.default_rng(0)
-    anywhere = Structure(Lattice.cubic(25), ["Nb"] * MAX_ATOMS, rng.random((MAX_ATOMS, 3)))
+    boxes = np.stack(np.meshgrid(*[np.arange(10)] * 3), axis=-1).reshape(-1, 3)
+    places = (boxes + 0.6 * rng.random((MAX_ATOMS, 3))) / 10
+    anywhere = Structure(Lattice.cubic(25), ["Nb"] * MAX_ATOMS, places)
     corners: list[list[float]] = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
     packed = Structure(Lattice.cubic(4), ["Cu"] * 4, corners) * (6, 6, 6)
     packed.perturb(0.02)

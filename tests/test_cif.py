@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import gemmi
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from mutations import mutants, texts
 from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
-from benchmarks.hostile_cif import CRYSTAL, HOSTILE, MISREAD, atoms, crystal, operations
+from benchmarks.hostile_cif import CRYSTAL, FM3M, HOSTILE, MISREAD, atoms, crystal, operations
 from supervision.cif import MAX_CIF_BYTES, parse_cif
 from supervision.crystals import CrystalError
 from supervision.datasets import load_dataset
@@ -69,13 +70,17 @@ def test_the_longest_texts_take_their_hundred_milliseconds_at_most():
     """Of processor time, the best of three: what the constants of the reader promise."""
     largest = {
         "atoms": crystal(atoms(MAX_ATOMS), a=30),
-        "values": CRYSTAL + "loop_\n_q\n" + ("0 " * 1000 + "\n") * 480,
-        "tags": CRYSTAL + "".join(f"_t{i} 1\n" for i in range(95_000)),
-        "loops": CRYSTAL + "".join(f"loop_\n_t{i}\n1\n" for i in range(55_000)),
-        "text field": CRYSTAL + "_x\n;" + "a\n" * 480_000 + ";\n",
-        "positions": crystal(
-            atoms(52), a=60, symmetry=operations(*(f"x,y,z+{i}/1000" for i in range(192)))
+        "values": CRYSTAL + "loop_\n_q\n" + ("0 " * 1000 + "\n") * 980,
+        "tags": CRYSTAL + "".join(f"_t{i} 1\n" for i in range(4900)),
+        "loops": CRYSTAL + "".join(f"loop_\n_t{i}\n1\n" for i in range(4900)),
+        "text field": CRYSTAL + "_x\n;" + "a\n" * 980_000 + ";\n",
+        "positions": crystal(atoms(52), a=60, symmetry=FM3M),
+        "rows": crystal(
+            atoms(1000).replace(" 1\n", " .5\n") + atoms(1000).replace(" Nb ", " V "),
+            a=30,
+            symmetry=operations(*(f"x,y,z+{i}/5" for i in range(5))),
         ),
+        "a crowd": crystal("".join(f"N N 0 0 {i / 1000} .001\n" for i in range(1000)), a=30),
     }
     assert all(len(text) <= MAX_CIF_BYTES for text in largest.values())
     texts = largest | {name: text for name, (text, _) in HOSTILE.items()}
@@ -152,6 +157,24 @@ def test_a_rotated_or_doubled_crystal_is_the_same_material():
         found = parse_cif(made.to(fmt="cif"))
         assert found.composition.reduced_formula == "MgB2"
         assert found.volume / len(found) == pytest.approx(structure.volume / 3)
+
+
+@pytest.mark.parametrize("text", [None, np.nan, pd.NA, "", " \n"], ids=repr)
+def test_nothing_is_said_to_be_nothing(text):
+    with pytest.raises(CrystalError, match="The CIF text is empty"):
+        parse_cif(text)
+
+
+@pytest.mark.parametrize("text", [7, b"data_x", np.array([1, 2]), ["data_x"]], ids=repr)
+def test_what_is_no_text_is_said_to_be_none(text):
+    with pytest.raises(CrystalError, match="A CIF is text, not"):
+        parse_cif(text)
+
+
+def test_noble_gases_are_read_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(parse_cif(crystal("Ar1 Ar 0 0 0 1\nHe1 He .5 .5 .5 1\n", a=5))) == 2
 
 
 def test_threads_read_what_one_reads_alone():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from benchmarks.hostile_cif import atoms, crystal
 from supervision import neighbours as module
 from supervision.crystals import Crystal
 from supervision.geometry import MAX_ATOMS, check_geometry
@@ -90,6 +91,6 @@ def test_angles_are_counted_before_they_are_made():
 
 
 def test_the_graph_of_a_thousand_atoms_is_read():
-    cif = crowd(MAX_ATOMS, 27.0).to(fmt="cif")
+    cif = crystal(atoms(MAX_ATOMS), a=27)
     graph = graph_of(Crystal("big", "Nb", cif), TWELVE, folded=True)
     assert graph.atoms.sum() == MAX_ATOMS
