@@ -2,10 +2,10 @@
 
     python -m benchmarks.largest_crystal
 
-A crystal of 1,000 atoms, each anywhere in a box of its own, has no symmetry that would make its graph smaller; one of 864
-atoms in close packing, a little displaced, has the most bonds. Each paradigm reads them in a
-process of its own, with random weights, after a small one; memory is what the peak of the process
-grows by.
+A crystal of 1,000 atoms, each anywhere in a box of its own, has no symmetry that would make its
+graph smaller; one of 864 atoms in close packing, a little displaced, has the most bonds. Each
+paradigm reads them in a process of its own, with random weights, after a small one; memory is what
+the peak of the process grows by.
 """
 
 import resource

@@ -180,7 +180,7 @@ def test_many_comment_lines_are_read_once():
         ("Nb,9.2,link.cif,1", "outside the folder"),
         ("Nb,9.2,pipe.cif,1", "There is no file 'pipe.cif'"),
         ("Nb,9.2,/dev/zero,1", "outside the folder"),
-        ("Nb,9.2,big.cif,1", "larger than 1 MB"),
+        ("Nb,9.2,big.cif,1", "larger than 2 MB"),
         ("Nb,9.2,nb.cif,half", "weight 'half' is not a positive number"),
         ("Nb,9.2,nb.cif,0", "weight '0'"),
         ("Nb,9.2,nb.cif,-1", "weight '-1'"),
@@ -418,7 +418,7 @@ def test_links_and_devices_in_an_archive_are_not_files(tmp_path, hostile):
 
 def test_a_large_cif_in_an_archive_is_not_read(tmp_path):
     big = member(V_MEMBER, b"#" * (threedsc.MAX_CIF_BYTES + 1))
-    assert "larger than 1 MB" in one_lost(tmp_path, big)
+    assert "larger than 2 MB" in one_lost(tmp_path, big)
 
 
 def test_climbing_names_in_an_archive_write_nothing(tmp_path):
