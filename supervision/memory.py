@@ -14,6 +14,8 @@ from statistics import median
 
 import psutil
 
+from supervision.heap import trim
+
 RESERVE = 0.05  # of all memory: less than this left is too little
 OURS = 0.1  # of that: what a step takes less is not what makes it little
 SLOWER = 3.0  # times the usual step: what swapping does, and what nothing else should do
@@ -124,8 +126,7 @@ def spare_memory() -> None:
 def give_back() -> None:
     """Return what was freed to the system: the C library keeps it for a next time."""
     gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
+    trim()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

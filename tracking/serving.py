@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from supervision.crystals import Crystal, CrystalError
+from supervision.heap import share_heaps, trim
 from supervision.predictor import Predictor, load_predictor
 
 
@@ -23,6 +24,7 @@ class TcModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the predictor that was logged with the model."""
+        share_heaps()
         self.predictor = load_predictor(Path(context.artifacts["predictor"]))
 
     def predict(
@@ -46,6 +48,8 @@ class TcModel(PythonModel):
             return pd.DataFrame({"tc_kelvin": self.predictor.predict(crystals)})
         except CrystalError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
+        finally:
+            trim()
 
 
 mlflow.models.set_model(TcModel())
