@@ -74,7 +74,7 @@ class NetworkPredictor(ABC):
         self.target = TargetTransform(config.target)
         self.size: Mapping[str, int] = {}
         self.shared: Path | None = None
-        self.turn = Lock()
+        self.lock = Lock()
 
     def share(self, folder: Path) -> None:
         """Take features of the frozen backbone from a folder, and leave them there for others."""
@@ -181,7 +181,7 @@ class NetworkPredictor(ABC):
         flush_denormals()  # a server asks from threads of its own
         predicted = []
         for crystal in tqdm(crystals, desc="prediction", leave=False, disable=self.quiet or None):
-            with self.turn, crystal_errors(crystal.id), torch.inference_mode(), full_precision():
+            with self.lock, crystal_errors(crystal.id), torch.inference_mode(), full_precision():
                 self.model.to(self.device).eval()
                 outputs = self.read(crystal)
             predicted.append(self.target.decode(outputs).mean())

@@ -1,5 +1,6 @@
 """A run whose process was killed outright is closed by the next start of anything on its store."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from projects import ROOT, command_of
 
 from tracking import runs
 from tracking.dead_runs import PROCESS, close_dead_runs, this_process
+from tracking.processes import Worker, machine
 
 HOLD = """
 import sys, time
@@ -70,18 +72,21 @@ def test_a_run_under_way_is_left_alone(held):
 
 
 @pytest.mark.parametrize(
-    "tag",
+    ("change", "expected"),
     [
-        "another-host/4026531836/1/0.00",
-        this_process()[PROCESS].rpartition("/")[0].rpartition("/")[0] + "/1/0.00",
+        ({"machine": "another/" + machine().partition("/")[2]}, "RUNNING"),
+        ({"machine": machine().rpartition("/")[0] + "/an-earlier-start"}, "KILLED"),
+        ({"since": -1000.0}, "KILLED"),
+        ({}, "RUNNING"),
     ],
-    ids=["of another machine", "whose process id is another process's now"],
+    ids=["of another machine", "before a restart", "its id is another's now", "this one"],
 )
-def test_only_a_process_of_this_machine_can_be_known_to_be_gone(store, tag):
+def test_only_a_process_of_this_machine_can_be_known_to_be_gone(store, change, expected):
     client = mlflow.MlflowClient()
+    tag = json.dumps(vars(Worker.this()) | change)
     run = client.create_run("0", tags={PROCESS: tag}).info.run_id
     close_dead_runs()
-    assert status(run) == ("RUNNING" if "another" in tag else "KILLED")
+    assert status(run) == expected
     client.set_terminated(run)
 
 

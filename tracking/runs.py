@@ -87,7 +87,7 @@ def tracked_run(
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """What MLflow raises is a StoreError of one sentence, if it is not the user's to be told so."""
+    """Raise what MLflow raises within as a StoreError of one sentence."""
     try:
         yield
     except MlflowException as error:

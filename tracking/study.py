@@ -7,20 +7,14 @@ in its place but under another number. (Optuna's own heartbeats are of relationa
 """
 
 import itertools
-import os
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import optuna
-import psutil
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -32,6 +26,8 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from tracking.processes import Worker
+
 BEAT = 5.0  # seconds between two beats of a pulse
 SILENT = 60.0  # seconds without a beat, after which a worker on another machine is taken for gone
 MOMENT = 2.0  # seconds within which two that start at once see each other
@@ -40,53 +36,7 @@ PULSE, RUN = "pulse", "run"  # attributes of a trial, and of a study
 WORKER, LOST, STOPPED = "worker", "lost", "stopped"  # of a trial
 AGAIN, PLACE, FAILURE = "again", "place", "failure"
 LEADER, WANTED = "leader", "wanted"  # of a study
-CLOCK = 3.0  # seconds by which the start of a machine, as it is told, may be off
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
-@dataclass(frozen=True)
-class Worker:
-    """A process that works on trials."""
-
-    machine: str
-    pid: int
-    since: float = field(compare=False)  # seconds from the machine's start, which no clock sets
-
-    @classmethod
-    def this(cls) -> "Worker":
-        """This process."""
-        return cls.of(os.getpid())
-
-    @classmethod
-    def of(cls, pid: int) -> "Worker":
-        """A process of this machine. Raises psutil.Error where there is none."""
-        since = psutil.Process(pid).create_time() - psutil.boot_time()
-        return cls(machine(), pid, round(since, 2))
-
-    @property
-    def here(self) -> bool:
-        """Whether it is, or was, a process of this machine."""
-        return self.machine == machine()
-
-    def lives(self) -> bool:
-        """Whether a process of this machine still is."""
-        with suppress(psutil.Error):
-            same = abs(Worker.of(self.pid).since - self.since) < CLOCK
-            return same and psutil.Process(self.pid).status() != "zombie"
-        return False
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.machine.partition('/')[0]}"
-
-
-@cache
-def machine() -> str:
-    """A name that no other machine has, nor another container or a later start of this one."""
-    told = [socket.gethostname(), f"{uuid.getnode():x}"]
-    with suppress(OSError):  # Linux
-        told.append(str(Path("/proc/self/ns/pid").stat().st_ino))
-        told.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    return "/".join(told)
 
 
 @dataclass(frozen=True)
