@@ -20,11 +20,11 @@ import numpy as np
 from pymatgen.core import Structure
 from tqdm.auto import tqdm
 
-from supervision.datasets import Dataset, load_dataset
-from supervision.element_tables import LAST
-from supervision.graph.build import build_graph, line_graph
-from supervision.graph.orbits import fold
-from supervision.graph.published import main_elements
+from supervision.data.datasets import Dataset, load_dataset
+from supervision.data.element_tables import LAST
+from supervision.models.graph.build import build_graph, line_graph
+from supervision.models.graph.published import main_elements
+from supervision.models.graph.symmetry_folding import fold
 
 
 def main() -> None:

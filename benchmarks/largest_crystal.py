@@ -15,12 +15,12 @@ from multiprocessing import get_context
 import numpy as np
 from pymatgen.core import Lattice, Structure
 
-from supervision.composition.predictor import CompositionConfig, CompositionPredictor
-from supervision.crystals import Crystal, group_materials
-from supervision.datasets import load_dataset
-from supervision.descent import FitConfig
-from supervision.geometry import MAX_ATOMS
-from supervision.predictor import Predictor
+from supervision.data.cell_checks import MAX_ATOMS
+from supervision.data.crystals import Crystal, group_materials
+from supervision.data.datasets import load_dataset
+from supervision.models.composition.predictor import CompositionConfig, CompositionPredictor
+from supervision.models.predictor import Predictor
+from supervision.training.state import FitConfig
 
 PARADIGMS = ("vision", "graph", "composition")
 
@@ -41,15 +41,15 @@ def crystals() -> dict[str, Crystal]:
 def untrained(paradigm: str) -> Predictor:
     """A predictor with random weights, or with trees of a few crystals."""
     if paradigm == "vision":
-        from supervision.vision.config import VisionConfig
-        from supervision.vision.predictor import VisionPredictor
-        from supervision.weights import get_weights
+        from supervision.models.vision.config import VisionConfig
+        from supervision.models.vision.predictor import VisionPredictor
+        from supervision.models.weights import get_weights
 
         return VisionPredictor(VisionConfig(), get_weights("none", "vision"), FitConfig())
     if paradigm == "graph":
-        from supervision.graph.config import GraphConfig
-        from supervision.graph.predictor import GraphPredictor
-        from supervision.weights import get_weights
+        from supervision.models.graph.config import GraphConfig
+        from supervision.models.graph.predictor import GraphPredictor
+        from supervision.models.weights import get_weights
 
         return GraphPredictor(GraphConfig(), get_weights("none", "graph"), FitConfig())
     predictor = CompositionPredictor(CompositionConfig())

@@ -97,16 +97,16 @@ def train(side: str, options: argparse.Namespace) -> None:
     """Train, and say what happens line by line: ``epoch SECONDS MAE PARTS``, ``note ...``."""
     from torch import nn
 
-    from supervision.callbacks import EpochRecord, Listener
-    from supervision.crystals import group_materials
-    from supervision.datasets import load_dataset
-    from supervision.descent import FitConfig
-    from supervision.footprint import Footprint
-    from supervision.memory import Watch
-    from supervision.splits import make_split
-    from supervision.vision.config import VisionConfig
-    from supervision.vision.predictor import VisionPredictor
-    from supervision.weights import get_weights
+    from supervision.data.crystals import group_materials
+    from supervision.data.datasets import load_dataset
+    from supervision.data.splits import make_split
+    from supervision.models.vision.config import VisionConfig
+    from supervision.models.vision.predictor import VisionPredictor
+    from supervision.models.weights import get_weights
+    from supervision.runtime.memory import Watch
+    from supervision.training.callbacks import EpochRecord, Listener
+    from supervision.training.memory_estimate import Footprint
+    from supervision.training.state import FitConfig
 
     if side.endswith("guard off"):
         setattr(Footprint, "parts", lambda self, found: 1)  # noqa: B010

@@ -17,13 +17,13 @@ import torch
 from sklearn.ensemble import ExtraTreesRegressor
 from tqdm.auto import tqdm
 
-from supervision.crystals import Material, group_materials
-from supervision.datasets.load import load_dataset
-from supervision.metrics import bootstrap_intervals, constant_median, mae
-from supervision.splits import make_split
-from supervision.vision.data import fixed_views, picture_batches, select_views
-from supervision.vision.palette import palette
-from supervision.vision.prepare import prepare_scenes
+from supervision.data.crystals import Material, group_materials
+from supervision.data.datasets.load import load_dataset
+from supervision.data.splits import make_split
+from supervision.evaluation.metrics import bootstrap_intervals, constant_median, mae
+from supervision.models.vision.colour_statistics import palette
+from supervision.models.vision.data import fixed_views, picture_batches, select_views
+from supervision.models.vision.featurize import prepare_scenes
 
 ARCHIVE = "../shared/data/3dsc/3DSC_MP.tar.xz"
 

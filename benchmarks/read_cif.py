@@ -22,9 +22,9 @@ from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser
 
 from benchmarks.hostile_cif import HOSTILE, MISREAD
-from supervision.cif import parse_cif
-from supervision.crystals import CrystalError
-from supervision.datasets import load_dataset
+from supervision.data.cif import parse_cif
+from supervision.data.datasets import load_dataset
+from supervision.data.errors import CrystalError
 
 SAMPLE = 273  # files
 ROUNDS = 3

@@ -17,16 +17,16 @@ import torch
 from scipy.stats import spearmanr
 from tqdm.auto import tqdm
 
-from supervision.crystals import Crystal
-from supervision.datasets import load_dataset
-from supervision.graph.backbone import walk
-from supervision.graph.data import collate
-from supervision.graph.model import pool
-from supervision.graph.predictor import neighbourhood_of
-from supervision.graph.prepare import graph_of
-from supervision.graph.published import PublishedModel
-from supervision.weights import Fetched, WeightsError, get_weights
-from supervision.weights.table import WEIGHTS
+from supervision.data.crystals import Crystal
+from supervision.data.datasets import load_dataset
+from supervision.models.graph.backbone import walk
+from supervision.models.graph.batch import collate
+from supervision.models.graph.featurize import graph_of
+from supervision.models.graph.model import pool
+from supervision.models.graph.predictor import neighbourhood_of
+from supervision.models.graph.published import PublishedModel
+from supervision.models.weights import Fetched, WeightsError, get_weights
+from supervision.models.weights.catalogue import WEIGHTS
 
 
 def main() -> None:

@@ -27,11 +27,12 @@ from tqdm import tqdm
 
 from benchmarks.render_fidelity import report_collisions, report_fidelity
 from benchmarks.render_reference import Pairs, Search, copied, crystalnn, majority, picture
-from supervision.cif import parse_cif
-from supervision.crystals import Crystal, CrystalError
-from supervision.datasets.load import load_dataset
-from supervision.vision.render import SUPERCELLS, VIEWS, draw
-from supervision.vision.scene import build_scene
+from supervision.data.cif import parse_cif
+from supervision.data.crystals import Crystal
+from supervision.data.datasets.load import load_dataset
+from supervision.data.errors import CrystalError
+from supervision.models.vision.render import SUPERCELLS, VIEWS, draw
+from supervision.models.vision.scene import build_scene
 
 ARCHIVE = "../shared/data/3dsc/3DSC_MP.tar.xz"
 

@@ -15,20 +15,21 @@ from pymatgen.core import Composition, Structure
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from supervision.cif import parse_cif
-from supervision.crystals import Crystal, CrystalError
-from supervision.vision.render import (
+from supervision.data.cif import parse_cif
+from supervision.data.crystals import Crystal
+from supervision.data.errors import CrystalError
+from supervision.models.vision.render import (
     SUPERCELLS,
     VIEWS,
     View,
     draw,
     lay_out,
     paint,
-    save_png,
     stamp,
     tile,
 )
-from supervision.vision.scene import FACE, GRID, Scene, build_scene
+from supervision.models.vision.scene import FACE, GRID, Scene, build_scene
+from supervision.runtime.images import save_png
 
 CLOSE = 0.1  # sum of the changes in atomic fractions that makes two dopings neighbours
 WHOLE = 50  # pixels of a disk from which its mean is held to an eighth of a level

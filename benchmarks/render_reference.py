@@ -13,7 +13,7 @@ import numpy as np
 from pymatgen.analysis.local_env import CrystalNN
 from pymatgen.core import Structure
 
-from supervision.elements import channels, element
+from supervision.data.elements import channels, element
 
 SIZE = 224  # pixels
 GREY = (112, 112, 112)

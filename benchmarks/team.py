@@ -59,16 +59,16 @@ def train(path: str, options: argparse.Namespace) -> None:
     """Train as one of the team; the first prints the history."""
     from torch import nn
 
-    from supervision.crystals import group_materials
-    from supervision.datasets import load_dataset
-    from supervision.descent import FitConfig
-    from supervision.graph.config import GraphConfig
-    from supervision.graph.predictor import GraphPredictor
-    from supervision.splits import make_split
-    from supervision.team import joined
-    from supervision.vision.config import VisionConfig
-    from supervision.vision.predictor import VisionPredictor
-    from supervision.weights import get_weights
+    from supervision.data.crystals import group_materials
+    from supervision.data.datasets import load_dataset
+    from supervision.data.splits import make_split
+    from supervision.models.graph.config import GraphConfig
+    from supervision.models.graph.predictor import GraphPredictor
+    from supervision.models.vision.config import VisionConfig
+    from supervision.models.vision.predictor import VisionPredictor
+    from supervision.models.weights import get_weights
+    from supervision.training.distributed import joined
+    from supervision.training.state import FitConfig
 
     setattr(nn.Dropout, "forward", lambda self, x: x)  # noqa: B010
     materials = group_materials(load_dataset("classics").crystals)

@@ -31,22 +31,23 @@ from matplotlib.ticker import MaxNLocator
 from torch import nn
 from tqdm.auto import tqdm
 
-from supervision.crystals import Material, group_materials, take
-from supervision.datasets import load_dataset
-from supervision.descent import Descent, FitConfig
-from supervision.graph.backbone import to_dgl
-from supervision.graph.config import GraphConfig
-from supervision.graph.data import GraphBatch, GraphSamples, collate
-from supervision.graph.model import GraphRegressor
-from supervision.graph.orbits import FoldedGraph
-from supervision.graph.prepare import graphs
-from supervision.loading import Share, Step
-from supervision.prepared import prepare, prepare_all
-from supervision.resources import fast_bf16, flush_denormals
-from supervision.splits import make_split
-from supervision.target import TargetTransform
-from supervision.training import gradients
-from supervision.weights import get_weights
+from supervision.data.crystals import Material, group_materials, take
+from supervision.data.datasets import load_dataset
+from supervision.data.featurize import prepare, prepare_all
+from supervision.data.splits import make_split
+from supervision.models.graph.backbone import to_dgl
+from supervision.models.graph.batch import GraphBatch, collate
+from supervision.models.graph.config import GraphConfig
+from supervision.models.graph.data import GraphSamples
+from supervision.models.graph.featurize import graphs
+from supervision.models.graph.model import GraphRegressor
+from supervision.models.graph.symmetry_folding import FoldedGraph
+from supervision.models.weights import get_weights
+from supervision.runtime.device import fast_bf16, flush_denormals
+from supervision.training.batches import Share, Step
+from supervision.training.state import Descent, FitConfig
+from supervision.training.target import TargetTransform
+from supervision.training.trainer import gradients
 
 CPU = torch.device("cpu")  # the reference's DGL has no other
 FIT = FitConfig(learning_rate=1e-5, head_rate=1e-3, schedule="plateau")  # train_alignn's defaults

@@ -36,24 +36,25 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.io import ImageReadMode, decode_image
 from tqdm.auto import tqdm
 
-from supervision.crystals import Crystal, Material, group_materials, take
-from supervision.datasets import load_dataset
-from supervision.descent import Descent, FitConfig
-from supervision.loading import Share
-from supervision.metrics import mae, paired_bootstrap
-from supervision.prepared import prepare
-from supervision.resources import autocast, fast_bf16, in_bfloat16
-from supervision.splits import make_split
-from supervision.target import TargetTransform
-from supervision.training import gradients
-from supervision.vision.config import VisionConfig
-from supervision.vision.data import ViewSamples, select_views, to_tensor
-from supervision.vision.model import IMAGE_SIZE, VisionRegressor, adapt_backbone, pool
-from supervision.vision.palette import palette
-from supervision.vision.predictor import VisionPredictor
-from supervision.vision.prepare import scene_recipe, scenes_of
-from supervision.vision.render import VIEWS, draw, save_png
-from supervision.weights import Fetched, ImageWeights, get_weights
+from supervision.data.crystals import Crystal, Material, group_materials, take
+from supervision.data.datasets import load_dataset
+from supervision.data.featurize import prepare
+from supervision.data.splits import make_split
+from supervision.evaluation.metrics import mae, paired_bootstrap
+from supervision.models.vision.colour_statistics import palette
+from supervision.models.vision.config import VisionConfig
+from supervision.models.vision.data import ViewSamples, select_views, to_tensor
+from supervision.models.vision.featurize import scene_recipe, scenes_of
+from supervision.models.vision.model import IMAGE_SIZE, VisionRegressor, adapt_backbone, pool
+from supervision.models.vision.predictor import VisionPredictor
+from supervision.models.vision.render import VIEWS, draw
+from supervision.models.weights import Fetched, ImageWeights, get_weights
+from supervision.runtime.device import autocast, fast_bf16, in_bfloat16
+from supervision.runtime.images import save_png
+from supervision.training.batches import Share
+from supervision.training.state import Descent, FitConfig
+from supervision.training.target import TargetTransform
+from supervision.training.trainer import gradients
 
 CPU = torch.device("cpu")
 FIT = FitConfig(learning_rate=3e-4)

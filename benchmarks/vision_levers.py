@@ -30,16 +30,17 @@ from benchmarks.train_vision import (
     operations,
     read,
 )
-from supervision.crystals import Crystal, Material, take
-from supervision.loading import Share
-from supervision.resources import in_bfloat16
-from supervision.vision import onepass, packed
-from supervision.vision.data import select_views, to_tensor
-from supervision.vision.model import VisionRegressor
-from supervision.vision.packed import PackedAttention
-from supervision.vision.prepare import scenes_of
-from supervision.vision.render import VIEWS, draw
-from supervision.weights import Fetched, get_weights
+from supervision.data.crystals import Crystal, Material, take
+from supervision.models.vision import fused_mlp as onepass
+from supervision.models.vision import packed_attention as packed
+from supervision.models.vision.data import select_views, to_tensor
+from supervision.models.vision.featurize import scenes_of
+from supervision.models.vision.model import VisionRegressor
+from supervision.models.vision.packed_attention import PackedAttention
+from supervision.models.vision.render import VIEWS, draw
+from supervision.models.weights import Fetched, get_weights
+from supervision.runtime.device import in_bfloat16
+from supervision.training.batches import Share
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from entrypoints.options import speak
-from supervision.datasets.load import named
-from supervision.splits import KINDS
-from tracking.comparison import publish
-from tracking.results import Result, from_file, latest, refuse_mixed, told_apart
+from supervision.data.datasets.load import named
+from supervision.data.splits import KINDS
+from tracking.comparison.report import publish
+from tracking.comparison.results import Result, from_file, latest, refuse_mixed, told_apart
 from tracking.runs import tracked_run
 
 app = typer.Typer(add_completion=False)

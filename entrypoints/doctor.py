@@ -8,8 +8,8 @@ from textwrap import wrap
 
 import typer
 
-from supervision.checkup import BROKEN, CHECKS, OK, Finding
-from tracking import checkup
+from supervision.doctor import BROKEN, CHECKS, OK, Finding
+from tracking import doctor as checkup
 
 app = typer.Typer(add_completion=False)
 NAMES, STATES = 17, 8  # columns

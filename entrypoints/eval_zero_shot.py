@@ -22,19 +22,19 @@ from entrypoints.options import (
     experiment_of,
     speak,
 )
-from supervision.crystals import Crystal, Reject
-from supervision.descent import FitConfig
-from supervision.experiment import Origin
-from supervision.graph.config import GraphConfig
-from supervision.graph.predictor import GraphPredictor
-from supervision.graph.prepare import graphs
-from supervision.graph.published import PublishedModel
-from supervision.network import MODEL_FILE, NetworkPredictor, count_parameters
-from supervision.predictor import MADE_FROM, load_predictor
-from supervision.prepared import prepare
-from supervision.resources import pick_device
-from supervision.weights import GraphWeights, WeightsError, get_weights, row_of
-from supervision.weights.sources import sha256_of
+from supervision.data.crystals import Crystal, Reject
+from supervision.data.featurize import prepare
+from supervision.models.graph.config import GraphConfig
+from supervision.models.graph.featurize import graphs
+from supervision.models.graph.predictor import GraphPredictor
+from supervision.models.graph.published import PublishedModel
+from supervision.models.neural import MODEL_FILE, NetworkPredictor, count_parameters
+from supervision.models.predictor import MADE_FROM, load_predictor
+from supervision.models.setup import Origin
+from supervision.models.weights import GraphWeights, WeightsError, get_weights, row_of
+from supervision.models.weights.sources import sha256_of
+from supervision.runtime.device import pick_device
+from supervision.training.state import FitConfig
 from tracking import runs
 from tracking.zero_shot import (
     Source,

@@ -20,7 +20,7 @@ def main(
     """Log, judge and register what a training has left in a folder."""
 
     def run() -> None:
-        from tracking.importing import import_folder  # where it is missing, speak says so
+        from tracking.import_run import import_folder  # where it is missing, speak says so
 
         import_folder(folder.expanduser())
 

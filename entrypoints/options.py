@@ -8,18 +8,19 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from entrypoints.together import start_again
-from supervision.alone import BusyError
-from supervision.checkpoint import CheckpointError
-from supervision.crystals import CrystalError, DatasetError
-from supervision.errors import StoreError, machine_fault
-from supervision.experiment import Experiment
-from supervision.folder import FolderError, train_into
-from supervision.road import Pipeline, follow
-from supervision.settings import configured, read_settings
-from supervision.splits import LeakError
-from supervision.team import joined
-from supervision.weights import WeightsError
+from entrypoints.launch_torchrun import start_again
+from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.splits import LeakError
+from supervision.experiment.run import follow
+from supervision.experiment.run_folder import FolderError, train_into
+from supervision.experiment.settings_file import configured, read_settings
+from supervision.experiment.spec import Experiment
+from supervision.models.setup import Pipeline
+from supervision.models.weights import WeightsError
+from supervision.runtime.errors import StoreError, machine_fault
+from supervision.runtime.lock import BusyError
+from supervision.training.checkpoint import CheckpointError
+from supervision.training.distributed import joined
 
 EXPECTED = (
     BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, FolderError,

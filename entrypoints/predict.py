@@ -14,12 +14,12 @@ import pandas as pd
 import typer
 
 from entrypoints.options import speak
-from supervision.crystals import CrystalError, DatasetError
-from supervision.datasets.table import load_cif
-from supervision.errors import reason
-from supervision.paths import shown, written_whole
-from supervision.text import cell, printable
-from tracking.models import open_model, predict_tc, story
+from supervision.data.datasets.table import load_cif
+from supervision.data.errors import CrystalError, DatasetError
+from supervision.runtime.errors import reason
+from supervision.runtime.files import shown, written_whole
+from supervision.runtime.text import cell, printable
+from tracking.serving.models import open_model, predict_tc, story
 
 app = typer.Typer(add_completion=False)
 COLUMNS = ["file", "tc_kelvin", "problem"]

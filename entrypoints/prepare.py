@@ -12,15 +12,15 @@ from typing import Annotated, Any
 import typer
 
 from entrypoints.options import DataOption, DatasetOption, LimitOption, LossOption, speak, truth
-from supervision.archive import Archive, Made, write_archive
-from supervision.crystals import Crystal, Reject
-from supervision.experiment import Experiment, load_materials
-from supervision.graph.predictor import graphs_for
-from supervision.prepared import Preparation, Recipe, prepare
-from supervision.splits import KINDS, make_split
-from supervision.vision.config import VisionConfig
-from supervision.vision.prepare import scene_recipe
-from supervision.weights import Fetched, get_weights
+from supervision.data.archive import Archive, Made, write_archive
+from supervision.data.crystals import Crystal, Reject
+from supervision.data.featurize import Preparation, Recipe, prepare
+from supervision.data.splits import KINDS, make_split
+from supervision.experiment.spec import Experiment, load_materials
+from supervision.models.graph.predictor import graphs_for
+from supervision.models.vision.config import VisionConfig
+from supervision.models.vision.featurize import scene_recipe
+from supervision.models.weights import Fetched, get_weights
 
 app = typer.Typer(add_completion=False)
 TRAINED_BY = {"vision": "train_dino", "graph": "train_alignn"}

@@ -16,11 +16,11 @@ from entrypoints.options import (
     speak,
     truth,
 )
-from supervision.experiment import Experiment, load_materials
-from supervision.vision.data import contact_sheet_of, select_views
-from supervision.vision.export import export_views
-from supervision.vision.prepare import prepare_scenes
-from supervision.vision.scene import BONDINGS
+from supervision.experiment.spec import Experiment, load_materials
+from supervision.models.vision.data import contact_sheet_of, select_views
+from supervision.models.vision.export import export_views
+from supervision.models.vision.featurize import prepare_scenes
+from supervision.models.vision.scene import BONDINGS
 from tracking import runs
 
 app = typer.Typer(add_completion=False)

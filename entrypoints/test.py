@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from supervision.runtime.version import ROOT
 
 app = typer.Typer(add_completion=False)
 
@@ -16,8 +17,7 @@ def main(select: Annotated[str, typer.Option(help="pytest -k expression")] = "")
     command = [sys.executable, "-m", "pytest", "tests"]
     if select:
         command += ["-k", select]
-    root = Path(__file__).resolve().parents[1]
-    sys.exit(subprocess.run(command, cwd=root, check=False).returncode)
+    sys.exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 
 if __name__ == "__main__":

@@ -30,11 +30,11 @@ from entrypoints.options import (
     given,
     train_where,
 )
-from supervision.descent import FitConfig
-from supervision.experiment import Experiment
-from supervision.graph.config import GraphConfig
-from supervision.graph.pipeline import PRESETS, Preset, graph_pipeline
-from supervision.road import Pipeline
+from supervision.experiment.spec import Experiment
+from supervision.models.graph.config import GraphConfig
+from supervision.models.graph.family import PRESETS, Preset, graph_pipeline
+from supervision.models.setup import Pipeline
+from supervision.training.state import FitConfig
 
 app = typer.Typer(add_completion=False)
 

@@ -21,10 +21,10 @@ from entrypoints.options import (
     experiment_of,
     train_where,
 )
-from supervision.composition.pipeline import composition_pipeline
-from supervision.composition.predictor import CompositionConfig
-from supervision.experiment import Experiment
-from supervision.road import Pipeline
+from supervision.experiment.spec import Experiment
+from supervision.models.composition.family import composition_pipeline
+from supervision.models.composition.predictor import CompositionConfig
+from supervision.models.setup import Pipeline
 
 app = typer.Typer(add_completion=False)
 

@@ -31,11 +31,11 @@ from entrypoints.options import (
     train_where,
     truth,
 )
-from supervision.descent import FitConfig
-from supervision.experiment import Experiment
-from supervision.road import Pipeline
-from supervision.vision.config import VisionConfig
-from supervision.vision.pipeline import PRESETS, Preset, vision_pipeline
+from supervision.experiment.spec import Experiment
+from supervision.models.setup import Pipeline
+from supervision.models.vision.config import VisionConfig
+from supervision.models.vision.family import PRESETS, Preset, vision_pipeline
+from supervision.training.state import FitConfig
 
 app = typer.Typer(add_completion=False)
 

@@ -23,8 +23,8 @@ from entrypoints.options import (
     truth,
 )
 from tracking.runs import tracked_run
-from tracking.trials import Plan
-from tracking.tuning import tune
+from tracking.tuning.trials import Plan
+from tracking.tuning.tuning import tune
 
 app = typer.Typer(add_completion=False)
 

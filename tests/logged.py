@@ -1,15 +1,16 @@
 """A small logged model of each paradigm, without a training."""
 
-from supervision.composition.predictor import CompositionConfig, CompositionPredictor
-from supervision.crystals import group_materials
-from supervision.datasets import load_dataset
-from supervision.descent import FitConfig
-from supervision.graph.config import GraphConfig
-from supervision.graph.predictor import GraphPredictor
-from supervision.vision.config import VisionConfig
-from supervision.vision.predictor import VisionPredictor
-from supervision.weights import get_weights
-from tracking import registry, runs
+from supervision.data.crystals import group_materials
+from supervision.data.datasets import load_dataset
+from supervision.models.composition.predictor import CompositionConfig, CompositionPredictor
+from supervision.models.graph.config import GraphConfig
+from supervision.models.graph.predictor import GraphPredictor
+from supervision.models.vision.config import VisionConfig
+from supervision.models.vision.predictor import VisionPredictor
+from supervision.models.weights import get_weights
+from supervision.training.state import FitConfig
+from tracking import runs
+from tracking.serving import registry
 
 PARADIGMS = ("vision", "graph", "composition")
 

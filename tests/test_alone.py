@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from supervision.alone import BusyError, Claims, machine_folder
-from supervision.resuming import open_checkpoints
+from supervision.runtime.lock import BusyError, Claims, machine_folder
+from supervision.training.resuming import open_checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 HOLD = """
 import sys, time
 from pathlib import Path
-from supervision.alone import Claims
+from supervision.runtime.lock import Claims
 with Claims("theirs") as claims:
     claims.machine(parallel=True)
     claims.folder(Path(sys.argv[1]))

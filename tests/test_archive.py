@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from supervision.archive import Archive, Made, read_archive, write_archive
-from supervision.crystals import DatasetError, Reject, group_materials
-from supervision.datasets import load_dataset
-from supervision.experiment import Experiment, split_materials
-from supervision.graph.data import GraphSamples
-from supervision.graph.prepare import graphs
-from supervision.loading import Share
-from supervision.prepared import prepare, prepare_all
-from supervision.splits import make_split
-from supervision.vision.data import TrainingViews, ViewSamples
-from supervision.vision.prepare import scene_recipe
+from supervision.data.archive import Archive, Made, read_archive, write_archive
+from supervision.data.crystals import Reject, group_materials
+from supervision.data.datasets import load_dataset
+from supervision.data.errors import DatasetError
+from supervision.data.featurize import prepare, prepare_all
+from supervision.data.splits import make_split
+from supervision.experiment.spec import Experiment, split_materials
+from supervision.models.graph.data import GraphSamples
+from supervision.models.graph.featurize import graphs
+from supervision.models.vision.data import TrainingViews, ViewSamples
+from supervision.models.vision.featurize import scene_recipe
+from supervision.training.batches import Share
 
 RECIPES = {"scenes": scene_recipe("fast"), "graphs": graphs()}
 
@@ -59,7 +60,7 @@ def test_materials_splits_and_rejects_come_back(written):
 def test_arrays_are_those_that_were_prepared(written, monkeypatch):
     recipe, archive, path = written
     built = prepare_all(recipe, archive.dataset.crystals, quiet=True)
-    monkeypatch.setattr("supervision.prepared._read_entry", None)  # neither cache nor CIF
+    monkeypatch.setattr("supervision.data.featurize._read_entry", None)  # neither cache nor CIF
     found, rejects = prepare(recipe, read_archive(path).dataset.crystals)
     assert found.keys() == built.keys() and not rejects
     for id, result in found.items():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from supervision.averaging import WeightAverage
+from supervision.training.ema import WeightAverage
 
 
 def line(weight):

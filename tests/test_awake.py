@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from supervision import awake as module
-from supervision.awake import CONTINUOUS, SYSTEM_REQUIRED, awake
+from supervision.runtime import keep_awake as module
+from supervision.runtime.keep_awake import CONTINUOUS, SYSTEM_REQUIRED, awake
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = """#!/bin/sh
@@ -29,7 +29,7 @@ IS_DEAF = "#!/bin/sh\nexec sleep 60\n"
 NO_PROGRAM = "#!/no/such/shell\n"
 OURS = """
 import subprocess, sys, time
-from supervision.awake import awake
+from supervision.runtime.keep_awake import awake
 with awake():
     other = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
     print(other.pid, flush=True)

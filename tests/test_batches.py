@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from supervision.loading import Lazy, Share, load, shuffled
+from supervision.training.batches import Lazy, Share, load, shuffled
 
 CPU = torch.device("cpu")
 NO_ROOM = """
 import errno, os, torch
 from multiprocessing import util
-from supervision.loading import Lazy, load
+from supervision.training.batches import Lazy, load
 
 def full():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -15,10 +15,10 @@ from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
 from benchmarks.hostile_cif import CRYSTAL, FM3M, HOSTILE, MISREAD, atoms, crystal, operations
-from supervision.cif import MAX_CIF_BYTES, parse_cif
-from supervision.crystals import CrystalError
-from supervision.datasets import load_dataset
-from supervision.geometry import MAX_ATOMS
+from supervision.data.cell_checks import MAX_ATOMS
+from supervision.data.cif import MAX_CIF_BYTES, parse_cif
+from supervision.data.datasets import load_dataset
+from supervision.data.errors import CrystalError
 
 LONGEST = 0.1  # seconds of processor time for any text
 CLASSICS = load_dataset("classics").crystals

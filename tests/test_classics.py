@@ -19,9 +19,10 @@ from pymatgen.core import Composition, Element, PeriodicSite, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from pymatgen.symmetry.groups import SpaceGroup
 
-from supervision.cif import parse_cif
-from supervision.crystals import CrystalError, material_key
-from supervision.datasets.classics import Entry, build_structure, load_classics, read_table
+from supervision.data.cif import parse_cif
+from supervision.data.crystals import material_key
+from supervision.data.datasets.classics import Entry, build_structure, load_classics, read_table
+from supervision.data.errors import CrystalError
 
 ROOT = Path(__file__).parents[1]
 ARCHIVE = ROOT.parent / "shared" / "data" / "3dsc" / "3DSC_MP.tar.xz"

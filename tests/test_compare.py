@@ -14,8 +14,17 @@ from typer.testing import CliRunner
 
 from entrypoints import compare as entry
 from entrypoints import train_composition
-from supervision.metrics import all_metrics, mae
-from tracking.compare import (
+from supervision.evaluation.metrics import all_metrics, mae
+from tracking.comparison.html_page import Page
+from tracking.comparison.results import (
+    Result,
+    from_file,
+    latest,
+    predictor_folder,
+    refuse_mixed,
+    told_apart,
+)
+from tracking.comparison.tables import (
     band_table,
     chosen,
     cost_table,
@@ -28,16 +37,7 @@ from tracking.compare import (
     ranked,
     sentences,
 )
-from tracking.downloads import download
-from tracking.page import Page
-from tracking.results import (
-    Result,
-    from_file,
-    latest,
-    predictor_folder,
-    refuse_mixed,
-    told_apart,
-)
+from tracking.serving.downloads import download
 
 RNG = np.random.default_rng(0)
 TC = RNG.gamma(0.6, 12, 400)
@@ -317,7 +317,7 @@ def test_why_a_predictor_cannot_be_had_is_said(trained, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return download(uri)
 
-    monkeypatch.setattr("tracking.results.download", full)
+    monkeypatch.setattr("tracking.comparison.results.download", full)
     with pytest.raises(ValueError, match=f"Run {trained[0]} has no predictor .*No space left"):
         predictor_folder(run)
 

@@ -9,21 +9,22 @@ import pytest
 from example_structures import mgb2, nb3sn
 from pymatgen.core import Composition, DummySpecies
 
-from supervision.composition.features import composition_features, feature_names
-from supervision.composition.predictor import (
+from supervision.data.crystals import Crystal, group_materials
+from supervision.data.datasets import load_dataset
+from supervision.data.element_tables import cgcnn, magpie, magpie_names
+from supervision.data.errors import CrystalError
+from supervision.data.featurize import prepare
+from supervision.evaluation.metrics import constant_median, mae
+from supervision.evaluation.prediction import predict_materials
+from supervision.models.composition.features import composition_features, feature_names
+from supervision.models.composition.featurize import COMPOSITIONS
+from supervision.models.composition.predictor import (
     KINDS,
     MODEL_FILE,
     CompositionConfig,
     CompositionPredictor,
 )
-from supervision.composition.prepare import COMPOSITIONS
-from supervision.crystals import Crystal, CrystalError, group_materials
-from supervision.datasets import load_dataset
-from supervision.element_tables import cgcnn, magpie, magpie_names
-from supervision.metrics import constant_median, mae
-from supervision.prediction import predict_materials
-from supervision.predictor import load_predictor
-from supervision.prepared import prepare
+from supervision.models.predictor import load_predictor
 
 
 def feature(composition, name):
@@ -153,7 +154,7 @@ def test_what_cannot_be_read_is_named(fitted):
 
 def test_features_of_another_recipe_are_refused(fitted, tmp_path, monkeypatch):
     fitted.save(tmp_path)
-    monkeypatch.setattr("supervision.composition.predictor.FEATURE_VERSION", 999)
+    monkeypatch.setattr("supervision.models.composition.predictor.FEATURE_VERSION", 999)
     with pytest.raises(ValueError, match="recipe 999"):
         load_predictor(tmp_path)
 

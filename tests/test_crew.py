@@ -6,9 +6,9 @@ import time
 import psutil
 import pytest
 
-from supervision.memory import Memory
-from tracking import crew as module
-from tracking.crew import Crew
+from supervision.runtime.memory import Memory
+from tracking.tuning import worker_pool as module
+from tracking.tuning.worker_pool import Crew
 
 GIB = 2**30
 WORKS = (sys.executable, "-c", "import time; print('hello', flush=True); time.sleep(60)")

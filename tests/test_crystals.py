@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
-from supervision.cif import MAX_CIF_BYTES, parse_cif
-from supervision.crystals import Crystal, CrystalError, group_materials, material_key, take
+from supervision.data.cif import MAX_CIF_BYTES, parse_cif
+from supervision.data.crystals import Crystal, group_materials, material_key, take
+from supervision.data.errors import CrystalError
 
 HEAD = """data_test
 _symmetry_space_group_name_H-M   'P 1'

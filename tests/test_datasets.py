@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
-from supervision.crystals import Crystal, CrystalError, DatasetError, Reject, group_materials
-from supervision.datasets import Dataset, load_dataset, threedsc
-from supervision.datasets.table import parse_table
+from supervision.data.crystals import Crystal, Reject, group_materials
+from supervision.data.datasets import Dataset, load_dataset, threedsc
+from supervision.data.datasets.table import parse_table
+from supervision.data.errors import CrystalError, DatasetError
 
 TABLE = "data/final/MP/3DSC_MP.csv"
 CIFS = "data/final/MP/cifs"

@@ -20,15 +20,16 @@ import torch
 from typer.testing import CliRunner
 
 from entrypoints import doctor
-from supervision import checkup
-from supervision.alone import Claims
-from supervision.checkpoint import FINISHED
-from supervision.checkup import BROKEN, CACHE, CHECKS, INSTALL, OK, WARN, Check, Finding
-from supervision.memory import Memory
-from supervision.weights import ImageWeights, table
-from supervision.weights.sources import sha256_of
-from supervision.weights.table import WEIGHTS
-from tracking import checkup as tracking
+from supervision import doctor as checkup
+from supervision.doctor import BROKEN, CACHE, CHECKS, INSTALL, OK, WARN, Check, Finding
+from supervision.models.weights import ImageWeights
+from supervision.models.weights import catalogue as table
+from supervision.models.weights.catalogue import WEIGHTS
+from supervision.models.weights.sources import sha256_of
+from supervision.runtime.lock import Claims
+from supervision.runtime.memory import Memory
+from supervision.training.checkpoint import FINISHED
+from tracking import doctor as tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 GIB = 2**30
@@ -158,7 +159,7 @@ def test_another_python_is_broken(monkeypatch):
 
 
 def test_a_network_that_answers_otherwise_is_broken(monkeypatch):
-    import supervision.graph.backbone as backbone
+    import supervision.models.graph.backbone as backbone
 
     def otherwise(net, batch):
         return [x + 0.01 for x in backbone.walk(net, batch)]
@@ -170,7 +171,9 @@ def test_a_network_that_answers_otherwise_is_broken(monkeypatch):
 
 @pytest.mark.parametrize(("free", "state"), [(2, OK), (1.5, WARN), (0.5, BROKEN)])
 def test_little_memory_or_disk_is_said(monkeypatch, own_cache, free, state):
-    monkeypatch.setattr("supervision.memory.memory", lambda: Memory(16 * GIB, int(free * GIB)))
+    monkeypatch.setattr(
+        "supervision.runtime.memory.memory", lambda: Memory(16 * GIB, int(free * GIB))
+    )
     usage = namedtuple("usage", "free")(int(free * GIB))
     monkeypatch.setattr(psutil, "disk_usage", lambda _folder: usage)
     for name, mend in (("memory", "container"), ("cache", CACHE), ("temporary files", "TMPDIR")):
@@ -217,7 +220,7 @@ def test_threads_are_held_against_cores(monkeypatch, used, cores, policy, mend):
     ],
 )
 def test_a_gpu_that_torch_cannot_use_is_said(monkeypatch, tmp_path, there, built, state, mend):
-    monkeypatch.setattr("supervision.resources.pick_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("supervision.runtime.device.pick_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(checkup, "GPU", tmp_path if there else tmp_path / "none")
     monkeypatch.setattr(torch.version, "cuda", built)
     finding = named("device")

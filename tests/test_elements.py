@@ -5,7 +5,7 @@ import re
 import pytest
 from pymatgen.core import Element as Reference
 
-from supervision.elements import (
+from supervision.data.elements import (
     ATOMIC_MASS,
     ATOMIC_RADIUS,
     D_ELECTRONS,

@@ -16,11 +16,11 @@ import pytest
 import typer
 from bare import HIDDEN
 
-from supervision.finished import Finished
-from supervision.folder import FolderError, contents
-from supervision.graph.backbone import create_backbone
-from supervision.weights.sources import save_weights
-from tracking.downloads import passing_folder
+from supervision.experiment.finished import Finished
+from supervision.experiment.run_folder import FolderError, contents
+from supervision.models.graph.backbone import create_backbone
+from supervision.models.weights.sources import save_weights
+from tracking.serving.downloads import passing_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = {"model": {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 32}}
@@ -146,7 +146,7 @@ def test_it_is_dated_by_when_it_ran(runs, elsewhere):
 
 
 def test_its_model_is_registered_and_answers_the_same(runs):
-    from supervision.datasets import load_dataset
+    from supervision.data.datasets import load_dataset
 
     cif = pd.DataFrame({"cif": [load_dataset("classics").crystals[3].cif]})
     answers = []
@@ -220,7 +220,7 @@ def test_a_mistake_is_one_sentence(tmp_path, capsys, arguments, message):
 
 @pytest.mark.parametrize(
     ("missing", "arguments"),
-    [("supervision.datasets", ["--out", "there"]), ("tracking.train", [])],
+    [("supervision.data.datasets", ["--out", "there"]), ("tracking.train", [])],
     ids=["no data", "no tracker"],
 )
 def test_a_bare_machine_says_what_it_lacks(own_store, capsys, monkeypatch, missing, arguments):

@@ -11,8 +11,8 @@ from logged import PARADIGMS, log_untrained
 from packaging.requirements import Requirement
 from servers import ask, rows, serving
 
-from supervision.datasets import load_dataset
-from tracking.downloads import download
+from supervision.data.datasets import load_dataset
+from tracking.serving.downloads import download
 
 CRYSTAL = load_dataset("classics").crystals[3]
 ASK = """

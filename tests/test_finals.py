@@ -5,9 +5,9 @@ from dataclasses import replace
 import mlflow
 import pytest
 
-from supervision.experiment import Experiment
-from tracking import finals
-from tracking.trials import Plan
+from supervision.experiment.spec import Experiment
+from tracking.tuning import retrain as finals
+from tracking.tuning.trials import Plan
 
 BEST = {"trees": 200}
 

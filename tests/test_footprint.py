@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from supervision.footprint import COPIES, PASSING, Footprint, footprint
-from supervision.loading import Lazy, Share
-from supervision.memory import Memory
+from supervision.runtime.memory import Memory
+from supervision.training.batches import Lazy, Share
+from supervision.training.memory_estimate import COPIES, PASSING, Footprint, footprint
 
 CPU = torch.device("cpu")
 GIB = 2**30
@@ -36,7 +36,9 @@ class Sine(nn.Module):
 
 
 def test_it_is_what_a_hand_counts(monkeypatch):
-    monkeypatch.setattr("supervision.footprint.autocast", lambda device: nullcontext())
+    monkeypatch.setattr(
+        "supervision.training.memory_estimate.autocast", lambda device: nullcontext()
+    )
     model = nn.Sequential(nn.Linear(3, 1000), Sine(), nn.Linear(1000, 1))
     need = footprint(model, epochs(64), Share(), CPU)
     a_sample = 4 * (3 + 1000 + 1000)  # the input, what the sine is of, what the last layer reads

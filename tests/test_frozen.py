@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
-from supervision import frozen as module
-from supervision.frozen import Frozen, give_up_unread
+from supervision.training import feature_cache as module
+from supervision.training.feature_cache import Frozen, give_up_unread
 
 SAMPLES = [("a.cif", 0), ("a.cif", 1), ("b.cif", 0)]
 FEATURES = torch.arange(12.0).reshape(3, 4)

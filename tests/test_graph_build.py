@@ -6,8 +6,8 @@ from example_structures import ALL, la2cuo4, mgb2, nb3sn
 from pymatgen.core import DummySpecies, Lattice, Structure
 from scipy.spatial import cKDTree
 
-from supervision.datasets import load_dataset
-from supervision.graph.build import (
+from supervision.data.datasets import load_dataset
+from supervision.models.graph.build import (
     TIE,
     TWELVE,
     Neighbourhood,

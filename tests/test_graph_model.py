@@ -9,15 +9,21 @@ from example_structures import ALL, la2cuo4, nb3sn, triclinic
 from pymatgen.core import Lattice, Structure
 from pymatgen.core.operations import SymmOp
 
-from supervision.graph.backbone import create_backbone, load_pretrained, to_dgl, walk, walk_dgl
-from supervision.graph.build import build_graph, line_graph
-from supervision.graph.config import GraphConfig
-from supervision.graph.data import collate, pack
-from supervision.graph.model import GraphRegressor, pool
-from supervision.graph.orbits import FoldedGraph, fold, unfolded
-from supervision.weights import WeightsError, get_weights
-from supervision.weights.fetch import Fetched
-from supervision.weights.table import WEIGHTS
+from supervision.models.graph.backbone import (
+    create_backbone,
+    load_pretrained,
+    to_dgl,
+    walk,
+    walk_dgl,
+)
+from supervision.models.graph.batch import collate, pack
+from supervision.models.graph.build import build_graph, line_graph
+from supervision.models.graph.config import GraphConfig
+from supervision.models.graph.model import GraphRegressor, pool
+from supervision.models.graph.symmetry_folding import FoldedGraph, fold, unfolded
+from supervision.models.weights import WeightsError, get_weights
+from supervision.models.weights.catalogue import WEIGHTS
+from supervision.models.weights.fetch import Fetched
 
 SMALL = {"model": {"alignn_layers": 2, "gcn_layers": 2, "hidden_features": 32}}
 
@@ -135,7 +141,7 @@ def test_the_same_crystal_gives_the_same_answer(structure, change):
 
 @pytest.mark.shared
 def test_real_crystals_give_the_same_answer_in_other_cells(shared_data):
-    from supervision.datasets import load_dataset
+    from supervision.data.datasets import load_dataset
 
     crystals = load_dataset("3dsc", str(shared_data / "3dsc" / "3DSC_MP.tar.xz")).crystals
     net = network()
@@ -279,7 +285,7 @@ def test_gradients_of_a_folded_batch_are_those_of_the_whole():
 def test_states_read_block_by_block_are_those_read_at_once(structure, monkeypatch):
     net, batch = create_backbone("alignn_atomwise", "pure", {}).eval(), collated(structure)
     whole = walk(net, batch)[-1]
-    monkeypatch.setattr("supervision.graph.backbone.BLOCK", 7)
+    monkeypatch.setattr("supervision.models.graph.backbone.BLOCK", 7)
     with torch.inference_mode():
         torch.testing.assert_close(walk(net, batch)[-1], whole, rtol=1e-5, atol=1e-5)
 

@@ -12,22 +12,23 @@ import torch
 from pymatgen.core import Lattice, Structure
 from torch import nn
 
-from supervision.callbacks import Listener
-from supervision.checkpoint import Checkpoints, Shelf
-from supervision.crystals import Crystal, CrystalError, group_materials
-from supervision.datasets import load_dataset
-from supervision.descent import Descent, FitConfig
-from supervision.graph.config import GraphConfig
-from supervision.graph.data import GraphSamples
-from supervision.graph.model import GraphRegressor
-from supervision.graph.predictor import GraphPredictor
-from supervision.graph.prepare import graphs
-from supervision.loading import Share
-from supervision.predictor import load_predictor
-from supervision.prepared import prepare, prepare_all
-from supervision.training import fit
-from supervision.weights.fetch import Fetched
-from supervision.weights.table import WEIGHTS
+from supervision.data.crystals import Crystal, group_materials
+from supervision.data.datasets import load_dataset
+from supervision.data.errors import CrystalError
+from supervision.data.featurize import prepare, prepare_all
+from supervision.models.graph.config import GraphConfig
+from supervision.models.graph.data import GraphSamples
+from supervision.models.graph.featurize import graphs
+from supervision.models.graph.model import GraphRegressor
+from supervision.models.graph.predictor import GraphPredictor
+from supervision.models.predictor import load_predictor
+from supervision.models.weights.catalogue import WEIGHTS
+from supervision.models.weights.fetch import Fetched
+from supervision.training.batches import Share
+from supervision.training.callbacks import Listener
+from supervision.training.checkpoint import Checkpoints, Shelf
+from supervision.training.state import Descent, FitConfig
+from supervision.training.trainer import fit
 
 SMALL = {"model": {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 16}}
 BUDGET = 100  # angles: few enough that steps of these crystals are cut
@@ -220,7 +221,7 @@ def test_parts_keep_to_the_budget_and_are_the_same_step(materials):
 
 
 def test_a_step_in_parts_learns_what_a_step_in_one_learns(materials, monkeypatch):
-    monkeypatch.setattr("supervision.training.autocast", lambda device: nullcontext())
+    monkeypatch.setattr("supervision.training.trainer.autocast", lambda device: nullcontext())
     monkeypatch.setattr(nn.Dropout, "forward", lambda self, x: x)  # it would be drawn by part
     moved = []
     for budget in (10**9, BUDGET):
@@ -287,13 +288,13 @@ LARGE = """
 import resource, sys
 import numpy as np, torch
 from pymatgen.core import Lattice, Structure
-from supervision.graph.build import build_graph
-from supervision.graph.orbits import fold
-from supervision.graph.data import collate
-from supervision.graph.config import GraphConfig
-from supervision.graph.model import GraphRegressor
-from supervision.weights.fetch import Fetched
-from supervision.weights.table import WEIGHTS
+from supervision.models.graph.build import build_graph
+from supervision.models.graph.symmetry_folding import fold
+from supervision.models.graph.batch import collate
+from supervision.models.graph.config import GraphConfig
+from supervision.models.graph.model import GraphRegressor
+from supervision.models.weights.fetch import Fetched
+from supervision.models.weights.catalogue import WEIGHTS
 rng = np.random.default_rng(0)
 sites = np.array([[i, j, k] for i in range(8) for j in range(8) for k in range(8)])[:500] / 8
 sites += rng.normal(0, 0.01, (500, 3))

@@ -14,7 +14,7 @@ from mutations import mutate
 from servers import ask, rows, serving
 
 from benchmarks.hostile_cif import HOSTILE, MISREAD
-from supervision.datasets import load_dataset
+from supervision.data.datasets import load_dataset
 
 MUTANTS = 1000
 THREADS = 16

@@ -1,7 +1,6 @@
 """The house holds: imports go one way, nothing runs at import, no real-data test hides."""
 
 import ast
-import graphlib
 import os
 import shutil
 import subprocess
@@ -54,39 +53,89 @@ def below(*rooms):
 
 
 def test_there_is_something_to_check():
-    assert {"supervision.training", "tracking.runs", "entrypoints.train_dino"} <= set(MODULES)
-    assert "supervision.crystals" in IMPORTS["supervision.datasets.load"]
+    expected = {"supervision.training.trainer", "tracking.runs", "entrypoints.train_dino"}
+    assert expected <= set(MODULES)
+    assert "supervision.data.crystals" in IMPORTS["supervision.data.datasets.load"]
     assert "mlflow" in IMPORTS["tracking.runs"]
-    assert "peft" in IMPORTS["supervision.vision.model"]  # imported inside a function
+    assert "peft" in IMPORTS["supervision.models.vision.model"]  # imported inside a function
 
 
 @pytest.mark.parametrize(
     ("source", "found"),
     [
         ("import mlflow.pyfunc as m", {"mlflow.pyfunc"}),
-        ("from supervision import crystals", {"supervision", "supervision.crystals"}),
+        ("from supervision import doctor", {"supervision", "supervision.doctor"}),
         ("def f():\n    import dgl", {"dgl"}),
-        ("from . import scene", {"supervision.vision", "supervision.vision.scene"}),
         (
-            "from ..crystals import Crystal",
-            {"supervision.crystals", "supervision.crystals.Crystal"},
+            "from . import scene",
+            {"supervision.models.vision", "supervision.models.vision.scene"},
         ),
+        ("from ..head import Head", {"supervision.models.head", "supervision.models.head.Head"}),
     ],
 )
 def test_the_reader_of_imports_sees_them_all(source, found):
-    assert set(imported("supervision.vision.data", ast.parse(source))) == found
+    assert set(imported("supervision.models.vision.data", ast.parse(source))) == found
 
 
-@pytest.mark.parametrize(
-    ("room", "never"),
-    [
-        ("supervision", ["tracking", "entrypoints", "benchmarks", "tests"]),
-        ("tracking", ["entrypoints", "benchmarks", "tests"]),
-        ("entrypoints", ["benchmarks", "tests"]),
-        ("benchmarks", ["tracking", "entrypoints", "tests"]),
-    ],
+# --- floors: a folder imports only from those above it in this list
+
+FLOORS = (
+    "supervision.runtime",
+    "supervision.data",
+    "supervision.evaluation",
+    "supervision.training",
+    "supervision.models",
+    "supervision.experiment",
+    "supervision.doctor",
+    "tracking",
+    "entrypoints",
 )
-def test_imports_go_one_way(room, never):
+
+
+def floor_of(name):
+    return next((i for i, floor in enumerate(FLOORS) if f"{name}.".startswith(f"{floor}.")), None)
+
+
+def reached(start, direct):
+    """All modules of ours that importing ``start`` reaches through ``direct`` imports."""
+    known, waiting = set(), [start]
+    while waiting:
+        name = waiting.pop()
+        for found in (direct(name) & set(MODULES)) - known:
+            known.add(found)
+            waiting.append(found)
+    return known
+
+
+def at_the_top(name):
+    """What a module imports as soon as it is imported itself."""
+    top = [node for node in TREES[name].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return set(imported(name, ast.Module(top, [])))
+
+
+def anywhere(name):
+    """What a module imports at the top, inside functions and for type checkers."""
+    return IMPORTS[name]
+
+
+def test_every_module_stands_on_a_floor():
+    rooms = [name for name in MODULES if name.split(".")[0] != "benchmarks"]
+    assert [name for name in rooms if floor_of(name) is None] == ["supervision"]  # the API
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if floor_of(name) is not None])
+def test_a_folder_reaches_only_folders_below_it(name):
+    above = [m for m in reached(name, anywhere) if (floor_of(m) or 0) > floor_of(name)]
+    assert above == []
+
+
+def test_no_module_reaches_itself():
+    assert [name for name in MODULES if name in reached(name, anywhere)] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_nobody_imports_what_stands_beside_the_product(room):
+    never = ["tests", "benchmarks"] if room != "benchmarks" else ["tests", "entrypoints"]
     assert breaches(below(room), never) == []
 
 
@@ -98,49 +147,38 @@ def test_only_tracking_imports_mlflow():
     assert breaches(below("supervision", "benchmarks", "entrypoints"), ["mlflow"]) == []
 
 
-def test_training_knows_no_paradigm():
+def test_training_knows_no_model():
     others = ["dgl", "timm", "alignn", "peft", "pymatgen", "cv2"]
-    known = {"supervision.training"}
-    while found := {m for name in known for m in IMPORTS[name] & set(MODULES)} - known:
-        known |= found
+    known = {"supervision.training.trainer"} | reached("supervision.training.trainer", anywhere)
     assert breaches(known, others) == []
-    assert not any(name.count(".") > 1 for name in known), "no paradigm's room"
 
 
-def at_the_top(name):
-    """What a module imports as soon as it is imported itself."""
-    top = [node for node in TREES[name].body if isinstance(node, ast.Import | ast.ImportFrom)]
-    return set(imported(name, ast.Module(top, [])))
+@pytest.mark.parametrize(
+    "name", [n for n in MODULES if n.startswith("supervision.models.composition")]
+)
+def test_composition_needs_neither_torch_nor_psutil(name):
+    known = {name} | reached(name, at_the_top)
+    assert [
+        m for m in known if {"torch", "psutil"} & {f.partition(".")[0] for f in at_the_top(m)}
+    ] == []
 
 
 @pytest.mark.parametrize("name", ["train_dino", "train_alignn"])
 def test_a_bare_machine_can_train(name):
-    known = {f"entrypoints.{name}", "supervision.fitting"}  # which fit() imports
-    while found := {m for name in known for m in at_the_top(name) & set(MODULES)} - known:
-        known |= found
-    assert {"supervision.training", "supervision.folder", "supervision.archive"} <= known
+    start = {f"entrypoints.{name}", "supervision.training.two_stage"}  # which fit() imports
+    known = start.union(*(reached(name, at_the_top) for name in start))
+    assert {
+        "supervision.training.trainer",
+        "supervision.experiment.run_folder",
+        "supervision.data.archive",
+    } <= known
     assert {f.partition(".")[0] for name in known for f in at_the_top(name)} & HIDDEN == set()
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.endswith(".model")])
 def test_models_never_see_data_sets(name):
-    data = ["supervision.datasets", "supervision.crystals", "supervision.splits", "pandas"]
-    assert breaches([name], data) == []
-
-
-@pytest.mark.parametrize("name", ["metrics", "target", "elements"])
-def test_the_ground_floor_imports_nothing_of_ours(name):
-    assert breaches([f"supervision.{name}"], ROOMS) == []
-
-
-def test_no_two_modules_import_each_other():
-    """At the top level; graphlib raises CycleError with the circle."""
-
-    graph = {}
-    for name in TREES:
-        found = at_the_top(name) & set(MODULES)
-        graph[name] = {other for other in found if not f"{name}.".startswith(f"{other}.")}
-    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
+    data = ["supervision.data.datasets", "supervision.data.crystals", "supervision.data.splits"]
+    assert breaches({name} | reached(name, anywhere), [*data, "pandas"]) == []
 
 
 def test_the_other_project_of_our_name_is_not_required():
@@ -154,7 +192,7 @@ DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.As
 GUARDS = ("__name__ == '__main__'", "TYPE_CHECKING")
 SAID_AT_IMPORT = {
     "entrypoints": ["os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')"],
-    "tracking.serving": ["mlflow.models.set_model(TcModel())"],  # how MLflow loads from code
+    "tracking.serving.pyfunc": ["mlflow.models.set_model(TcModel())"],  # how MLflow loads from code
 }
 
 
@@ -176,8 +214,9 @@ import socket, sys, threading
 def refuse(*_): raise AssertionError("a connection at import")
 socket.socket.connect = refuse
 before = threading.active_count()
-import supervision.crystals, supervision.datasets, supervision.splits, supervision.metrics
-import supervision.vision.prepare, supervision.graph.prepare, supervision.composition.features
+import supervision.data.crystals, supervision.data.datasets, supervision.data.splits
+import supervision.evaluation.metrics, supervision.models.vision.featurize
+import supervision.models.graph.featurize, supervision.models.composition.features
 assert "torch" not in sys.modules, "preparing must not need torch"
 for name in sys.argv[1:]:
     __import__(name)

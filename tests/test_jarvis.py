@@ -8,8 +8,9 @@ from example_structures import mgb2, nb3sn
 from pymatgen.io.jarvis import JarvisAtomsAdaptor
 from pymatgen.io.vasp import Poscar
 
-from supervision.crystals import DatasetError, group_materials
-from supervision.datasets import load_dataset
+from supervision.data.crystals import group_materials
+from supervision.data.datasets import load_dataset
+from supervision.data.errors import DatasetError
 
 
 def public_row(name, structure, tc):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from supervision.checkpoint import load_checkpoint
+from supervision.training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = """
@@ -18,10 +18,10 @@ import json, sys, time
 from pathlib import Path
 import torch
 from torch import nn
-from supervision.checkpoint import Checkpoints
-from supervision.descent import FitConfig
-from supervision.loading import Lazy, shuffled
-from supervision.training import fit
+from supervision.training.checkpoint import Checkpoints
+from supervision.training.state import FitConfig
+from supervision.training.batches import Lazy, shuffled
+from supervision.training.trainer import fit
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from supervision.crystals import DatasetError
-from supervision.datasets import load_dataset
-from supervision.experiment import Experiment, load_materials
-from supervision.vision.prepare import prepare_scenes
+from supervision.data.datasets import load_dataset
+from supervision.data.errors import DatasetError
+from supervision.experiment.spec import Experiment, load_materials
+from supervision.models.vision.featurize import prepare_scenes
 from tracking import runs
-from tracking.downloads import download
+from tracking.serving.downloads import download
 
 pytestmark = pytest.mark.usefixtures("own_store")
 

@@ -6,7 +6,7 @@ import mlflow
 import psutil
 import pytest
 
-from tracking.machine import MemoryMonitor, watched
+from tracking.system_metrics import MemoryMonitor, watched
 
 NAMES = {
     "system/cpu_utilization_percentage",

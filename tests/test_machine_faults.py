@@ -15,10 +15,10 @@ from projects import ROOT
 from safetensors.torch import save_file
 
 from entrypoints.options import speak
-from supervision.checkpoint import save_checkpoint
-from supervision.errors import StoreError, machine_fault
+from supervision.runtime.errors import StoreError, machine_fault
+from supervision.training.checkpoint import save_checkpoint
 from tracking import runs
-from tracking.downloads import download
+from tracking.serving.downloads import download
 
 
 @pytest.fixture

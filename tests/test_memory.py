@@ -7,8 +7,8 @@ import numpy as np
 import psutil
 import pytest
 
-from supervision import memory as module
-from supervision.memory import Memory, Watch, is_out_of_memory, memory
+from supervision.runtime import memory as module
+from supervision.runtime.memory import Memory, Watch, is_out_of_memory, memory
 
 GIB = 2**30
 MACHINE = psutil.virtual_memory()
@@ -163,7 +163,7 @@ def test_what_an_allocation_says_when_it_fails(error, is_one):
 HOLES = """
 import sys
 import torch
-from supervision.memory import resident, spare_memory
+from supervision.runtime.memory import resident, spare_memory
 held = torch.ones(20 << 20, dtype=torch.uint8)
 del held  # glibc takes smaller blocks from its heap from here on
 if sys.argv[1] == "spared":

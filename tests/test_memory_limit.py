@@ -13,15 +13,15 @@ TRAINING = """
 import json, resource, sys
 import psutil, torch
 from torch import nn
-import supervision.training
+import supervision.training.trainer
 from contextlib import nullcontext
-from supervision.descent import FitConfig
-from supervision.loading import Lazy, shuffled
-from supervision.callbacks import Listener
-from supervision.training import fit
+from supervision.training.state import FitConfig
+from supervision.training.batches import Lazy, shuffled
+from supervision.training.callbacks import Listener
+from supervision.training.trainer import fit
 
 WIDTH, COUNT = 100_000, 128  # 400 kB a sample and layer
-supervision.training.autocast = lambda device: nullcontext()
+supervision.training.trainer.autocast = lambda device: nullcontext()
 torch.set_num_threads(1)
 torch.manual_seed(0)
 x = torch.randn(COUNT, 8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from supervision import metrics
+from supervision.evaluation import metrics
 
 RNG = np.random.default_rng(7)
 TC = np.round(RNG.exponential(10, 200), 2) * (RNG.random(200) > 0.3)

@@ -5,13 +5,13 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from benchmarks.hostile_cif import atoms, crystal
-from supervision import neighbours as module
-from supervision.crystals import Crystal
-from supervision.geometry import MAX_ATOMS, check_geometry
-from supervision.graph.build import TWELVE, build_graph, edge_pairs
-from supervision.graph.prepare import graph_of
-from supervision.neighbours import neighbours
-from supervision.vision.scene import build_scene
+from supervision.data import neighbours as module
+from supervision.data.cell_checks import MAX_ATOMS, check_geometry
+from supervision.data.crystals import Crystal
+from supervision.data.neighbours import neighbours
+from supervision.models.graph.build import TWELVE, build_graph, edge_pairs
+from supervision.models.graph.featurize import graph_of
+from supervision.models.vision.scene import build_scene
 
 RNG = np.random.default_rng(0)
 

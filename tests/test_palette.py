@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from supervision.head import Head, PeriodicEmbedding
-from supervision.vision.palette import PALETTE, QUANTILES, palette
+from supervision.models.head import Head, PeriodicEmbedding
+from supervision.models.vision.colour_statistics import PALETTE, QUANTILES, palette
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from logged import log_untrained
 from projects import ROOT
 
 from entrypoints.predict import check_free
-from supervision.crystals import DatasetError
-from supervision.datasets import load_dataset
-from supervision.datasets.table import load_cif
-from supervision.text import cell, printable
+from supervision.data.datasets import load_dataset
+from supervision.data.datasets.table import load_cif
+from supervision.data.errors import DatasetError
+from supervision.runtime.text import cell, printable
 
 CRYSTAL = load_dataset("classics").crystals[0].cif
 

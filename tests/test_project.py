@@ -16,10 +16,10 @@ import typer
 import yaml
 
 from entrypoints.options import given, speak, truth
-from supervision.descent import FitConfig
-from supervision.experiment import Experiment
-from supervision.road import identity_of
-from supervision.vision.config import VisionConfig
+from supervision.experiment.run import identity_of
+from supervision.experiment.spec import Experiment
+from supervision.models.vision.config import VisionConfig
+from supervision.training.state import FitConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())

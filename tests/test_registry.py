@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from tracking.registry import Candidate, move_aliases
+from tracking.serving.registry import Candidate, move_aliases
 from tracking.train import RunBook
 
 NAME = "supervision-vision"
@@ -146,7 +146,7 @@ def test_names_that_an_alias_cannot_hold_are_kept_apart():
 def test_the_model_of_a_run_is_logged_once_and_again_where_it_has_learned_on(client, monkeypatch):
     logged = []
     monkeypatch.setattr(
-        "tracking.registry.log_predictor",
+        "tracking.serving.registry.log_predictor",
         lambda *what: logged.append(what) or f"models:/m-{len(logged)}",
     )
 

@@ -15,9 +15,9 @@ from example_structures import ALL, la2cuo4, mgb2, nb3sn, triclinic
 from PIL import Image
 from pymatgen.core import Structure
 
-from supervision.cif import parse_cif
-from supervision.elements import D_ELECTRONS, ELEMENTS, VALENCE_ELECTRONS, channels
-from supervision.vision.render import (
+from supervision.data.cif import parse_cif
+from supervision.data.elements import D_ELECTRONS, ELEMENTS, VALENCE_ELECTRONS, channels
+from supervision.models.vision.render import (
     BOND_GREY,
     VIEWS,
     Layout,
@@ -27,11 +27,11 @@ from supervision.vision.render import (
     lay_out,
     paint,
     rotation,
-    save_png,
     stamp,
     tile,
 )
-from supervision.vision.scene import BOND_REACH, FACE, Scene, build_scene
+from supervision.models.vision.scene import BOND_REACH, FACE, Scene, build_scene
+from supervision.runtime.images import save_png
 
 cases = pytest.mark.parametrize("structure", [f() for f in ALL.values()], ids=ALL)
 

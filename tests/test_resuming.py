@@ -13,7 +13,7 @@ import torch
 from projects import command_of
 from safetensors.torch import load_file
 
-from tracking.downloads import download
+from tracking.serving.downloads import download
 
 TRAIN = {"dataset": "classics", "limit": 24, "epochs": 4, "weights": "none", "register": "false"}
 

@@ -11,9 +11,9 @@ from example_structures import ALL, la2cuo4, mgb2, nb3sn, niobium, triclinic
 from pymatgen.analysis.local_env import CrystalNN
 from pymatgen.core import Lattice, Structure
 
-from supervision.cif import parse_cif
-from supervision.elements import ATOMIC_RADIUS, channels
-from supervision.vision.scene import BOND_REACH, SPLIT_SITE, Scene, build_scene
+from supervision.data.cif import parse_cif
+from supervision.data.elements import ATOMIC_RADIUS, channels
+from supervision.models.vision.scene import BOND_REACH, SPLIT_SITE, Scene, build_scene
 
 cases = pytest.mark.parametrize("structure", [f() for f in ALL.values()], ids=ALL)
 
@@ -260,5 +260,5 @@ def test_a_file_that_lacks_an_array_is_refused():
 
 
 def test_drawing_a_cached_scene_needs_no_pymatgen():
-    code = "import sys, supervision.vision.render; sys.exit('pymatgen' in sys.modules)"
+    code = "import sys, supervision.models.vision.render; sys.exit('pymatgen' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

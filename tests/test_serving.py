@@ -17,11 +17,12 @@ from projects import command_of
 from servers import ask, rows, serving
 
 from entrypoints.predict import check_free
-from supervision.crystals import Crystal, DatasetError
-from supervision.datasets import load_dataset
-from supervision.paths import cache_dir
-from supervision.predictor import load_predictor
-from tracking.downloads import download
+from supervision.data.crystals import Crystal
+from supervision.data.datasets import load_dataset
+from supervision.data.errors import DatasetError
+from supervision.models.predictor import load_predictor
+from supervision.runtime.files import cache_dir
+from tracking.serving.downloads import download
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "models:/supervision-vision@champion"

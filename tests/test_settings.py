@@ -3,9 +3,9 @@
 import pytest
 
 from entrypoints.options import chosen
-from supervision.descent import FitConfig
-from supervision.settings import configured, read_settings, write_settings
-from supervision.vision.config import VisionConfig
+from supervision.experiment.settings_file import configured, read_settings, write_settings
+from supervision.models.vision.config import VisionConfig
+from supervision.training.state import FitConfig
 
 
 def test_what_is_written_is_taken_by_whichever_configuration_has_it(tmp_path, capsys):

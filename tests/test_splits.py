@@ -12,10 +12,18 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from supervision.crystals import Crystal, Material, group_materials
-from supervision.datasets import load_dataset
-from supervision.metrics import band_labels
-from supervision.splits import KINDS, PARTS, LeakError, Split, check_disjoint, families, make_split
+from supervision.data.crystals import Crystal, Material, group_materials
+from supervision.data.datasets import load_dataset
+from supervision.data.splits import (
+    KINDS,
+    PARTS,
+    LeakError,
+    Split,
+    check_disjoint,
+    families,
+    make_split,
+)
+from supervision.data.tc_bands import band_labels
 
 ELEMENTS = ("Al", "B", "Cu", "Fe", "La", "Nb", "O", "Sn", "Ti", "Y")
 

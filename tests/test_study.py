@@ -17,9 +17,9 @@ from optuna.trial import TrialState
 from postgres import postgres, skip_without
 from sqlalchemy import create_engine, text
 
-from tracking import study as module
-from tracking.storage import guard_of, open_storage
-from tracking.study import ATTEMPTS, Board, Worker, sample
+from tracking.tuning import study as module
+from tracking.tuning.storage import guard_of, open_storage
+from tracking.tuning.study import ATTEMPTS, Board, Worker, sample
 
 SPACE = {
     "x": optuna.distributions.FloatDistribution(0.0, 1.0),
@@ -282,7 +282,7 @@ def test_a_journal_in_a_folder_can_be_opened_though_its_writer_was_killed(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     impatient = partial(JournalFileSymlinkLock, grace_period=1)
-    monkeypatch.setattr("tracking.storage.JournalFileSymlinkLock", impatient)
+    monkeypatch.setattr("tracking.tuning.storage.JournalFileSymlinkLock", impatient)
     board_of("folder/j", name).storage._backend._lock.acquire()  # and is gone
     assert board_of("folder/j", name).left() == 0
 

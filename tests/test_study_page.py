@@ -5,11 +5,11 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.samplers import RandomSampler
 
-from supervision.experiment import Experiment
-from tracking.compare import Difference
-from tracking.study import Board
-from tracking.study_page import HEIGHT, _found, importances, page, trial_table, verdict
-from tracking.trials import OBJECTIVES, Plan
+from supervision.experiment.spec import Experiment
+from tracking.comparison.tables import Difference
+from tracking.tuning.study import Board
+from tracking.tuning.study_page import HEIGHT, _found, importances, page, trial_table, verdict
+from tracking.tuning.trials import OBJECTIVES, Plan
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from supervision.target import KINDS, TargetTransform
+from supervision.training.target import KINDS, TargetTransform
 
 TC = np.array([0.0, 0.0, 0.4, 2.4, 9.2, 18.3, 39.0, 92.0, 132.9])
 

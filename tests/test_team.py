@@ -13,8 +13,8 @@ import psutil
 import pytest
 import torch
 
-from supervision.road import require_one
-from supervision.team import Team
+from supervision.experiment.run import require_one
+from supervision.training.distributed import Team
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = """
@@ -22,15 +22,15 @@ import contextlib, json, os, sys, time
 from pathlib import Path
 import torch
 from torch import nn
-import supervision.training
-from supervision.checkpoint import Checkpoints, is_unfinished
-from supervision.descent import FitConfig
-from supervision.loading import Lazy, shuffled
-from supervision.team import joined
-from supervision.callbacks import Listener
-from supervision.training import fit
+import supervision.training.trainer
+from supervision.training.checkpoint import Checkpoints, is_unfinished
+from supervision.training.state import FitConfig
+from supervision.training.batches import Lazy, shuffled
+from supervision.training.distributed import joined
+from supervision.training.callbacks import Listener
+from supervision.training.trainer import fit
 
-supervision.training.autocast = lambda device: contextlib.nullcontext()
+supervision.training.trainer.autocast = lambda device: contextlib.nullcontext()
 folder, out, pause, short = Path(sys.argv[1]), Path(sys.argv[2]), *map(float, sys.argv[3:])
 torch.set_num_threads(1)
 x = torch.randn(41, 64, generator=torch.Generator().manual_seed(1))
@@ -89,7 +89,12 @@ def start(folder, processes, pause=0.0, short=99):
     (folder / "training.py").write_text(TRAINING)
     launch = [sys.executable]
     if processes > 1:
-        launch += ["-m", "entrypoints.together", "--standalone", f"--nproc-per-node={processes}"]
+        launch += [
+            "-m",
+            "entrypoints.launch_torchrun",
+            "--standalone",
+            f"--nproc-per-node={processes}",
+        ]
     arguments = [folder / "kept", folder, pause, short]
     return subprocess.Popen(
         [*launch, str(folder / "training.py"), *map(str, arguments)],

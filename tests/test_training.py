@@ -11,18 +11,23 @@ import pytest
 import torch
 from torch import nn
 
-from supervision.callbacks import EpochRecord, Listener
-from supervision.checkpoint import (
+from supervision.runtime.memory import Watch
+from supervision.training.batches import Lazy, Share, shuffled
+from supervision.training.callbacks import EpochRecord, Listener
+from supervision.training.checkpoint import (
     CheckpointError,
     Checkpoints,
     is_unfinished,
     load_checkpoint,
     save_checkpoint,
 )
-from supervision.descent import FitConfig, cosine_with_warmup, load_trainable, trainable_state
-from supervision.loading import Lazy, Share, shuffled
-from supervision.memory import Watch
-from supervision.training import fit, progress_line
+from supervision.training.state import (
+    FitConfig,
+    cosine_with_warmup,
+    load_trainable,
+    trainable_state,
+)
+from supervision.training.trainer import fit, progress_line
 
 CPU = torch.device("cpu")
 COUNT, BATCH = 50, 8
@@ -459,7 +464,7 @@ class Cramped(nn.Module):
 
 
 def test_where_memory_fails_steps_are_cut_and_learn_the_same(monkeypatch):
-    monkeypatch.setattr("supervision.training.autocast", lambda device: nullcontext())
+    monkeypatch.setattr("supervision.training.trainer.autocast", lambda device: nullcontext())
     told, roomy, cramped = [], Cramped(99), Cramped(3)
     history = run(roomy, QUICK)
     again = run(cramped, QUICK, listener=Listener(note=told.append))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from supervision.transfer import distributions, overlap, story, transfer_metrics
+from supervision.evaluation.domain_shift import distributions, overlap, story, transfer_metrics
 
 TC = np.array([0.0, 2.0, 10.0, 30.0, 50.0, 60.0, 90.0])
 SHRUNK = np.array([3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 25.0])

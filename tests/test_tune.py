@@ -18,15 +18,17 @@ from optuna.trial import TrialState
 from postgres import postgres, skip_without
 from projects import command_of
 
-from supervision.callbacks import EpochRecord
-from supervision.descent import FitConfig
-from supervision.experiment import Experiment
-from supervision.graph.config import GraphConfig
-from supervision.paradigms import default_configs
-from supervision.vision.config import VisionConfig
-from tracking import runs, spaces, trials, tuning
-from tracking.study import WORKER
-from tracking.trials import OBJECTIVES, Plan, work
+from supervision.experiment.spec import Experiment
+from supervision.models.families import default_configs
+from supervision.models.graph.config import GraphConfig
+from supervision.models.vision.config import VisionConfig
+from supervision.training.callbacks import EpochRecord
+from supervision.training.state import FitConfig
+from tracking import runs
+from tracking.tuning import search_spaces as spaces
+from tracking.tuning import trials, tuning
+from tracking.tuning.study import WORKER
+from tracking.tuning.trials import OBJECTIVES, Plan, work
 
 
 @pytest.fixture
@@ -277,7 +279,7 @@ def workers_of(process):
     found = []
     for child in psutil.Process(process.pid).children(recursive=True):
         with suppress(psutil.Error):  # it has just ended
-            found += [child] if "tracking.trials" in child.cmdline() else []
+            found += [child] if "tracking.tuning.trials" in child.cmdline() else []
     return found
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from supervision.crystals import Crystal, group_materials
-from supervision.datasets import load_dataset
-from supervision.loading import Share
-from supervision.vision.data import TrainingViews, fixed_views, picture_batches, select_views
-from supervision.vision.export import export_views
-from supervision.vision.prepare import prepare_scenes
-from supervision.vision.render import VIEWS, draw
+from supervision.data.crystals import Crystal, group_materials
+from supervision.data.datasets import load_dataset
+from supervision.models.vision.data import TrainingViews, fixed_views, picture_batches, select_views
+from supervision.models.vision.export import export_views
+from supervision.models.vision.featurize import prepare_scenes
+from supervision.models.vision.render import VIEWS, draw
+from supervision.training.batches import Share
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import pytest
 import timm
 import torch
 
-from supervision.descent import trainable_state
-from supervision.network import count_parameters
-from supervision.vision.model import (
+from supervision.models.neural import count_parameters
+from supervision.models.vision.colour_statistics import PALETTE
+from supervision.models.vision.model import (
     Dropout,
     VisionRegressor,
     adapt_backbone,
@@ -14,9 +14,9 @@ from supervision.vision.model import (
     merge_lora,
     resample_positions,
 )
-from supervision.vision.palette import PALETTE
-from supervision.weights import Fetched, ImageWeights, WeightsError, get_weights
-from supervision.weights.table import WEIGHTS
+from supervision.models.weights import Fetched, ImageWeights, WeightsError, get_weights
+from supervision.models.weights.catalogue import WEIGHTS
+from supervision.training.state import trainable_state
 
 TINY = {
     "dinov2": ImageWeights("tiny2", "vit_small_patch14_dinov2", "none", ()),

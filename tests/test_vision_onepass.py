@@ -6,8 +6,8 @@ from timm.layers import GluMlp, Mlp
 from torch import nn
 from torch.nn import functional
 
-from supervision.vision import onepass
-from supervision.vision.onepass import OnePassMlp, linear
+from supervision.models.vision import fused_mlp as onepass
+from supervision.models.vision.fused_mlp import OnePassMlp, linear
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from timm.layers import LayerNorm
 from timm.layers.attention import Attention
 from torch.nn import functional
 
-from supervision.resources import autocast, in_bfloat16
-from supervision.vision.model import VisionRegressor, adapt_backbone
-from supervision.vision.packed import PackedAttention, read_levels
-from supervision.weights import ImageWeights
+from supervision.models.vision.model import VisionRegressor, adapt_backbone
+from supervision.models.vision.packed_attention import PackedAttention, read_levels
+from supervision.models.weights import ImageWeights
+from supervision.runtime.device import autocast, in_bfloat16
 
 CPU = torch.device("cpu")
 ARCHITECTURES = ("vit_small_patch14_dinov2", "vit_small_patch16_dinov3")
@@ -38,7 +38,7 @@ def images():
 
 @pytest.fixture
 def bf16_is_fast(monkeypatch):
-    monkeypatch.setattr("supervision.resources.fast_bf16", lambda device: True)
+    monkeypatch.setattr("supervision.runtime.device.fast_bf16", lambda device: True)
 
 
 @torch.no_grad()

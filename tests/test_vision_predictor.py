@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from supervision.callbacks import Listener
-from supervision.checkpoint import Checkpoints
-from supervision.crystals import Crystal, CrystalError, group_materials
-from supervision.datasets import load_dataset
-from supervision.descent import FitConfig
-from supervision.loading import shuffled
-from supervision.prediction import predict_materials
-from supervision.predictor import load_predictor
-from supervision.vision.config import VisionConfig
-from supervision.vision.data import select_views
-from supervision.vision.predictor import VisionPredictor
-from supervision.weights import get_weights
+from supervision.data.crystals import Crystal, group_materials
+from supervision.data.datasets import load_dataset
+from supervision.data.errors import CrystalError
+from supervision.evaluation.prediction import predict_materials
+from supervision.models.predictor import load_predictor
+from supervision.models.vision.config import VisionConfig
+from supervision.models.vision.data import select_views
+from supervision.models.vision.predictor import VisionPredictor
+from supervision.models.weights import get_weights
+from supervision.training.batches import shuffled
+from supervision.training.callbacks import Listener
+from supervision.training.checkpoint import Checkpoints
+from supervision.training.state import FitConfig
 
 CONFIG = VisionConfig(views=2, head_epochs=2, batch_size=4)
 
@@ -117,7 +118,7 @@ def test_a_head_alone_takes_the_batch_size_that_is_asked_for(materials, monkeypa
         sizes.append(batch_size)
         return shuffled(count, batch_size, seed=seed, epoch=epoch)
 
-    monkeypatch.setattr("supervision.fitting.shuffled", told)
+    monkeypatch.setattr("supervision.training.two_stage.shuffled", told)
     config = dataclasses.replace(CONFIG, adapt="linear", batch_size=3, head_batch_size=5)
     new_predictor(config).fit(materials[:8], materials[8:])
     assert set(sizes) == {3}
@@ -190,7 +191,7 @@ def test_threads_are_answered_what_one_is_and_change_no_weight(
     fitted, crystals, tmp_path, monkeypatch
 ):
     """Where bfloat16 is fast, too: weights are made short once, as a model is loaded."""
-    monkeypatch.setattr("supervision.resources.fast_bf16", lambda device: True)
+    monkeypatch.setattr("supervision.runtime.device.fast_bf16", lambda device: True)
     fitted.save(tmp_path / "saved")
     loaded = load_predictor(tmp_path / "saved")
     before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}

@@ -21,10 +21,8 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save, save_file
 
-from supervision.paths import cache_dir
-from supervision.timeouts import within
-from supervision.vision.model import VisionRegressor, load_pretrained
-from supervision.weights import (
+from supervision.models.vision.model import VisionRegressor, load_pretrained
+from supervision.models.weights import (
     GraphWeights,
     ImageWeights,
     WeightsError,
@@ -32,10 +30,12 @@ from supervision.weights import (
     sources,
     table,
 )
-from supervision.weights.convert import dinov2_from_onnx
-from supervision.weights.reach import reach
-from supervision.weights.sources import Hub, Wheel, sha256_of
-from supervision.weights.table import AUTO, IMGFOCUS, UNTRAINED, WEIGHTS
+from supervision.models.weights.availability import reach
+from supervision.models.weights.catalogue import AUTO, IMGFOCUS, UNTRAINED, WEIGHTS
+from supervision.models.weights.convert import dinov2_from_onnx
+from supervision.models.weights.sources import Hub, Wheel, sha256_of
+from supervision.runtime.files import cache_dir
+from supervision.runtime.timeouts import within
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(1)}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -401,9 +401,9 @@ def test_hub_that_cannot_be_reached_is_named(hub, own_cache):
 
 
 ASK = """
-from supervision.weights import *
-from supervision.weights.sources import Hub
-from supervision.weights.table import WEIGHTS
+from supervision.models.weights import *
+from supervision.models.weights.sources import Hub
+from supervision.models.weights.catalogue import WEIGHTS
 WEIGHTS["tiny"] = ImageWeights("tiny", "test_vit", "none", (Hub("me/tiny"),))
 print(get_weights("tiny").sha256)
 """

@@ -11,10 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
-from supervision.graph.backbone import create_backbone, load_pretrained
-from supervision.weights import GraphWeights, WeightsError, get_weights, sources, table
-from supervision.weights.convert import alignn_from_checkpoint
-from supervision.weights.sources import Figshare
+from supervision.models.graph.backbone import create_backbone, load_pretrained
+from supervision.models.weights import GraphWeights, WeightsError, get_weights, sources
+from supervision.models.weights import catalogue as table
+from supervision.models.weights.convert import alignn_from_checkpoint
+from supervision.models.weights.sources import Figshare
 
 SHAPE = {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 16}
 CONFIG = {"model": {"name": "alignn"} | SHAPE}

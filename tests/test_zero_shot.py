@@ -16,15 +16,15 @@ from pymatgen.io.vasp import Poscar
 from typer.testing import CliRunner
 
 from entrypoints import eval_zero_shot
-from supervision.crystals import Crystal, Material, group_materials, material_key
-from supervision.datasets import load_dataset
-from supervision.experiment import Prepared
-from supervision.graph.backbone import create_backbone
-from supervision.graph.predictor import neighbourhood_of
-from supervision.graph.published import PublishedModel
-from supervision.splits import akin, make_split
-from supervision.weights import WeightsError, get_weights
-from tracking.downloads import download
+from supervision.data.crystals import Crystal, Material, group_materials, material_key
+from supervision.data.datasets import load_dataset
+from supervision.data.splits import akin, make_split
+from supervision.experiment.spec import Prepared
+from supervision.models.graph.backbone import create_backbone
+from supervision.models.graph.predictor import neighbourhood_of
+from supervision.models.graph.published import PublishedModel
+from supervision.models.weights import WeightsError, get_weights
+from tracking.serving.downloads import download
 from tracking.zero_shot import known_from, not_trained_on, taught_by
 
 ROOT = Path(__file__).resolve().parents[1]

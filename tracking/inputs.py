@@ -5,7 +5,8 @@ from pathlib import Path
 
 import mlflow
 
-from supervision.experiment import Origin, Prepared
+from supervision.experiment.spec import Prepared
+from supervision.models.setup import Origin
 from tracking import runs
 
 

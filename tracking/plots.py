@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from supervision.callbacks import EpochRecord
-from supervision.metrics import mae, r2
+from supervision.evaluation.metrics import mae, r2
+from supervision.training.callbacks import EpochRecord
 
 INK, ACCENT, QUIET, WARM = "#1b2a3a", "#2a6f97", "#9fb3c8", "#d1495b"
 PALETTE = (

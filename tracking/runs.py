@@ -21,14 +21,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.tracking.fluent import _get_experiment_id
 
-from supervision.callbacks import EpochRecord
-from supervision.crystals import Material, Reject
-from supervision.errors import StoreError, machine_fault, one_line
-from supervision.interrupts import interruptible
-from supervision.text import cell
-from supervision.version import ROOT
-from supervision.vision.render import save_png
-from tracking import killed
+from supervision.data.crystals import Material, Reject
+from supervision.runtime.errors import StoreError, machine_fault, one_line
+from supervision.runtime.images import save_png
+from supervision.runtime.signals import interruptible
+from supervision.runtime.text import cell
+from supervision.runtime.version import ROOT
+from supervision.training.callbacks import EpochRecord
+from tracking import restore_killed_status as killed
 from tracking.dead_runs import close_dead_runs, this_process
 
 PROJECT = "mlflow.project.entryPoint"  # a tag that ``mlflow run`` gives to the run it makes
@@ -60,7 +60,7 @@ def tracked_run(
             run_id=None if began is None else _begun(began),
             run_name=None if joined else name,
             tags=this_process() | dict(tags or {}),
-            log_system_metrics=False,  # tracking.machine does
+            log_system_metrics=False,  # tracking.system_metrics does
         )
         try:
             mlflow.set_tags({"mlflow.runName": name} | this_process())

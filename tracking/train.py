@@ -13,20 +13,21 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from supervision import road
-from supervision.callbacks import EpochRecord
-from supervision.checkpoint import Checkpoints
-from supervision.crystals import Reject
-from supervision.experiment import Experiment, Prepared
-from supervision.prediction import Prediction
-from supervision.predictor import MADE_FROM
-from supervision.resuming import open_checkpoints, own_folder
-from supervision.road import Claim, Pipeline, Task
-from supervision.weights.sources import sha256_of
-from tracking import registry, runs
+from supervision.data.crystals import Reject
+from supervision.evaluation.prediction import Prediction
+from supervision.experiment import run as road
+from supervision.experiment.run import Claim, Pipeline, Task
+from supervision.experiment.spec import Experiment, Prepared
+from supervision.models.predictor import MADE_FROM
+from supervision.models.weights.sources import sha256_of
+from supervision.training.callbacks import EpochRecord
+from supervision.training.checkpoint import Checkpoints
+from supervision.training.resuming import open_checkpoints, own_folder
+from tracking import runs
+from tracking.evaluation_report import log_judgement, null_predictions, summary
 from tracking.inputs import log_inputs
-from tracking.judgement import log_judgement, null_predictions, summary
-from tracking.machine import watched
+from tracking.serving import registry
+from tracking.system_metrics import watched
 
 MODEL, CONTENT = "model_uri", "model_sha256"  # tags
 
@@ -40,7 +41,7 @@ def train(pipeline: Pipeline, experiment: Experiment) -> None:
 
 
 class RunBook:
-    """The active run; see ``supervision.road.Logbook``."""
+    """The active run; see ``supervision.experiment.run.Logbook``."""
 
     @property
     def run(self) -> str:

@@ -11,19 +11,21 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from supervision import metrics, transfer
-from supervision.callbacks import EpochRecord, Listener
-from supervision.crystals import Material, group_materials
-from supervision.datasets import load_dataset
-from supervision.experiment import Experiment, Origin, Prepare, Prepared, split_materials
-from supervision.prediction import predict_materials
-from supervision.predictor import MADE_FROM, Predictor, Reader
-from supervision.road import Task
-from supervision.splits import PARTS, akin, make_split
-from supervision.version import code_version
+from supervision.data.crystals import Material, group_materials
+from supervision.data.datasets import load_dataset
+from supervision.data.splits import PARTS, akin, make_split
+from supervision.evaluation import domain_shift as transfer
+from supervision.evaluation import metrics
+from supervision.evaluation.prediction import Reader, predict_materials
+from supervision.experiment.run import Task
+from supervision.experiment.spec import Experiment, Prepared, split_materials
+from supervision.models.predictor import MADE_FROM, Predictor
+from supervision.models.setup import Origin, Prepare
+from supervision.runtime.version import code_version
+from supervision.training.callbacks import EpochRecord, Listener
 from tracking import plots, runs
+from tracking.evaluation_report import log_judgement, null_predictions
 from tracking.inputs import log_inputs
-from tracking.judgement import log_judgement, null_predictions
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""CIF text -> crystals -> materials -> splits; named data sets; featurised arrays on disk."""

@@ -1,0 +1,103 @@
+"""The JARVIS electron-phonon data set: critical temperatures computed, not measured.
+
+Source: Choudhary and Garrity, npj Comput. Mater. 8, 244 (2022): McMillan, Allen and Dynes's formula
+on DFT electron-phonon coupling, 1,058 bulk materials; doi:10.6084/m9.figshare.21370572.
+"""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pymatgen.core import Lattice, Structure
+from pymatgen.io.vasp import Poscar
+
+from supervision.data.crystals import Crystal, Reject
+from supervision.data.errors import CrystalError, DatasetError
+from supervision.runtime.errors import one_line
+from supervision.runtime.files import cache_dir
+
+PUBLIC = "supercon_3d"  # jarvis-tools' name of it
+MAX_BYTES = 500_000_000
+HELP = "Give a local copy with data=PATH (the public .zip or .json, or a .jsonl)."
+
+
+def load_jarvis(data: str = "") -> tuple[list[Crystal], list[Reject]]:
+    """Crystals of a local copy, or of the public release, downloaded by jarvis-tools.
+
+    A row has ``jid``, a Tc in kelvin (``Tc``, or ``tc_kelvin``) and a structure (``atoms`` as
+    jarvis writes it, or ``poscar``). Raises DatasetError where there is nothing to read.
+    """
+    rows = _read(Path(data).expanduser()) if data else _download()
+    crystals: list[Crystal] = []
+    rejects: list[Reject] = []
+    for number, row in enumerate(rows, start=1):
+        name = str(row.get("jid", f"row {number}"))
+        try:
+            crystals.append(_crystal(name, row))
+        except CrystalError as error:
+            rejects.append(Reject(name, str(error)))
+    return crystals, rejects
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        raise DatasetError(f"data={path} is not a file. {HELP}")
+    try:
+        text = _text(path)
+        if path.suffix == ".jsonl":
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        else:
+            rows = json.loads(text)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path} cannot be read ({one_line(error)}). {HELP}") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DatasetError(f"{path} is not a list of materials. {HELP}")
+    return rows
+
+
+def _text(path: Path) -> str:
+    """The file's text, or that of the one JSON file in an archive."""
+    if path.suffix != ".zip":
+        return path.read_text()
+    with zipfile.ZipFile(path) as archive:
+        members = [m for m in archive.infolist() if m.filename.endswith(".json")]
+        if len(members) != 1 or members[0].file_size > MAX_BYTES:
+            raise ValueError("it holds no JSON file, several, or one too large")
+        return archive.read(members[0]).decode()
+
+
+def _download() -> list[dict[str, Any]]:
+    from jarvis.db.figshare import data
+
+    try:
+        return data(PUBLIC, store_dir=str(cache_dir()))
+    except Exception as error:  # whatever a network, a proxy or a broken archive throws
+        raise DatasetError(
+            f"The JARVIS data cannot be downloaded ({one_line(error)}). {HELP}"
+        ) from error
+
+
+def _crystal(name: str, row: Mapping[str, Any]) -> Crystal:
+    try:
+        tc = float(row["Tc"] if "Tc" in row else row["tc_kelvin"])
+        structure = _structure(row)
+        if not 0 <= tc < 1000:
+            raise ValueError(f"a Tc of {tc} K")
+    except Exception as error:  # pymatgen raises many types for one fault
+        raise CrystalError(f"The row cannot be read ({one_line(error)}).") from error
+    formula = structure.composition.reduced_formula
+    return Crystal(name, formula, structure.to(fmt="cif"), tc)
+
+
+def _structure(row: Mapping[str, Any]) -> Structure:
+    if "poscar" in row:
+        return Poscar.from_str(row["poscar"]).structure
+    atoms = row["atoms"]
+    return Structure(
+        Lattice(atoms["lattice_mat"]),
+        [symbol.strip() for symbol in atoms["elements"]],
+        atoms["coords"],
+        coords_are_cartesian=bool(atoms.get("cartesian", False)),
+    )

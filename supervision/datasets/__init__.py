@@ -1,6 +1,0 @@
-"""Named data sets: ``classics`` (embedded), ``3dsc`` (a release), or a path of one's own."""
-
-from supervision.crystals import Dataset
-from supervision.datasets.load import load_dataset
-
-__all__ = ["Dataset", "load_dataset"]

@@ -1,0 +1,1 @@
+"""Predictions -> numbers: metrics, intervals, domain shift. Pure functions over arrays."""

@@ -1,0 +1,180 @@
+"""What a number means: errors over materials, their intervals, and the nulls to beat.
+
+Pure functions of arrays in kelvin. Every array is one value a material (``[n]``), never one a
+view or a structure. Protocol: see docs in README, "How the numbers are made".
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from supervision.data.tc_bands import TC_BANDS, band_labels, band_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BOOTSTRAP_SAMPLES = 2000
+
+
+def _checked(tc: np.ndarray, tc_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    tc, tc_pred = np.asarray(tc, dtype=float), np.asarray(tc_pred, dtype=float)
+    if tc.ndim != 1 or tc.shape != tc_pred.shape:
+        raise ValueError(f"Need two vectors of one length, got {tc.shape} and {tc_pred.shape}.")
+    if tc.size == 0:
+        raise ValueError("Need at least one material to measure an error on.")
+    for name, values in (("tc", tc), ("tc_pred", tc_pred)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} has {int((~np.isfinite(values)).sum())} values not finite.")
+    return tc, tc_pred
+
+
+def mae(tc: np.ndarray, tc_pred: np.ndarray) -> float:
+    """Mean absolute error, K."""
+    tc, tc_pred = _checked(tc, tc_pred)
+    return float(np.abs(tc - tc_pred).mean())
+
+
+def rmse(tc: np.ndarray, tc_pred: np.ndarray) -> float:
+    """Root mean squared error, K."""
+    tc, tc_pred = _checked(tc, tc_pred)
+    return float(np.sqrt(((tc - tc_pred) ** 2).mean()))
+
+
+def r2(tc: np.ndarray, tc_pred: np.ndarray) -> float:
+    """Coefficient of determination, 1 - SS_res / SS_tot; NaN where all ``tc`` are equal."""
+    tc, tc_pred = _checked(tc, tc_pred)
+    if np.ptp(tc) == 0:  # the mean of equal numbers is not always that number
+        return float("nan")
+    total = ((tc - tc.mean()) ** 2).sum()
+    return float(1 - ((tc - tc_pred) ** 2).sum() / total)
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"mae": mae, "rmse": rmse, "r2": r2}
+
+
+def all_metrics(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
+    """MAE, RMSE and R2 under their short names."""
+    return {name: metric(tc, tc_pred) for name, metric in METRICS.items()}
+
+
+def _resamples(n: int, samples: int, seed: int) -> np.ndarray:
+    """Indices of materials drawn with replacement, ``[samples, n]``."""
+    return np.random.default_rng(seed).integers(0, n, size=(samples, n))
+
+
+def bootstrap_intervals(
+    tc: np.ndarray,
+    tc_pred: np.ndarray,
+    *,
+    samples: int = BOOTSTRAP_SAMPLES,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Percentile bootstrap interval of each metric, materials resampled.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
+    """
+    tc, tc_pred = _checked(tc, tc_pred)
+    rows = _resamples(tc.size, samples, seed)
+    error, truth = (tc - tc_pred)[rows], tc[rows]
+    squared = (error**2).sum(1)
+    total = ((truth - truth.mean(1, keepdims=True)) ** 2).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = {
+            "mae": np.abs(error).mean(1),
+            "rmse": np.sqrt(squared / tc.size),
+            "r2": np.where(np.ptp(truth, axis=1) > 0, 1 - squared / total, np.nan),
+        }
+    tails = [50 * (1 - level), 50 * (1 + level)]
+    intervals = {}
+    for name, values in draws.items():
+        known = values[np.isfinite(values)]
+        low, high = np.percentile(known, tails) if known.size else (np.nan, np.nan)
+        intervals[name] = (float(low), float(high))
+    return intervals
+
+
+def paired_bootstrap(
+    tc: np.ndarray,
+    pred_a: np.ndarray,
+    pred_b: np.ndarray,
+    *,
+    samples: int = BOOTSTRAP_SAMPLES,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, float]:
+    """MAE of a minus MAE of b on the same materials, its interval and a two-sided p.
+
+    Returns ``difference, low, high, p``; negative means that a is better. p is twice the share
+    of resamples on the far side of zero, never below 1 / samples.
+    """
+    tc, pred_a = _checked(tc, pred_a)
+    tc, pred_b = _checked(tc, pred_b)
+    gap = np.abs(tc - pred_a) - np.abs(tc - pred_b)
+    draws = gap[_resamples(tc.size, samples, seed)].mean(1)
+    low, high = np.percentile(draws, [50 * (1 - level), 50 * (1 + level)])
+    p = 2 * min((draws >= 0).mean(), (draws <= 0).mean())
+    return {
+        "difference": float(gap.mean()),
+        "low": float(low),
+        "high": float(high),
+        "p": float(min(1.0, max(p, 1 / samples))),
+    }
+
+
+def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> "pd.DataFrame":
+    """One row for all materials, for Tc > 0 and for each band: n, MAE, RMSE, R2 and bias (K).
+
+    Bias is the mean of prediction minus truth; ``share_of_error`` the band's part of the total
+    absolute error. Bands without materials are rows with n = 0.
+    """
+    import pandas as pd  # training makes no tables, and goes without
+
+    tc, tc_pred = _checked(tc, tc_pred)
+    labels, total = band_labels(tc), np.abs(tc - tc_pred).sum()
+    groups = {"all": np.ones(tc.size, bool), "Tc > 0": tc > 0}
+    for low, high in TC_BANDS:
+        groups[band_name(low, high)] = labels == band_name(low, high)
+    rows = []
+    for name, mask in groups.items():
+        row: dict[str, float | str] = {"band": name, "n": int(mask.sum())}
+        if mask.any():
+            row |= all_metrics(tc[mask], tc_pred[mask])
+            row["bias"] = float((tc_pred[mask] - tc[mask]).mean())
+            row["share_of_error"] = float(np.abs(tc - tc_pred)[mask].sum() / total) if total else 0
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def spread(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
+    """Range of the predictions and their variance against the truth's: 1 is no shrinking."""
+    tc, tc_pred = _checked(tc, tc_pred)
+    return {
+        "pred_min": float(tc_pred.min()),
+        "pred_max": float(tc_pred.max()),
+        "variance_ratio": float(tc_pred.var() / tc.var()) if np.ptp(tc) else float("nan"),
+    }
+
+
+def constant_median(train_tc: np.ndarray, n: int) -> np.ndarray:
+    """The null that minimises MAE without looking at the crystal: the training median, ``[n]``."""
+    train_tc = np.asarray(train_tc, dtype=float)
+    if train_tc.size == 0 or not np.isfinite(train_tc).all():
+        raise ValueError(f"Need finite training Tc to take a median of, got {train_tc.tolist()}.")
+    return np.full(n, float(np.median(train_tc)))
+
+
+def family_mean(
+    train_tc: np.ndarray, train_family: Sequence[str], families: Sequence[str]
+) -> np.ndarray:
+    """Mean training Tc of each material's family; the training median where it has none there."""
+    predicted = constant_median(train_tc, len(families))
+    members: dict[str, list[float]] = defaultdict(list)
+    for tc, family in zip(np.asarray(train_tc, dtype=float), train_family, strict=True):
+        members[family].append(tc)
+    for i, family in enumerate(families):
+        if family in members:
+            predicted[i] = np.mean(members[family])
+    return predicted

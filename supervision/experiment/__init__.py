@@ -1,0 +1,1 @@
+"""What is trained on what, and the one function that runs it."""

@@ -1,0 +1,1 @@
+"""Compositions alone, read by trees."""

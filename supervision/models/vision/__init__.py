@@ -1,0 +1,1 @@
+"""Pictures of crystals, read by a DINO vision transformer with LoRA."""

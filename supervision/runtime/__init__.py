@@ -1,0 +1,1 @@
+"""The machine: locks, signals, memory, devices, random numbers, files. No crystals here."""

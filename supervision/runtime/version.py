@@ -1,0 +1,32 @@
+"""Which code this is."""
+
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def code_version() -> str:
+    """The git commit (``-dirty`` where files were changed), or a hash of the source without git."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        if (ROOT / ".git").exists():  # else it spoke of a repository that we only lie in
+            return done.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    return f"source-{source_hash(('supervision', 'tracking', 'entrypoints'))[:12]}"
+
+
+def source_hash(folders: Sequence[str] = ("supervision",)) -> str:
+    """sha256 of the source in these folders, and of the tables beside it."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".py", ".csv"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()

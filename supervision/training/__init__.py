@@ -1,0 +1,1 @@
+"""The one gradient loop and what it needs. Knows no model by name."""

@@ -1,0 +1,1 @@
+"""Logged models: saved, registered, loaded, served and timed."""

@@ -1,0 +1,56 @@
+"""The served model, logged from this very file: CIF text in, ``tc_kelvin`` out.
+
+MLflow runs this file when it loads the model (models from code), with the model's own copy of the
+``supervision`` package on the path; nothing here is pickled.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from supervision.data.crystals import Crystal
+from supervision.data.errors import CrystalError
+from supervision.models.predictor import Predictor, load_predictor
+from supervision.runtime.heap import share_heaps, trim
+
+
+class TcModel(PythonModel):
+    """Wraps a saved predictor; every bad row is one sentence, never a stack trace."""
+
+    predictor: Predictor
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the predictor that was logged with the model."""
+        share_heaps()
+        self.predictor = load_predictor(Path(context.artifacts["predictor"]))
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """A table with a ``cif`` column -> a table with ``tc_kelvin``, row for row.
+
+        Raises MlflowException (a 400 over REST) that names the first row at fault.
+        """
+        if "cif" not in model_input.columns:
+            raise MlflowException.invalid_parameter_value(
+                "The input has no column 'cif'; send the text of a CIF file under that name."
+            )
+        if model_input.empty:
+            raise MlflowException.invalid_parameter_value("The input has no rows.")
+        crystals = [Crystal(f"Row {row}", "", text) for row, text in enumerate(model_input["cif"])]
+        try:
+            return pd.DataFrame({"tc_kelvin": self.predictor.predict(crystals)})
+        except CrystalError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        finally:
+            trim()
+
+
+mlflow.models.set_model(TcModel())
