@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from supervision.data.crystals import Material, group_materials
 from supervision.data.datasets import load_dataset
-from supervision.data.featurize import prepare
+from supervision.data.featurize import featurize
 from supervision.data.splits import make_split
 from supervision.evaluation.metrics import bootstrap_intervals, mae, paired_bootstrap
 from supervision.models.graph.data import GraphSamples
@@ -34,7 +34,7 @@ from tracking.comparison.results import Result, predictor_folder
 ANGLES = 40_000  # read at once
 COMPONENTS = 48  # of the features, for the Gaussian process: distances in more say little
 FITTED = 1200  # materials that its kernel is fitted on; all of them are then used
-Reader = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+SupportsPredict = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def main() -> None:
@@ -43,9 +43,11 @@ def main() -> None:
     result = Result.read(options.run)
     predictor = load_predictor(predictor_folder(result))
     if not isinstance(predictor, GraphPredictor):
-        raise SystemExit(f"Run {options.run} is of the {predictor.pipeline} path, not the graph's.")
+        raise SystemExit(
+            f"Run {options.run} is of the {predictor.model_family} path, not the graph's."
+        )
     dataset = load_dataset("3dsc", options.data)
-    graphs, rejects = prepare(predictor.graphs, dataset.crystals)
+    graphs, rejects = featurize(predictor.graphs, dataset.crystals)
     materials = group_materials(dataset.without(rejects).crystals)
     split = make_split(materials, result.split, seed=int(result.params["seed"]))
     if split.hash != result.split_hash:
@@ -99,7 +101,7 @@ def gaussian_process(features: np.ndarray, target: np.ndarray, asked: np.ndarray
     return process.fit(near, (target - mean) / deviation).predict(far) * deviation + mean
 
 
-READERS: dict[str, tuple[Reader, str]] = {
+READERS: dict[str, tuple[SupportsPredict, str]] = {
     "extra trees on its features": (extra_trees, "features"),
     "extra trees on its last layer": (extra_trees, "layer"),
     "Gaussian process on its last layer": (gaussian_process, "layer"),

@@ -1,10 +1,10 @@
-"""What the largest crystals that are read take, of each paradigm: seconds and memory.
+"""What the largest crystals that are read take, of each model_family: seconds and memory.
 
     python -m benchmarks.largest_crystal
 
 A crystal of 1,000 atoms, each anywhere in a box of its own, has no symmetry that would make its
 graph smaller; one of 864 atoms in close packing, a little displaced, has the most bonds. Each
-paradigm reads them in a process of its own, with random weights, after a small one; memory is what
+family reads them in a process of its own, with random weights, after a small one; memory is what
 the peak of the process grows by.
 """
 
@@ -22,7 +22,7 @@ from supervision.models.composition.predictor import CompositionConfig, Composit
 from supervision.models.predictor import Predictor
 from supervision.training.state import FitConfig
 
-PARADIGMS = ("vision", "graph", "composition")
+MODEL_FAMILIES = ("vision", "graph", "composition")
 
 
 def crystals() -> dict[str, Crystal]:
@@ -38,15 +38,15 @@ def crystals() -> dict[str, Crystal]:
     return {name: Crystal(name, "", s.to(fmt="cif")) for name, s in found.items()}
 
 
-def untrained(paradigm: str) -> Predictor:
+def untrained(model_family: str) -> Predictor:
     """A predictor with random weights, or with trees of a few crystals."""
-    if paradigm == "vision":
+    if model_family == "vision":
         from supervision.models.vision.config import VisionConfig
         from supervision.models.vision.predictor import VisionPredictor
         from supervision.models.weights import get_weights
 
         return VisionPredictor(VisionConfig(), get_weights("none", "vision"), FitConfig())
-    if paradigm == "graph":
+    if model_family == "graph":
         from supervision.models.graph.config import GraphConfig
         from supervision.models.graph.predictor import GraphPredictor
         from supervision.models.weights import get_weights
@@ -58,15 +58,15 @@ def untrained(paradigm: str) -> Predictor:
     return predictor
 
 
-def measure(paradigm: str) -> None:
+def measure(model_family: str) -> None:
     """Print a row a crystal."""
-    predictor = untrained(paradigm)
+    predictor = untrained(model_family)
     predictor.predict(load_dataset("classics").crystals[:1])
     for name, crystal in crystals().items():
         before, began = _peak(), time.perf_counter()
         predictor.predict([crystal])
         taken, grown = time.perf_counter() - began, _peak() - before
-        print(f"| {paradigm} | {name} | {taken:.1f} | {grown} |", flush=True)
+        print(f"| {model_family} | {name} | {taken:.1f} | {grown} |", flush=True)
 
 
 def _peak() -> int:
@@ -76,9 +76,9 @@ def _peak() -> int:
 
 def main() -> None:
     """A table."""
-    print("| paradigm | crystal | seconds | MiB |\n|---|---|---:|---:|")
-    for paradigm in PARADIGMS:
-        process = get_context("spawn").Process(target=measure, args=(paradigm,))
+    print("| model family | crystal | seconds | MiB |\n|---|---|---:|---:|")
+    for model_family in MODEL_FAMILIES:
+        process = get_context("spawn").Process(target=measure, args=(model_family,))
         process.start()
         process.join()
 

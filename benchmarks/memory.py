@@ -103,14 +103,14 @@ def train(side: str, options: argparse.Namespace) -> None:
     from supervision.models.vision.config import VisionConfig
     from supervision.models.vision.predictor import VisionPredictor
     from supervision.models.weights import get_weights
-    from supervision.runtime.memory import Watch
-    from supervision.training.callbacks import EpochRecord, Listener
-    from supervision.training.memory_estimate import Footprint
+    from supervision.runtime.memory import StepMemoryMonitor
+    from supervision.training.callbacks import Callbacks, EpochRecord
+    from supervision.training.memory_estimate import MemoryEstimate
     from supervision.training.state import FitConfig
 
     if side.endswith("guard off"):
-        setattr(Footprint, "parts", lambda self, found: 1)  # noqa: B010
-        setattr(Watch, "_scarce", lambda self: "")  # noqa: B010
+        setattr(MemoryEstimate, "parts", lambda self, found: 1)  # noqa: B010
+        setattr(StepMemoryMonitor, "_scarce", lambda self: "")  # noqa: B010
     materials = group_materials(load_dataset("classics").crystals)
     split = make_split(materials, "random", seed=42)
 
@@ -130,7 +130,7 @@ def train(side: str, options: argparse.Namespace) -> None:
     predictor.fit(
         split.select(materials, "train"),
         split.select(materials, "val"),
-        listener=Listener(on_epoch, lambda text: print("note", text, flush=True)),
+        listener=Callbacks(on_epoch, lambda text: print("note", text, flush=True)),
     )
 
 

@@ -22,8 +22,9 @@ from supervision.data.datasets.load import load_dataset
 from supervision.data.splits import make_split
 from supervision.evaluation.metrics import bootstrap_intervals, constant_median, mae
 from supervision.models.vision.colour_statistics import palette
-from supervision.models.vision.data import fixed_views, picture_batches, select_views
-from supervision.models.vision.featurize import prepare_scenes
+from supervision.models.vision.data import fixed_views, picture_batches
+from supervision.models.vision.featurize import featurize_scenes
+from supervision.models.vision.views import select_views
 
 ARCHIVE = "../shared/data/3dsc/3DSC_MP.tar.xz"
 
@@ -32,7 +33,7 @@ def main() -> None:
     """Read the data, draw the pictures, fit and judge on each split."""
     options = _options()
     dataset = load_dataset("3dsc", options.data)
-    scenes, rejects = prepare_scenes(dataset.crystals)
+    scenes, rejects = featurize_scenes(dataset.crystals)
     materials = group_materials(dataset.without(rejects).crystals)
     pictures, owners = fixed_views(materials, select_views(options.views))
     batches = tqdm(picture_batches(pictures, scenes, 64), desc="palettes", leave=False)

@@ -41,7 +41,7 @@ def main() -> None:
     print("| weights | answers | spread of its answers | moved by, median | 95% | most | rank |")
     print("|---|---|---:|---:|---:|---:|---:|")
     for row in WEIGHTS.values():
-        if row.pipeline != "graph":
+        if row.model_family != "graph":
             continue
         try:
             fetched = get_weights(row.name, "graph")

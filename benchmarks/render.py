@@ -31,8 +31,9 @@ from supervision.data.cif import parse_cif
 from supervision.data.crystals import Crystal
 from supervision.data.datasets.load import load_dataset
 from supervision.data.errors import CrystalError
-from supervision.models.vision.render import SUPERCELLS, VIEWS, draw
+from supervision.models.vision.render import draw
 from supervision.models.vision.scene import build_scene
+from supervision.models.vision.views import SUPERCELLS, VIEWS
 
 ARCHIVE = "../shared/data/3dsc/3DSC_MP.tar.xz"
 

@@ -18,17 +18,9 @@ from tqdm import tqdm
 from supervision.data.cif import parse_cif
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
-from supervision.models.vision.render import (
-    SUPERCELLS,
-    VIEWS,
-    View,
-    draw,
-    lay_out,
-    paint,
-    stamp,
-    tile,
-)
+from supervision.models.vision.render import draw, lay_out, paint, stamp, tile
 from supervision.models.vision.scene import FACE, GRID, Scene, build_scene
+from supervision.models.vision.views import SUPERCELLS, VIEWS, View
 from supervision.runtime.images import save_png
 
 CLOSE = 0.1  # sum of the changes in atomic fractions that makes two dopings neighbours

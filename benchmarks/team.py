@@ -67,13 +67,13 @@ def train(path: str, options: argparse.Namespace) -> None:
     from supervision.models.vision.config import VisionConfig
     from supervision.models.vision.predictor import VisionPredictor
     from supervision.models.weights import get_weights
-    from supervision.training.distributed import joined
+    from supervision.training.distributed import join_process_group
     from supervision.training.state import FitConfig
 
     setattr(nn.Dropout, "forward", lambda self, x: x)  # noqa: B010
     materials = group_materials(load_dataset("classics").crystals)
     split = make_split(materials, "random", seed=42)
-    with joined() as team:
+    with join_process_group() as team:
         predictor: VisionPredictor | GraphPredictor
         if path == "vision":
             predictor = VisionPredictor(
@@ -90,7 +90,7 @@ def train(path: str, options: argparse.Namespace) -> None:
                 quiet=True,
             )
         history = predictor.fit(split.select(materials, "train"), split.select(materials, "val"))
-        if team.first:
+        if team.is_main:
             print(json.dumps([vars(record) for record in history]), flush=True)
 
 

@@ -33,7 +33,7 @@ from tqdm.auto import tqdm
 
 from supervision.data.crystals import Material, group_materials, take
 from supervision.data.datasets import load_dataset
-from supervision.data.featurize import prepare, prepare_all
+from supervision.data.featurize import featurize, featurize_all
 from supervision.data.splits import make_split
 from supervision.models.graph.backbone import to_dgl
 from supervision.models.graph.batch import GraphBatch, collate
@@ -44,8 +44,8 @@ from supervision.models.graph.model import GraphRegressor
 from supervision.models.graph.symmetry_folding import FoldedGraph
 from supervision.models.weights import get_weights
 from supervision.runtime.device import fast_bf16, flush_denormals
-from supervision.training.batches import Share, Step
-from supervision.training.state import Descent, FitConfig
+from supervision.training.batches import RankShard, Step
+from supervision.training.state import FitConfig, TrainState
 from supervision.training.target import TargetTransform
 from supervision.training.trainer import gradients
 
@@ -77,9 +77,9 @@ class Side:
     processor: list[float] = field(default_factory=list)  # of both, all threads
 
     def __post_init__(self) -> None:
-        self.steps: Iterator[Step] = iter(self.samples.epoch(1, Share()))
-        self.descent = Descent.start(
-            self.model.train(), FIT, len(self.samples.epoch(1, Share())), CPU
+        self.steps: Iterator[Step] = iter(self.samples.epoch(1, RankShard()))
+        self.descent = TrainState.start(
+            self.model.train(), FIT, len(self.samples.epoch(1, RankShard())), CPU
         )
 
     def go(self) -> None:
@@ -135,7 +135,7 @@ def _options() -> argparse.Namespace:
 def draw_materials(data: str, count: int, seed: int) -> list[Material]:
     """Training materials of 3DSC's random split, each with one structure, drawn by weight."""
     dataset = load_dataset("3dsc", data)
-    usable = group_materials(dataset.without(prepare(graphs(), dataset.crystals)[1]).crystals)
+    usable = group_materials(dataset.without(featurize(graphs(), dataset.crystals)[1]).crystals)
     chosen = take(make_split(usable, "random").select(usable, "train"), count, seed)
     if len(chosen) < count:
         raise ValueError(f"There are {len(chosen)} training materials, too few for {count}.")
@@ -146,7 +146,7 @@ def draw_materials(data: str, count: int, seed: int) -> list[Material]:
 def create_sides(train: Sequence[Material], seed: int) -> list[Side]:
     """The reference first, then ours, step by step nearer to what train_alignn runs."""
     crystals = [m.crystals[0] for m in train]
-    whole, folded = (prepare_all(graphs(folded=f), crystals) for f in (False, True))
+    whole, folded = (featurize_all(graphs(folded=f), crystals) for f in (False, True))
     used = "bfloat16" if fast_bf16(CPU) else "float32: the processor has no bfloat16"
     plan: list[tuple[str, type[GraphRegressor], str, Graphs]] = [
         ("alignn's DGL layers, whole graphs, float32", InFloat32, "dgl", whole),
@@ -230,7 +230,7 @@ def report_dgl(reference: Side) -> None:
     import dgl
 
     made, joined, steps = 0.0, 0.0, 3
-    for step in islice(reference.samples.epoch(2, Share()), steps):
+    for step in islice(reference.samples.epoch(2, RankShard()), steps):
         batches = [inputs for inputs, _, _ in step]
         ready = [to_dgl(collate([reference.samples.graphs[m]])) for m in _crystals(reference, step)]
         start = time.perf_counter()

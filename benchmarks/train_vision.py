@@ -6,7 +6,7 @@
 The plain way: timm's transformer in float32, peft's LoRA on its qkv, all patches, eight pictures at
 a time, which a DataLoader decodes from PNG files. It has the same head on the same features, the
 same published weights and, in every round, the same pictures. Ours is the project's own way, from
-``ViewSamples.epoch`` to ``Descent.step`` in training and ``VisionPredictor.predict`` in prediction,
+``ViewSamples.epoch`` to ``TrainState.step`` in training and ``VisionPredictor.predict`` in prediction,
 which begins at the CIF text: preparing and drawing are in its time, and so is the plain way's
 decoding, but not the writing of its files. The sides take turns; medians are over rounds.
 
@@ -38,21 +38,22 @@ from tqdm.auto import tqdm
 
 from supervision.data.crystals import Crystal, Material, group_materials, take
 from supervision.data.datasets import load_dataset
-from supervision.data.featurize import prepare
+from supervision.data.featurize import featurize
 from supervision.data.splits import make_split
 from supervision.evaluation.metrics import mae, paired_bootstrap
 from supervision.models.vision.colour_statistics import palette
 from supervision.models.vision.config import VisionConfig
-from supervision.models.vision.data import ViewSamples, select_views, to_tensor
-from supervision.models.vision.featurize import scene_recipe, scenes_of
+from supervision.models.vision.data import ViewSamples, to_tensor
+from supervision.models.vision.featurize import scene_featurizer, scenes_of
 from supervision.models.vision.model import IMAGE_SIZE, VisionRegressor, adapt_backbone, pool
 from supervision.models.vision.predictor import VisionPredictor
-from supervision.models.vision.render import VIEWS, draw
+from supervision.models.vision.render import draw
+from supervision.models.vision.views import VIEWS, select_views
 from supervision.models.weights import Fetched, ImageWeights, get_weights
 from supervision.runtime.device import autocast, fast_bf16, in_bfloat16
 from supervision.runtime.images import save_png
-from supervision.training.batches import Share
-from supervision.training.state import Descent, FitConfig
+from supervision.training.batches import RankShard
+from supervision.training.state import FitConfig, TrainState
 from supervision.training.target import TargetTransform
 from supervision.training.trainer import gradients
 
@@ -148,8 +149,8 @@ class OurTraining:
 
     def __init__(self, predictor: VisionPredictor, samples: ViewSamples) -> None:
         predictor.adapt()
-        steps = samples.epoch(1, Share())
-        self.descent = Descent.start(predictor.model.train(), FIT, len(steps), CPU)
+        steps = samples.epoch(1, RankShard())
+        self.descent = TrainState.start(predictor.model.train(), FIT, len(steps), CPU)
         self.steps = iter(steps)
 
     def step(self) -> None:
@@ -236,7 +237,7 @@ def _options() -> argparse.Namespace:
 def draw_materials(data: str, count: int) -> tuple[list[Material], list[Material]]:
     """Training and validation materials of 3DSC's random split, all or ``count`` of each."""
     dataset = load_dataset("3dsc", data)
-    rejects = prepare(scene_recipe("fast"), dataset.crystals)[1]
+    rejects = featurize(scene_featurizer("fast"), dataset.crystals)[1]
     usable = group_materials(dataset.without(rejects).crystals)
     split = make_split(usable, "random")
     train, val = (take(split.select(usable, part), count, 0) for part in ("train", "val"))
@@ -276,7 +277,7 @@ def training_sides(
     for name, (background, short, last) in plan.items():
         predictor = create(fetched, background=background, lora_blocks=last, seed=options.seed)
         samples = predictor.samples(drawn, ())
-        batches = [batch for step in samples.epoch(1, Share()) for batch in step]
+        batches = [batch for step in samples.epoch(1, RankShard()) for batch in step]
         pictures = torch.cat([images for images, _, _ in batches])
         back = (last or len(predictor.model.backbone.blocks)) / len(predictor.model.backbone.blocks)
         work = operations(predictor.model, pictures, back=back) / options.rounds

@@ -33,14 +33,15 @@ from benchmarks.train_vision import (
 from supervision.data.crystals import Crystal, Material, take
 from supervision.models.vision import fused_mlp as onepass
 from supervision.models.vision import packed_attention as packed
-from supervision.models.vision.data import select_views, to_tensor
+from supervision.models.vision.data import to_tensor
 from supervision.models.vision.featurize import scenes_of
 from supervision.models.vision.model import VisionRegressor
 from supervision.models.vision.packed_attention import PackedAttention
-from supervision.models.vision.render import VIEWS, draw
+from supervision.models.vision.render import draw
+from supervision.models.vision.views import VIEWS, select_views
 from supervision.models.weights import Fetched, get_weights
 from supervision.runtime.device import in_bfloat16
-from supervision.training.batches import Share
+from supervision.training.batches import RankShard
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def training_sides(
             fetched, background=lever.background, lora_blocks=lever.last, seed=options.seed
         )
         samples = predictor.samples(drawn, ())
-        pictures = torch.cat([b[0] for step in samples.epoch(1, Share()) for b in step])
+        pictures = torch.cat([b[0] for step in samples.epoch(1, RankShard()) for b in step])
         back = lever.last / len(predictor.model.backbone.blocks)
         work = operations(predictor.model, pictures, back=back) / options.rounds
         if lever.short:

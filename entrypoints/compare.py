@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from entrypoints.options import speak
+from entrypoints.options import run_cli
 from supervision.data.datasets.load import named
 from supervision.data.splits import KINDS
 from tracking.comparison.report import publish
-from tracking.comparison.results import Result, from_file, latest, refuse_mixed, told_apart
+from tracking.comparison.results import Result, disambiguate, from_file, latest, require_comparable
 from tracking.runs import tracked_run
 
 app = typer.Typer(add_completion=False)
@@ -36,11 +36,11 @@ def main(
             raise ValueError(f"timed must be 0 or more, got {timed}.")
         results = [Result.read(id) for id in _listed(runs)] or latest(named(dataset), KINDS)
         results += [from_file(Path(path), results) for path in _listed(beside)]
-        results = told_apart(results)
-        refuse_mixed(results)
+        results = disambiguate(results)
+        require_comparable(results)
         publish(results, timed, Path(out) if out else None)
 
-    speak(tracked_run("comparison")(run))
+    run_cli(tracked_run("comparison")(run))
 
 
 def _listed(text: str) -> list[str]:

@@ -20,17 +20,17 @@ from entrypoints.options import (
     LossOption,
     SplitOption,
     experiment_of,
-    speak,
+    run_cli,
 )
 from supervision.data.crystals import Crystal, Reject
-from supervision.data.featurize import prepare
+from supervision.data.featurize import featurize
 from supervision.models.graph.config import GraphConfig
 from supervision.models.graph.featurize import graphs
 from supervision.models.graph.predictor import GraphPredictor
 from supervision.models.graph.published import PublishedModel
-from supervision.models.neural import MODEL_FILE, NetworkPredictor, count_parameters
+from supervision.models.neural import MODEL_FILE, NeuralPredictor, count_parameters
 from supervision.models.predictor import MADE_FROM, load_predictor
-from supervision.models.setup import Origin
+from supervision.models.setup import WeightsInfo
 from supervision.models.weights import GraphWeights, WeightsError, get_weights, row_of
 from supervision.models.weights.sources import sha256_of
 from supervision.runtime.device import pick_device
@@ -82,12 +82,12 @@ def main(
             opened = _published(source, source_data, device)
         evaluate(opened, experiment, prepare_graphs)
 
-    speak(runs.tracked_run("zero-shot")(run))
+    run_cli(runs.tracked_run("zero-shot")(run))
 
 
 def prepare_graphs(crystals: Sequence[Crystal]) -> Sequence[Reject]:
     """What has no graph, and why: the same materials are judged whatever the source."""
-    return prepare(graphs(), crystals)[1]
+    return featurize(graphs(), crystals)[1]
 
 
 def _taught(data: str, fit_config: FitConfig, seed: int, device: str) -> Source:
@@ -95,7 +95,7 @@ def _taught(data: str, fit_config: FitConfig, seed: int, device: str) -> Source:
     fetched = get_weights("none", "graph")
     predictor = GraphPredictor(GraphConfig(seed=seed), fetched, fit_config, device=device)
     teach = taught_by(predictor, TAUGHT, data, prepare_graphs, seed)
-    return Source(TAUGHT, predictor, predictor.settings(), Origin.of(fetched), teach)
+    return Source(TAUGHT, predictor, predictor.settings(), WeightsInfo.of(fetched), teach)
 
 
 def _published(name: str, data: str, device: str) -> Source:
@@ -111,19 +111,19 @@ def _published(name: str, data: str, device: str) -> Source:
     row_name, _, file = name.partition(":")
     shown = f"{row_name} ({Path(file).name})" if file else row_name
     teach = known_from(row.learned_from, data, prepare_graphs)
-    return Source(shown, PublishedModel(fetched), {}, Origin.of(fetched), teach)
+    return Source(shown, PublishedModel(fetched), {}, WeightsInfo.of(fetched), teach)
 
 
 def _saved(folder: Path, device: str) -> Source:
     """A predictor that this project saved, made from another data set."""
     predictor = load_predictor(folder)
     made_from = _read(folder / MADE_FROM)
-    shown = f"{predictor.pipeline} {made_from['run_id'][:8]}" if made_from else folder.name
-    origin = Origin(source=str(folder), choice="A predictor that was saved.")
-    if isinstance(predictor, NetworkPredictor):
+    shown = f"{predictor.model_family} {made_from['run_id'][:8]}" if made_from else folder.name
+    origin = WeightsInfo(source=str(folder), choice="A predictor that was saved.")
+    if isinstance(predictor, NeuralPredictor):
         predictor.device = pick_device(device)
         predictor.size = count_parameters(predictor.model)
-        row = row_of(str(predictor.weights["name"]), predictor.pipeline)
+        row = row_of(str(predictor.weights["name"]), predictor.model_family)
         origin = replace(
             origin,
             weights=shown,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from entrypoints.options import speak
+from entrypoints.options import run_cli
 
 app = typer.Typer(add_completion=False)
 
@@ -20,11 +20,11 @@ def main(
     """Log, judge and register what a training has left in a folder."""
 
     def run() -> None:
-        from tracking.import_run import import_folder  # where it is missing, speak says so
+        from tracking.import_run import import_folder  # where it is missing, run_cli says so
 
         import_folder(folder.expanduser())
 
-    speak(run)
+    run_cli(run)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 STARTED = "TORCHELASTIC_RUN_ID"  # torchrun sets it for those that it starts
 
 
-def start_again(torchrun: str) -> None:
+def restart_with_torchrun(torchrun: str) -> None:
     """Become torchrun with these options of its own, which starts this very command.
 
     Does not return, unless nothing is asked for or this process is one that torchrun started.

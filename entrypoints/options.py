@@ -8,22 +8,22 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from entrypoints.launch_torchrun import start_again
+from entrypoints.launch_torchrun import restart_with_torchrun
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.splits import LeakError
 from supervision.experiment.run import follow
-from supervision.experiment.run_folder import FolderError, train_into
+from supervision.experiment.run_folder import RunFolderError, train_into_folder
 from supervision.experiment.settings_file import configured, read_settings
 from supervision.experiment.spec import Experiment
-from supervision.models.setup import Pipeline
+from supervision.models.setup import ModelSetup
 from supervision.models.weights import WeightsError
 from supervision.runtime.errors import StoreError, machine_fault
 from supervision.runtime.lock import BusyError
 from supervision.training.checkpoint import CheckpointError
-from supervision.training.distributed import joined
+from supervision.training.distributed import join_process_group
 
 EXPECTED = (
-    BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, FolderError,
+    BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, RunFolderError,
     LeakError, OSError, StoreError, ValueError, WeightsError,
 )  # fmt: skip
 Value = TypeVar("Value", int, float)
@@ -50,28 +50,30 @@ OutOption = Annotated[str, typer.Option(help="train into this folder, without ML
 
 
 def train_where(
-    out: str, title: str, make: Callable[[], tuple[Pipeline, Experiment]], *, torchrun: str = ""
+    out: str, title: str, make: Callable[[], tuple[ModelSetup, Experiment]], *, torchrun: str = ""
 ) -> None:
     """Train into the folder ``out`` or, where none is named, in an MLflow run.
 
     With ``torchrun`` by several processes, of which the first one writes and reports.
     """
-    start_again(torchrun)
+    restart_with_torchrun(torchrun)
 
     def train() -> None:
-        with joined() as team:
-            if not team.first:
-                print(f"Process {team.rank + 1} of {team.size}: the first one reports.", flush=True)
+        with join_process_group() as group:
+            if not group.is_main:
+                print(
+                    f"Process {group.rank + 1} of {group.size}: the first one reports.", flush=True
+                )
                 follow(*make())
             elif out:
                 _train_into(Path(out).expanduser(), make)
             else:
                 _train_tracked(title, make)
 
-    speak(train)
+    run_cli(train)
 
 
-def _train_tracked(title: str, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
+def _train_tracked(title: str, make: Callable[[], tuple[ModelSetup, Experiment]]) -> None:
     from tracking import runs  # not on a machine that trains from an archive
     from tracking.train import train
 
@@ -79,16 +81,16 @@ def _train_tracked(title: str, make: Callable[[], tuple[Pipeline, Experiment]]) 
         train(*make())
 
 
-def _train_into(folder: Path, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
+def _train_into(folder: Path, make: Callable[[], tuple[ModelSetup, Experiment]]) -> None:
     if "MLFLOW_RUN_ID" in os.environ:
         raise ValueError(
             f"out={folder} trains without MLflow, so not by mlflow run: start it with "
             "python -m entrypoints.NAME --out FOLDER."
         )
-    train_into(folder, make)
+    train_into_folder(folder, make)
 
 
-def speak(main: Callable[[], None]) -> None:
+def run_cli(main: Callable[[], None]) -> None:
     """Run a command; a mistake of the user's is one sentence and exit 2, Ctrl-C is exit 130."""
     try:
         main()
@@ -111,7 +113,7 @@ def speak(main: Callable[[], None]) -> None:
         sys.exit(2)
 
 
-def truth(text: str, name: str) -> bool:
+def parse_bool(text: str, name: str) -> bool:
     """``true`` or ``false`` from a command line: MLproject parameters always carry a value."""
     if text.lower() not in ("true", "false"):
         raise ValueError(f"{name} must be true or false, got '{text}'.")
@@ -123,24 +125,24 @@ def experiment_of(
 ) -> Experiment:
     """The experiment that options describe; ValueError, naming it, for one that cannot be."""
     return Experiment.of(
-        register=truth(register, "register"),
-        allow_loss=truth(allow_loss, "allow_loss"),
-        parallel=truth(parallel, "parallel"),
+        register=parse_bool(register, "register"),
+        allow_loss=parse_bool(allow_loss, "allow_loss"),
+        parallel=parse_bool(parallel, "parallel"),
         **chosen,
     )
 
 
-def chosen(file: str, pipeline: str, *configs: Any) -> list[Any]:
+def chosen(file: str, model_family: str, *configs: Any) -> list[Any]:
     """The configurations, with the settings of a file in the place of the options'."""
     if not file:
         return list(configs)
-    settings = read_settings(Path(file).expanduser(), pipeline)
+    settings = read_settings(Path(file).expanduser(), model_family)
     told = ", ".join(f"{name} {value}" for name, value in settings.items())
     print(f"From {file}: {told}.", flush=True)
     return configured(settings, *configs)
 
 
-def given(text: str, preset: Value, name: str) -> Value:
+def parse_auto(text: str, preset: Value, name: str) -> Value:
     """A number from the command line, or the preset where it says ``auto``."""
     if text == "auto":
         return preset

@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from entrypoints.options import speak
+from entrypoints.options import run_cli
 from supervision.data.datasets.table import load_cif
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.runtime.errors import reason
-from supervision.runtime.files import shown, written_whole
+from supervision.runtime.files import atomic_write, shown
 from supervision.runtime.text import cell, printable
 from tracking.serving.models import open_model, predict_tc, story
 
@@ -34,7 +34,7 @@ def main(
     out: Annotated[Path | None, typer.Option(help="also write the table as CSV")] = None,
 ) -> None:
     """Print a table of critical temperatures; a file that cannot be read says why in its row."""
-    speak(lambda: _predict(paths, model, out))
+    run_cli(lambda: _predict(paths, model, out))
 
 
 def _predict(paths: list[Path], model: str, out: Path | None) -> None:
@@ -47,7 +47,7 @@ def _predict(paths: list[Path], model: str, out: Path | None) -> None:
     print(table.to_string(index=False, **SHOWN))
     if out is not None:
         texts = {name: table[name].map(cell) for name in ("file", "problem")}
-        with written_whole(out) as file:
+        with atomic_write(out) as file:
             file.write(table.assign(**texts).to_csv(index=False).encode())
     if table["tc_kelvin"].isna().all():
         raise CrystalError("No file could be read; the last column says why.")

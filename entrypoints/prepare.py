@@ -1,7 +1,7 @@
 """Write a data set with all that is to be prepared of it into one file, to be trained on elsewhere.
 
-python -m entrypoints.prepare --dataset 3dsc --pipeline vision --out 3dsc-vision.zip
-python -m entrypoints.prepare --dataset 3dsc --pipeline graph --weights auto --out 3dsc-graph.zip
+python -m entrypoints.prepare --dataset 3dsc --model_family vision --out 3dsc-vision.zip
+python -m entrypoints.prepare --dataset 3dsc --model_family graph --weights auto --out 3dsc-graph.zip
 """
 
 import shutil
@@ -11,15 +11,22 @@ from typing import Annotated, Any
 
 import typer
 
-from entrypoints.options import DataOption, DatasetOption, LimitOption, LossOption, speak, truth
-from supervision.data.archive import Archive, Made, write_archive
+from entrypoints.options import (
+    DataOption,
+    DatasetOption,
+    LimitOption,
+    LossOption,
+    parse_bool,
+    run_cli,
+)
+from supervision.data.archive import Archive, DatasetSpec, write_archive
 from supervision.data.crystals import Crystal, Reject
-from supervision.data.featurize import Preparation, Recipe, prepare
+from supervision.data.featurize import Featurised, Featurizer, featurize
 from supervision.data.splits import KINDS, make_split
 from supervision.experiment.spec import Experiment, load_materials
-from supervision.models.graph.predictor import graphs_for
+from supervision.models.graph.predictor import graph_featurizer_for
 from supervision.models.vision.config import VisionConfig
-from supervision.models.vision.featurize import scene_recipe
+from supervision.models.vision.featurize import scene_featurizer
 from supervision.models.weights import Fetched, get_weights
 
 app = typer.Typer(add_completion=False)
@@ -30,7 +37,7 @@ TRAINED_BY = {"vision": "train_dino", "graph": "train_alignn"}
 def main(
     dataset: DatasetOption = "classics",
     data: DataOption = "",
-    pipeline: Annotated[str, typer.Option(help="vision or graph")] = "vision",
+    model_family: Annotated[str, typer.Option(help="vision or graph")] = "vision",
     split: Annotated[str, typer.Option(help="kinds of splits, commas between")] = ",".join(KINDS),
     weights: Annotated[str, typer.Option(help="put these beside it: auto, a name, none")] = "none",
     limit: LimitOption = 0,
@@ -38,29 +45,35 @@ def main(
     allow_loss: LossOption = "false",
     out: Annotated[str, typer.Option(help="the file to write (.zip)")] = "",
 ) -> None:
-    """Prepare a data set here, to train on it there."""
+    """Featurize a data set here, to train on it there."""
 
     def run() -> None:
-        made = Made(dataset, data, limit, seed, truth(allow_loss, "allow_loss"))
-        if pipeline not in TRAINED_BY:
-            raise ValueError(f"pipeline '{pipeline}' is not one of {', '.join(TRAINED_BY)}.")
-        path = Path(out or f"{pipeline}.zip").expanduser()
+        made = DatasetSpec(dataset, data, limit, seed, parse_bool(allow_loss, "allow_loss"))
+        if model_family not in TRAINED_BY:
+            raise ValueError(
+                f"model_family '{model_family}' is not one of {', '.join(TRAINED_BY)}."
+            )
+        path = Path(out or f"{model_family}.zip").expanduser()
         if path.suffix != ".zip":
             raise ValueError(f"out={out} must end in .zip.")
-        fetched = get_weights(weights, pipeline)
-        _write(path, made, pipeline, [kind.strip() for kind in split.split(",")], fetched)
+        fetched = get_weights(weights, model_family)
+        _write(path, made, model_family, [kind.strip() for kind in split.split(",")], fetched)
 
-    speak(run)
+    run_cli(run)
 
 
-def _write(path: Path, made: Made, pipeline: str, kinds: Sequence[str], fetched: Fetched) -> None:
-    recipe: Recipe[Any] = (
-        graphs_for(fetched) if pipeline == "graph" else scene_recipe(VisionConfig().bonding)
+def _write(
+    path: Path, made: DatasetSpec, model_family: str, kinds: Sequence[str], fetched: Fetched
+) -> None:
+    recipe: Featurizer[Any] = (
+        graph_featurizer_for(fetched)
+        if model_family == "graph"
+        else scene_featurizer(VisionConfig().bonding)
     )
-    results: dict[str, Preparation] = {}
+    results: dict[str, Featurised] = {}
 
     def prepare_them(crystals: Sequence[Crystal]) -> Sequence[Reject]:
-        found, rejects = prepare(recipe, crystals)
+        found, rejects = featurize(recipe, crystals)
         results.update(found)
         return rejects
 
@@ -75,19 +88,19 @@ def _write(path: Path, made: Made, pipeline: str, kinds: Sequence[str], fetched:
     )
     for reject in found.rejects:
         print(f"Rejected: {reject.name}: {reject.reason}")
-    print(f"Train on it: {_command(path, made, pipeline, kinds[0], fetched)}")
+    print(f"Train on it: {_command(path, made, model_family, kinds[0], fetched)}")
 
 
-def _command(path: Path, made: Made, pipeline: str, split: str, fetched: Fetched) -> str:
+def _command(path: Path, made: DatasetSpec, model_family: str, split: str, fetched: Fetched) -> str:
     """What to run where it is to be trained on; the weights are put beside the archive."""
     weights = "none"
     if fetched.path is not None:
         beside = path.with_name(f"{fetched.name}.safetensors")
         shutil.copyfile(fetched.path, beside)
         weights = f"{fetched.name}:{beside.name}"
-    seed = "" if made.seed == Made.seed else f" --seed {made.seed}"
+    seed = "" if made.seed == DatasetSpec.seed else f" --seed {made.seed}"
     return (
-        f"python -m entrypoints.{TRAINED_BY[pipeline]} --dataset {path.name} --split {split} "
+        f"python -m entrypoints.{TRAINED_BY[model_family]} --dataset {path.name} --split {split} "
         f"--weights {weights}{seed} --out FOLDER"
     )
 

@@ -13,14 +13,15 @@ from entrypoints.options import (
     DatasetOption,
     LimitOption,
     LossOption,
-    speak,
-    truth,
+    parse_bool,
+    run_cli,
 )
 from supervision.experiment.spec import Experiment, load_materials
-from supervision.models.vision.data import contact_sheet_of, select_views
+from supervision.models.vision.contact_sheet import contact_sheet_of
 from supervision.models.vision.export import export_views
-from supervision.models.vision.featurize import prepare_scenes
+from supervision.models.vision.featurize import featurize_scenes
 from supervision.models.vision.scene import BONDINGS
+from supervision.models.vision.views import select_views
 from tracking import runs
 
 app = typer.Typer(add_completion=False)
@@ -41,11 +42,11 @@ def main(
     """Draw the crystals of a data set and log a contact sheet."""
 
     def run() -> None:
-        allowed = truth(allow_loss, "allow_loss")
+        allowed = parse_bool(allow_loss, "allow_loss")
         experiment = Experiment(dataset, data, limit=limit, seed=seed, allow_loss=allowed)
         _render(experiment, views, bonding, out)
 
-    speak(runs.tracked_run(f"render · {dataset}")(run))
+    run_cli(runs.tracked_run(f"render · {dataset}")(run))
 
 
 def _render(experiment: Experiment, views: int, bonding: str, out: str) -> None:
@@ -54,10 +55,10 @@ def _render(experiment: Experiment, views: int, bonding: str, out: str) -> None:
         raise ValueError(f"bonding '{bonding}' is not one of {', '.join(BONDINGS)}.")
     params = {name: getattr(experiment, name) for name in DATA_SETTINGS}
     params |= {"views": views, "bonding": bonding, "out": out}
-    runs.describe(params, {"dataset": experiment.dataset, "pipeline": "render"})
+    runs.describe(params, {"dataset": experiment.dataset, "model_family": "render"})
     _, materials = load_materials(
         experiment,
-        lambda crystals: prepare_scenes(crystals, bonding=bonding)[1],
+        lambda crystals: featurize_scenes(crystals, bonding=bonding)[1],
         runs.log_rejects,
     )
     sheet = contact_sheet_of(materials, bonding=bonding, seed=experiment.seed)

@@ -27,13 +27,13 @@ from entrypoints.options import (
     TorchrunOption,
     chosen,
     experiment_of,
-    given,
+    parse_auto,
     train_where,
 )
 from supervision.experiment.spec import Experiment
 from supervision.models.graph.config import GraphConfig
-from supervision.models.graph.family import PRESETS, Preset, graph_pipeline
-from supervision.models.setup import Pipeline
+from supervision.models.graph.family import PRESETS, Preset, graph_setup
+from supervision.models.setup import ModelSetup
 from supervision.training.state import FitConfig
 
 app = typer.Typer(add_completion=False)
@@ -71,7 +71,7 @@ def main(
 ) -> None:
     """Train on graphs of crystals and log, judge and register the result."""
 
-    def make() -> tuple[Pipeline, Experiment]:
+    def make() -> tuple[ModelSetup, Experiment]:
         experiment = experiment_of(
             register,
             allow_loss,
@@ -96,14 +96,14 @@ def main(
             seed=seed,
         )
         way = FitConfig(
-            epochs=given(epochs, preset.epochs, "epochs"),
+            epochs=parse_auto(epochs, preset.epochs, "epochs"),
             learning_rate=learning_rate,
             head_rate=head_rate,
             schedule=schedule,
-            patience=given(patience, preset.patience, "patience"),
+            patience=parse_auto(patience, preset.patience, "patience"),
         )
         configs = chosen(config, "graph", shape, way)
-        return graph_pipeline(weights, device, *configs), experiment
+        return graph_setup(weights, device, *configs), experiment
 
     train_where(out, f"graph · {dataset}", make, torchrun=torchrun)
 

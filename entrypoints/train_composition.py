@@ -22,9 +22,9 @@ from entrypoints.options import (
     train_where,
 )
 from supervision.experiment.spec import Experiment
-from supervision.models.composition.family import composition_pipeline
+from supervision.models.composition.family import composition_setup
 from supervision.models.composition.predictor import CompositionConfig
-from supervision.models.setup import Pipeline
+from supervision.models.setup import ModelSetup
 
 app = typer.Typer(add_completion=False)
 
@@ -47,7 +47,7 @@ def main(
 ) -> None:
     """Train on compositions and log, judge and register the result."""
 
-    def make() -> tuple[Pipeline, Experiment]:
+    def make() -> tuple[ModelSetup, Experiment]:
         experiment = experiment_of(
             register,
             allow_loss,
@@ -65,7 +65,7 @@ def main(
             target=target,
             seed=seed,
         )
-        return composition_pipeline(*chosen(config, "composition", shape)), experiment
+        return composition_setup(*chosen(config, "composition", shape)), experiment
 
     train_where("", f"composition · {dataset}", make)
 

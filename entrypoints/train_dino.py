@@ -27,14 +27,14 @@ from entrypoints.options import (
     TorchrunOption,
     chosen,
     experiment_of,
-    given,
+    parse_auto,
+    parse_bool,
     train_where,
-    truth,
 )
 from supervision.experiment.spec import Experiment
-from supervision.models.setup import Pipeline
+from supervision.models.setup import ModelSetup
 from supervision.models.vision.config import VisionConfig
-from supervision.models.vision.family import PRESETS, Preset, vision_pipeline
+from supervision.models.vision.family import PRESETS, Preset, vision_setup
 from supervision.training.state import FitConfig
 
 app = typer.Typer(add_completion=False)
@@ -70,7 +70,7 @@ def main(
 ) -> None:
     """Train on pictures of crystals and log, judge and register the result."""
 
-    def make() -> tuple[Pipeline, Experiment]:
+    def make() -> tuple[ModelSetup, Experiment]:
         experiment = experiment_of(
             register,
             allow_loss,
@@ -89,21 +89,21 @@ def main(
             lora_rank=lora_rank,
             lora_alpha=2 * lora_rank,
             lora_blocks=lora_blocks,
-            batch_size=given(batch_size, 64 if adapt == "linear" else 8, "batch_size"),
-            views=given(views, preset.views, "views"),
-            background=truth(background, "background"),
+            batch_size=parse_auto(batch_size, 64 if adapt == "linear" else 8, "batch_size"),
+            views=parse_auto(views, preset.views, "views"),
+            background=parse_bool(background, "background"),
             target=target,
             seed=seed,
         )
         # A head alone does not put a backbone at risk: it trains at the rate it is begun with.
         rate = shape.head_learning_rate if adapt == "linear" else preset.learning_rate
         way = FitConfig(
-            epochs=given(epochs, preset.epochs, "epochs"),
-            learning_rate=given(learning_rate, rate, "learning_rate"),
-            patience=given(patience, preset.patience, "patience"),
+            epochs=parse_auto(epochs, preset.epochs, "epochs"),
+            learning_rate=parse_auto(learning_rate, rate, "learning_rate"),
+            patience=parse_auto(patience, preset.patience, "patience"),
         )
         configs = chosen(config, "vision", shape, way)
-        return vision_pipeline(weights, device, *configs), experiment
+        return vision_setup(weights, device, *configs), experiment
 
     train_where(out, f"vision · {dataset}", make, torchrun=torchrun)
 

@@ -1,7 +1,7 @@
-"""Search a pipeline's settings with Optuna; every trial is a run below the study's own.
+"""Search a model_family's settings with Optuna; every trial is a run below the study's own.
 
-mlflow run . -e tune --env-manager local -P pipeline=composition -P trials=20
-python -m entrypoints.tune --pipeline graph --study mine --trials 40 --workers 2
+mlflow run . -e tune --env-manager local -P model_family=composition -P trials=20
+python -m entrypoints.tune --model_family graph --study mine --trials 40 --workers 2
 """
 
 import time
@@ -18,12 +18,12 @@ from entrypoints.options import (
     ParallelOption,
     SplitOption,
     experiment_of,
-    given,
-    speak,
-    truth,
+    parse_auto,
+    parse_bool,
+    run_cli,
 )
 from tracking.runs import tracked_run
-from tracking.tuning.trials import Plan
+from tracking.tuning.trials import StudyPlan
 from tracking.tuning.tuning import tune
 
 app = typer.Typer(add_completion=False)
@@ -31,7 +31,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    pipeline: Annotated[str, typer.Option(help="vision, graph or composition")] = "composition",
+    model_family: Annotated[str, typer.Option(help="vision, graph or composition")] = "composition",
     trials: Annotated[int, typer.Option(help="how many the study is to have")] = 20,
     study: Annotated[str, typer.Option(help="name; one that is there is carried on")] = "auto",
     storage: Annotated[
@@ -51,7 +51,7 @@ def main(
     split: SplitOption = "random",
     weights: Annotated[str, typer.Option(help="auto, none, a name, or name:file")] = "auto",
     limit: LimitOption = 0,
-    seed: Annotated[int, typer.Option(help="of split, trials and trainings")] = 42,
+    seed: Annotated[int, typer.Option(help="of split, trials and running_trainings")] = 42,
     device: DeviceOption = "auto",
     allow_loss: LossOption = "false",
     parallel: ParallelOption = "false",
@@ -72,23 +72,23 @@ def main(
             limit=limit,
             seed=seed,
         )
-        plan = Plan(
-            study=f"{pipeline} {experiment.dataset} {split}" if study == "auto" else study,
+        plan = StudyPlan(
+            study=f"{model_family} {experiment.dataset} {split}" if study == "auto" else study,
             storage=storage,
-            pipeline=pipeline,
+            model_family=model_family,
             experiment=experiment,
             weights=weights,
             device=device,
-            epochs=given(epochs, 0, "epochs"),
-            final_epochs=given(final_epochs, 0, "final_epochs"),
+            epochs=parse_auto(epochs, 0, "epochs"),
+            final_epochs=parse_auto(final_epochs, 0, "final_epochs"),
             objectives=tuple(name.strip() for name in objectives.split(",")),
             pruner=pruner,
             until=time.time() + timeout if timeout else 0.0,
         )
-        tune(plan, trials=trials, workers=workers, retrain=truth(retrain, "retrain"))
+        tune(plan, trials=trials, workers=workers, retrain=parse_bool(retrain, "retrain"))
 
-    known_as = f"{pipeline} · {dataset}" if study == "auto" else study
-    speak(tracked_run(f"study · {known_as}")(run))
+    known_as = f"{model_family} · {dataset}" if study == "auto" else study
+    run_cli(tracked_run(f"study · {known_as}")(run))
 
 
 if __name__ == "__main__":

@@ -230,18 +230,18 @@ def temporary() -> Finding:
     return writable(Path(tempfile.gettempdir()), TEMPORARY)
 
 
-def weights(pipeline: str) -> Finding:
+def weights(model_family: str) -> Finding:
     """Which pretrained weights can be had; one is enough."""
     from concurrent.futures import ThreadPoolExecutor
 
     from supervision.models.weights.availability import reach
     from supervision.models.weights.catalogue import AUTO, WEIGHTS
 
-    names = [name for name, row in WEIGHTS.items() if row.pipeline == pipeline]
+    names = [name for name, row in WEIGHTS.items() if row.model_family == model_family]
     with ThreadPoolExecutor(len(names)) as pool:
         answers = dict(zip(names, pool.map(lambda name: reach(WEIGHTS[name]), names), strict=True))
     found = "\n".join(f"{name}: {said}" for name, (_, said) in answers.items())
-    had = [name for name in (*AUTO[pipeline], *names) if answers[name][0]]
+    had = [name for name in (*AUTO[model_family], *names) if answers[name][0]]
     copy = "a copy from another machine is taken as weights=NAME:FILE."
     if not had:
         return Finding(BROKEN, found, f"Let this machine reach a source, or {copy}")
@@ -252,10 +252,10 @@ def weights(pipeline: str) -> Finding:
 
 def sleep() -> Finding:
     """Whether a training can hold off sleep."""
-    from supervision.runtime.keep_awake import SleepError, sleep_held_off
+    from supervision.runtime.keep_awake import SleepError, prevent_sleep
 
     try:
-        with sleep_held_off() as by:
+        with prevent_sleep() as by:
             return Finding(OK, f"can be held off by {by}")
     except SleepError as error:
         mend = "Matters on a laptop or desktop only: turn off sleep in its settings."
@@ -263,10 +263,10 @@ def sleep() -> Finding:
 
 
 def others() -> Finding:
-    """Other trainings on this machine."""
-    from supervision.runtime.lock import trainings
+    """Other running_trainings on this machine."""
+    from supervision.runtime.lock import running_trainings
 
-    found = trainings()
+    found = running_trainings()
     if not found:
         return Finding(OK, "none")
     mend = "Wait, stop it, or start with parallel=true: both are slower then."
@@ -308,6 +308,6 @@ CHECKS = (
     Check("weights: vision", partial(weights, "vision")),
     Check("weights: graph", partial(weights, "graph")),
     Check("sleep", sleep),
-    Check("other trainings", others, TEMPORARY),
+    Check("other running_trainings", others, TEMPORARY),
     Check("begun, not ended", unfinished, CACHE),
 )

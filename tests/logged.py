@@ -1,4 +1,4 @@
-"""A small logged model of each paradigm, without a training."""
+"""A small logged model of each model_family, without a training."""
 
 from supervision.data.crystals import group_materials
 from supervision.data.datasets import load_dataset
@@ -12,15 +12,15 @@ from supervision.training.state import FitConfig
 from tracking import runs
 from tracking.serving import registry
 
-PARADIGMS = ("vision", "graph", "composition")
+MODEL_FAMILIES = ("vision", "graph", "composition")
 
 
-def untrained(paradigm):
+def untrained(model_family):
     """A predictor whose numbers mean nothing, but are always the same."""
-    if paradigm == "vision":
+    if model_family == "vision":
         weights = get_weights("none", "vision")
         return VisionPredictor(VisionConfig(views=2), weights, FitConfig(), quiet=True)
-    if paradigm == "graph":
+    if model_family == "graph":
         return GraphPredictor(GraphConfig(), get_weights("none", "graph"), FitConfig(), quiet=True)
     predictor = CompositionPredictor(CompositionConfig(trees=20), quiet=True)
     materials = group_materials(load_dataset("classics").crystals[:40])
@@ -28,9 +28,9 @@ def untrained(paradigm):
     return predictor
 
 
-def log_untrained(paradigm, folder):
+def log_untrained(model_family, folder):
     """The URI of such a model in the tracking store that is set, saved in ``folder`` before."""
-    untrained(paradigm).save(folder)
+    untrained(model_family).save(folder)
     example = load_dataset("classics").crystals[0].cif
-    with runs.tracked_run(f"{paradigm}, untrained"):
-        return registry.log_predictor(folder, paradigm, example, "none")
+    with runs.tracked_run(f"{model_family}, untrained"):
+        return registry.log_predictor(folder, model_family, example, "none")

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from supervision.data.archive import Archive, Made, read_archive, write_archive
+from supervision.data.archive import Archive, DatasetSpec, read_archive, write_archive
 from supervision.data.crystals import Reject, group_materials
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import DatasetError
-from supervision.data.featurize import prepare, prepare_all
+from supervision.data.featurize import featurize, featurize_all
 from supervision.data.splits import make_split
 from supervision.experiment.spec import Experiment, split_materials
 from supervision.models.graph.data import GraphSamples
 from supervision.models.graph.featurize import graphs
 from supervision.models.vision.data import TrainingViews, ViewSamples
-from supervision.models.vision.featurize import scene_recipe
-from supervision.training.batches import Share
+from supervision.models.vision.featurize import scene_featurizer
+from supervision.training.batches import RankShard
 
-RECIPES = {"scenes": scene_recipe("fast"), "graphs": graphs()}
+RECIPES = {"scenes": scene_featurizer("fast"), "graphs": graphs()}
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +40,9 @@ def written(request, dataset, tmp_path_factory):
     recipe = RECIPES[request.param]
     materials = group_materials(dataset.crystals)
     splits = {kind: make_split(materials, kind) for kind in ("random", "family")}
-    archive = Archive(Made("classics"), dataset, materials, splits)
+    archive = Archive(DatasetSpec("classics"), dataset, materials, splits)
     path = tmp_path_factory.mktemp("archive") / "classics.zip"
-    write_archive(path, archive, recipe.name, prepare_all(recipe, dataset.crystals, quiet=True))
+    write_archive(path, archive, recipe.name, featurize_all(recipe, dataset.crystals, quiet=True))
     return recipe, archive, path
 
 
@@ -59,9 +59,9 @@ def test_materials_splits_and_rejects_come_back(written):
 
 def test_arrays_are_those_that_were_prepared(written, monkeypatch):
     recipe, archive, path = written
-    built = prepare_all(recipe, archive.dataset.crystals, quiet=True)
+    built = featurize_all(recipe, archive.dataset.crystals, quiet=True)
     monkeypatch.setattr("supervision.data.featurize._read_entry", None)  # neither cache nor CIF
-    found, rejects = prepare(recipe, read_archive(path).dataset.crystals)
+    found, rejects = featurize(recipe, read_archive(path).dataset.crystals)
     assert found.keys() == built.keys() and not rejects
     for id, result in found.items():
         ours, theirs = result.to_arrays(), built[id].to_arrays()
@@ -73,7 +73,7 @@ def test_arrays_are_those_that_were_prepared(written, monkeypatch):
 def samples_of(materials, recipe):
     """What a network is trained on, of each paradigm."""
     targets = np.array([m.tc for m in materials])
-    prepared = prepare_all(recipe, [c for m in materials for c in m.crystals], quiet=True)
+    prepared = featurize_all(recipe, [c for m in materials for c in m.crystals], quiet=True)
     if recipe.noun == "graphs":
         return GraphSamples(materials, materials, targets, prepared, 8, 40_000, 42)
     return ViewSamples(
@@ -93,7 +93,7 @@ def test_batches_from_an_archive_are_those_from_cif_files(written):
         samples_of(materials, recipe)
         for materials in (read_archive(path).materials, archive.materials)
     )
-    steps = zip(ours.epoch(1, Share()), theirs.epoch(1, Share()), strict=True)
+    steps = zip(ours.epoch(1, RankShard()), theirs.epoch(1, RankShard()), strict=True)
     for step, other in itertools.islice(steps, 2):
         for (inputs, targets, ids), (others, their_targets, their_ids) in zip(
             step, other, strict=True
@@ -109,7 +109,7 @@ def test_the_split_that_is_asked_for_is_taken(written, capsys):
     for kind in archive.splits:
         experiment = Experiment.of(split=kind, **asked)
         prepared = split_materials(
-            experiment, lambda c: prepare(recipe, c)[1], lambda rejects: None
+            experiment, lambda c: featurize(recipe, c)[1], lambda rejects: None
         )
         assert prepared.split == archive.splits[kind]
         assert experiment.settings() == Experiment(split=kind).settings()
@@ -138,7 +138,7 @@ def test_an_archive_of_another_recipe_is_refused(written):
     with pytest.raises(
         DatasetError, match=rf"holds {recipe.name} and this reads {recipe.noun}/v999"
     ):
-        prepare(other, read_archive(path).dataset.crystals)
+        featurize(other, read_archive(path).dataset.crystals)
 
 
 def changed(path, folder, member, change):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from supervision.training.ema import WeightAverage
+from supervision.training.ema import ExponentialMovingAverage
 
 
 def line(weight):
@@ -21,7 +21,7 @@ def put(model, weight):
 
 def test_by_hand():
     model = line(0.0)
-    average = WeightAverage(model, 0.25)
+    average = ExponentialMovingAverage(model, 0.25)
     put(model, 1.0)
     average.update()  # (1 + 1) / (10 + 1) of the past is less than a quarter
     assert average.mean["weight"].item() == pytest.approx(9 / 11)
@@ -37,7 +37,7 @@ def test_by_hand():
 
 def test_no_average_is_the_last_step():
     model = line(0.0)
-    average = WeightAverage(model, 0.0)
+    average = ExponentialMovingAverage(model, 0.0)
     put(model, 5.0)
     average.update()
     assert average.mean["weight"].item() == 5
@@ -45,7 +45,7 @@ def test_no_average_is_the_last_step():
 
 def test_the_model_comes_back_bit_equal_even_from_an_error():
     model = line(1 / 3)
-    average = WeightAverage(model, 0.9)
+    average = ExponentialMovingAverage(model, 0.9)
     put(model, 1 / 7)
     before = model.weight.detach().clone()
     with pytest.raises(ZeroDivisionError), average.in_place():
@@ -57,15 +57,15 @@ def test_the_model_comes_back_bit_equal_even_from_an_error():
 
 def test_frozen_parameters_are_left_alone():
     model = nn.Sequential(nn.Linear(1, 1).requires_grad_(False), nn.Linear(1, 1))
-    assert set(WeightAverage(model, 0.9).mean) == {"1.weight", "1.bias"}
+    assert set(ExponentialMovingAverage(model, 0.9).mean) == {"1.weight", "1.bias"}
 
 
 def test_state_goes_on_exactly():
     model, other = line(0.0), line(0.0)
-    one = WeightAverage(model, 0.9)
+    one = ExponentialMovingAverage(model, 0.9)
     put(model, 1.0)
     one.update()
-    two = WeightAverage(other, 0.9)
+    two = ExponentialMovingAverage(other, 0.9)
     two.load(one.state())
     put(other, 1.0)
     for average in (one, two):
@@ -73,4 +73,4 @@ def test_state_goes_on_exactly():
     assert torch.equal(one.mean["weight"], two.mean["weight"])
     assert one.updates == two.updates == 2
     with pytest.raises(KeyError):
-        WeightAverage(nn.Linear(1, 1), 0.9).load(one.state())
+        ExponentialMovingAverage(nn.Linear(1, 1), 0.9).load(one.state())

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from supervision.runtime import keep_awake as module
-from supervision.runtime.keep_awake import CONTINUOUS, SYSTEM_REQUIRED, awake
+from supervision.runtime.keep_awake import CONTINUOUS, SYSTEM_REQUIRED, keep_awake
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = """#!/bin/sh
@@ -29,8 +29,8 @@ IS_DEAF = "#!/bin/sh\nexec sleep 60\n"
 NO_PROGRAM = "#!/no/such/shell\n"
 OURS = """
 import subprocess, sys, time
-from supervision.runtime.keep_awake import awake
-with awake():
+from supervision.runtime.keep_awake import keep_awake
+with keep_awake():
     other = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
     print(other.pid, flush=True)
     time.sleep(60)
@@ -77,7 +77,7 @@ def gone(process):
 )
 def test_a_helper_lives_as_long_as_the_block(stand_in, capsys, name, arguments):
     folder = stand_in(name, RUNS)
-    with awake():
+    with keep_awake():
         pid = pid_in(folder)
         (child,) = psutil.Process(pid).children()
         assert psutil.Process(pid).is_running()
@@ -89,14 +89,14 @@ def test_a_helper_lives_as_long_as_the_block(stand_in, capsys, name, arguments):
 
 def test_it_ends_with_a_block_that_raises(stand_in):
     folder = stand_in("systemd-inhibit", RUNS)
-    with pytest.raises(ZeroDivisionError), awake():
+    with pytest.raises(ZeroDivisionError), keep_awake():
         raise ZeroDivisionError
     assert not psutil.pid_exists(pid_in(folder))
 
 
 def test_a_helper_that_has_died_on_its_own_is_no_error(stand_in):
     folder = stand_in("systemd-inhibit", RUNS)
-    with awake():
+    with keep_awake():
         os.kill(pid_in(folder), signal.SIGKILL)
 
 
@@ -137,7 +137,7 @@ def test_where_it_cannot_be_held_off_the_block_goes_on(
     if script:
         stand_in("systemd-inhibit", script)
     children = set(psutil.Process().children())
-    with awake():
+    with keep_awake():
         assert set(psutil.Process().children()) <= children
     said = f"Sleep cannot be held off ({reason}); going on without.\n"
     assert capsys.readouterr() == (said, "")
@@ -151,7 +151,7 @@ def test_windows_is_asked_and_told_when_it_is_over(monkeypatch, capsys, answer, 
     kernel = SimpleNamespace(SetThreadExecutionState=lambda wish: asked.append(wish) or answer)
     monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
     monkeypatch.setattr(sys, "platform", "win32")
-    with awake():
+    with keep_awake():
         assert asked == [CONTINUOUS | SYSTEM_REQUIRED]
     assert asked[1:] == ([CONTINUOUS] if answer else [])
     monkeypatch.undo()

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from supervision.training.batches import Lazy, Share, load, shuffled
+from supervision.training.batches import LazySequence, RankShard, load, shuffled
 
 CPU = torch.device("cpu")
 NO_ROOM = """
 import errno, os, torch
 from multiprocessing import util
-from supervision.training.batches import Lazy, load
+from supervision.training.batches import LazySequence, load
 
 def full():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 util.get_temp_dir = full  # where a socket is made by who sends a tensor
-list(load(Lazy(torch.ones, 3), range(3), device=torch.device("cpu"), workers=1))
+list(load(LazySequence(torch.ones, 3), range(3), device=torch.device("cpu"), workers=1))
 """
 
 
@@ -30,7 +30,7 @@ def square(place):
 
 def test_an_item_is_made_when_it_is_asked_for_and_not_before():
     asked = []
-    items = Lazy(lambda place: asked.append(place) or 10 * place, 3)
+    items = LazySequence(lambda place: asked.append(place) or 10 * place, 3)
     assert asked == []
     assert items[2] == 20
     assert asked == [2]
@@ -41,7 +41,7 @@ def test_an_item_is_made_when_it_is_asked_for_and_not_before():
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_items_come_in_order_whoever_makes_them(workers):
-    found = list(load(Lazy(square, 20), range(3, 20), device=CPU, workers=workers))
+    found = list(load(LazySequence(square, 20), range(3, 20), device=CPU, workers=workers))
     assert [int(tensor[0]) for tensor, _ in found] == [place**2 for place in range(3, 20)]
     makers = {maker for _, maker in found}
     assert (os.getpid() in makers) == (workers == 0)
@@ -53,7 +53,7 @@ def test_loading_does_not_draw_from_the_common_random_numbers(workers):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    list(load(Lazy(square, 3), range(3), device=CPU, workers=workers))
+    list(load(LazySequence(square, 3), range(3), device=CPU, workers=workers))
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -69,6 +69,6 @@ def test_a_maker_that_cannot_send_is_an_error_and_not_waited_for():
 @pytest.mark.parametrize(("count", "size"), [(8, 1), (8, 2), (7, 3), (1, 2), (2, 5)])
 def test_a_team_reads_every_sample_of_a_step_once(count, size):
     rows = shuffled(count, count, seed=0, epoch=0)[0]
-    dealt = [Share(rank=rank, size=size).of(rows) for rank in range(size)]
+    dealt = [RankShard(rank=rank, size=size).of(rows) for rank in range(size)]
     assert sorted(row for own in dealt for row in own) == sorted(rows)
     assert max(map(len, dealt)) - min(map(len, dealt)) <= 1

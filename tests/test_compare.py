@@ -18,11 +18,11 @@ from supervision.evaluation.metrics import all_metrics, mae
 from tracking.comparison.html_page import Page
 from tracking.comparison.results import (
     Result,
+    disambiguate,
     from_file,
     latest,
     predictor_folder,
-    refuse_mixed,
-    told_apart,
+    require_comparable,
 )
 from tracking.comparison.tables import (
     band_table,
@@ -46,7 +46,7 @@ HASHES = {"dataset_hash": "d", "split_hash": "s"}
 
 def result(name, error, split="random", **changes):
     """A model of which each prediction is off by a random number of that size."""
-    pipeline = {"zero-shot": "zero_shot"}.get(name.split(":")[0], name.split(":")[0])
+    model_family = {"zero-shot": "zero_shot"}.get(name.split(":")[0], name.split(":")[0])
     away = np.random.default_rng(len(name)).normal(0, error, len(TC))
     index = pd.Index([f"m{i:03}" for i in range(len(TC))], name="material_id")
     test = pd.DataFrame({"tc": TC, "tc_pred": TC + away}, index=index)
@@ -56,7 +56,7 @@ def result(name, error, split="random", **changes):
     paired = {"difference": -2.0, "low": -3.0, "high": -1.0, "p": 0.0005}
     null |= {f"model_minus_null_{key}": value for key, value in paired.items()}
     settings = {
-        "id": f"{name}-id", "name": name, "pipeline": pipeline, "split": split, "split_hash": "s",
+        "id": f"{name}-id", "name": name, "model_family": model_family, "split": split, "split_hash": "s",
         "params": HASHES | {"parameters": "4000000", "trained_parameters": "1000000"},
         "metrics": {"train_minutes": 2.0, "val_mae_final": 3.0}, "curve": {0: 4.0, 1: 3.0},
         "comparison": pd.DataFrame([{"predictor": "constant median"} | null]),
@@ -104,7 +104,7 @@ def test_what_cannot_be_told_apart_is_said_to_be_so():
 def test_pretraining_and_paradigms_are_judged():
     said = " ".join(sentences([TREES, GRAPH, SCRATCH, VISION, FAR]))
     assert "pretraining helps the graph path" in said
-    assert "of the two paradigms, each by the model that validation prefers" in said
+    assert "of the two model families, each by the model that validation prefers" in said
     assert "Graph: alignn_ff, fine-tuned is better than vision: dinov3_vitb16, LoRA" in said
     assert "zero-shot: jarvis_supercon is better than the same Tc for all" in said
 
@@ -184,18 +184,18 @@ def test_what_to_expect_of_a_prediction():
 def test_mixed_data_and_splits_are_refused():
     other = result("vision: x, LoRA", 1.0, split_hash="another")
     with pytest.raises(ValueError, match="their 'random' splits differ"):
-        refuse_mixed([GRAPH, other])
+        require_comparable([GRAPH, other])
     other = result("vision: x, LoRA", 1.0, "family", params=HASHES | {"dataset_hash": "another"})
     with pytest.raises(ValueError, match="cannot be compared: the data differ"):
-        refuse_mixed([GRAPH, other])
+        require_comparable([GRAPH, other])
     fewer = result("vision: x, LoRA", 1.0, test=GRAPH.test.iloc[1:])
     with pytest.raises(ValueError, match="have other test materials"):
-        refuse_mixed([GRAPH, fewer])
+        require_comparable([GRAPH, fewer])
 
 
 def test_two_runs_of_one_kind_are_told_apart():
     again = result(GRAPH.name, 4.0, id="second-run")
-    both = told_apart([GRAPH, again, GRAPH])
+    both = disambiguate([GRAPH, again, GRAPH])
     assert [r.name for r in both] == [f"{GRAPH.name} (graph: a)", f"{GRAPH.name} (second-r)"]
     rows = main_table(both).set_index("model")["random: MAE (K)"]
     assert rows.iloc[2] != rows.iloc[3]

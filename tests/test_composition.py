@@ -13,11 +13,11 @@ from supervision.data.crystals import Crystal, group_materials
 from supervision.data.datasets import load_dataset
 from supervision.data.element_tables import cgcnn, magpie, magpie_names
 from supervision.data.errors import CrystalError
-from supervision.data.featurize import prepare
+from supervision.data.featurize import featurize
 from supervision.evaluation.metrics import constant_median, mae
 from supervision.evaluation.prediction import predict_materials
 from supervision.models.composition.features import composition_features, feature_names
-from supervision.models.composition.featurize import COMPOSITIONS
+from supervision.models.composition.featurize import COMPOSITION_FEATURIZER
 from supervision.models.composition.predictor import (
     KINDS,
     MODEL_FILE,
@@ -147,7 +147,9 @@ def test_where_the_atoms_are_does_not_matter(fitted):
 def test_what_cannot_be_read_is_named(fitted):
     good = Crystal("good", "", mgb2().to(fmt="cif"))
     bad = Crystal("bad.cif", "", "data_x")
-    assert [reject.name for reject in prepare(COMPOSITIONS, [good, bad])[1]] == ["bad.cif"]
+    assert [reject.name for reject in featurize(COMPOSITION_FEATURIZER, [good, bad])[1]] == [
+        "bad.cif"
+    ]
     with pytest.raises(CrystalError, match=r"^bad\.cif: "):
         fitted.predict([good, bad])
 

@@ -8,7 +8,7 @@ import pytest
 
 from supervision.runtime.memory import Memory
 from tracking.tuning import worker_pool as module
-from tracking.tuning.worker_pool import Crew
+from tracking.tuning.worker_pool import WorkerPool
 
 GIB = 2**30
 WORKS = (sys.executable, "-c", "import time; print('hello', flush=True); time.sleep(60)")
@@ -34,7 +34,7 @@ def notes():
 
 @pytest.fixture
 def crew(tmp_path, free, notes):
-    with Crew(tmp_path / "plan.json", 3, {"study": "s"}, notes.append) as crew:
+    with WorkerPool(tmp_path / "plan.json", 3, {"study": "s"}, notes.append) as crew:
         yield crew
 
 
@@ -138,7 +138,7 @@ def test_workers_share_the_cores_and_make_runs_below_the_study(
     monkeypatch.setattr("joblib.cpu_count", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", given)
     monkeypatch.setenv("MLFLOW_RUN_ID", "the study's")
-    crew = Crew(tmp_path / "plan.json", 2, {"study": "s"}, print)
+    crew = WorkerPool(tmp_path / "plan.json", 2, {"study": "s"}, print)
     assert crew.environment["OMP_NUM_THREADS"] == threads
     assert crew.environment["MLFLOW_RUN_CONTEXT"] == '{"study": "s"}'
     assert "MLFLOW_RUN_ID" not in crew.environment

@@ -26,7 +26,7 @@ from supervision.models.weights import ImageWeights
 from supervision.models.weights import catalogue as table
 from supervision.models.weights.catalogue import WEIGHTS
 from supervision.models.weights.sources import sha256_of
-from supervision.runtime.lock import Claims
+from supervision.runtime.lock import TrainingLock
 from supervision.runtime.memory import Memory
 from supervision.training.checkpoint import FINISHED
 from tracking import doctor as tracking
@@ -290,10 +290,10 @@ def test_trainings_that_were_begun_and_not_ended_are_counted(own_cache):
 
 def test_other_trainings_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert named("other trainings") == Finding(OK, "none")
-    with Claims("theirs") as claims:
-        claims.machine(parallel=False)
-        finding = named("other trainings")
+    assert named("other running_trainings") == Finding(OK, "none")
+    with TrainingLock("theirs") as lock:
+        lock.lock_machine(parallel=False)
+        finding = named("other running_trainings")
     assert (finding.state, "run theirs" in finding.found) == (WARN, True)
     assert "parallel=true" in finding.mend
 

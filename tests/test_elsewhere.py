@@ -1,4 +1,4 @@
-"""Prepared here, trained on a bare machine, killed, carried on, brought in: as if run here."""
+"""DataSplits here, trained on a bare machine, killed, carried on, brought in: as if run here."""
 
 import importlib
 import json
@@ -16,8 +16,8 @@ import pytest
 import typer
 from bare import HIDDEN
 
-from supervision.experiment.finished import Finished
-from supervision.experiment.run_folder import FolderError, contents
+from supervision.experiment.finished import FinishedRun
+from supervision.experiment.run_folder import RunFolderError, contents
 from supervision.models.graph.backbone import create_backbone
 from supervision.models.weights.sources import save_weights
 from tracking.serving.downloads import passing_folder
@@ -63,17 +63,17 @@ def elsewhere(store, tmp_path_factory):
     beside = room / "alignn_ff.safetensors"  # where prepare puts them
     settings = ["--weights", f"alignn_ff:{beside}", "--epochs", 40, "--device", "cpu"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(room))  # other trainings of this machine are not ours
+        patch.setenv("TMPDIR", str(room))  # other running_trainings of this machine are not ours
         patch.setattr("tempfile.tempdir", None)
         archive, folder = room / "graphs.zip", room / "run"
         call(
-            "prepare", "--pipeline", "graph", "--limit", 24, "--split", "random", "--out", archive,
+            "prepare", "--model_family", "graph", "--limit", 24, "--split", "random", "--out", archive,
             "--weights", f"alignn_ff:{room / 'small.safetensors'}",
         )  # fmt: skip
         there = ["entrypoints.train_alignn", "--dataset", archive, *settings, "--out", folder]
         killed_after(2, on_a_bare_machine(*there), folder)
-        with pytest.raises(FolderError, match="is unfinished: carry it on with the command"):
-            Finished.read(folder)
+        with pytest.raises(RunFolderError, match="is unfinished: carry it on with the command"):
+            FinishedRun.read(folder)
         process = on_a_bare_machine(*there)
         said, wrong = process.communicate(timeout=300)
         assert process.returncode == 0, wrong[-3000:]
@@ -94,7 +94,7 @@ def test_it_is_carried_on_there(elsewhere):
     folder, said, _ = elsewhere
     assert f"Carrying on what was broken off in {folder}." in said
     assert said.splitlines()[-1].startswith(f"{folder} is whole.")
-    epochs = [record.epoch for record, _ in Finished.read(folder).history]
+    epochs = [record.epoch for record, _ in FinishedRun.read(folder).history]
     assert epochs == list(range(len(epochs)))
     assert not (folder / "checkpoints").exists()
     assert said.splitlines()[-1] in (folder / "log.txt").read_text()
@@ -133,12 +133,12 @@ def test_its_files_are_those_of_a_run_here(runs):
 
 
 def test_it_says_what_was_noted_there(runs, elsewhere):
-    notes = Finished.read(elsewhere[0]).notes
+    notes = FinishedRun.read(elsewhere[0]).notes
     assert notes and runs[0].data.tags["notes"] == "\n".join(notes)
 
 
 def test_it_is_dated_by_when_it_ran(runs, elsewhere):
-    brought, found = runs[0], Finished.read(elsewhere[0])
+    brought, found = runs[0], FinishedRun.read(elsewhere[0])
     assert brought.info.start_time == round(1000 * found.began)
     assert brought.info.end_time == round(1000 * found.ended)
     logged = mlflow.MlflowClient().get_metric_history(brought.info.run_id, "val_mae")
@@ -204,7 +204,10 @@ def test_other_folders_are_left_alone(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare", "--pipeline", "poetry"], "pipeline 'poetry' is not one of vision, graph."),
+        (
+            ["prepare", "--model_family", "poetry"],
+            "model_family 'poetry' is not one of vision, graph.",
+        ),
         (["prepare", "--out", "tc.csv"], "out=tc.csv must end in .zip."),
         (["prepare", "--split", "random,famly"], "split 'famly' is not one of random, chemsys, "),
         (["train_alignn", "--dataset", "nowhere.zip"], "There is no archive nowhere.zip."),

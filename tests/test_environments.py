@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 import mlflow
 import pandas as pd
 import pytest
-from logged import PARADIGMS, log_untrained
+from logged import MODEL_FAMILIES, log_untrained
 from packaging.requirements import Requirement
 from servers import ask, rows, serving
 
@@ -40,7 +40,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Only
 """
 
 
-@pytest.fixture(scope="module", params=PARADIGMS)
+@pytest.fixture(scope="module", params=MODEL_FAMILIES)
 def logged(request, store, tmp_path_factory):
     """The folder of a logged model, its answer here, and the file of a crystal."""
     folder = tmp_path_factory.mktemp(request.param)

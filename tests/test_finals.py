@@ -1,4 +1,4 @@
-"""The trainings that a study ends with: by which command, how often, and under whose name."""
+"""The running_trainings that a study ends with: by which command, how often, and under whose name."""
 
 from dataclasses import replace
 
@@ -7,19 +7,19 @@ import pytest
 
 from supervision.experiment.spec import Experiment
 from tracking.tuning import retrain as finals
-from tracking.tuning.trials import Plan
+from tracking.tuning.trials import StudyPlan
 
 BEST = {"trees": 200}
 
 
 @pytest.fixture
 def plan(own_store, own_cache):
-    return Plan("a study", "journal", "composition", Experiment(dataset="classics"))
+    return StudyPlan("a study", "journal", "composition", Experiment(dataset="classics"))
 
 
 @pytest.fixture
 def commands(monkeypatch):
-    """What is run in the place of trainings: runs that finish."""
+    """What is run in the place of running_trainings: runs that finish."""
     told = []
 
     def run(module, options, tags):
@@ -35,7 +35,7 @@ def commands(monkeypatch):
 
 def train(plan, best=BEST, settings="best.json"):
     with mlflow.start_run():
-        return finals.train_to_the_end(plan, plan.defaults() | best, settings)
+        return finals.retrain_default_and_best(plan, plan.defaults() | best, settings)
 
 
 def test_default_and_best_are_trained_and_the_best_may_become_champion(plan, commands):
@@ -69,7 +69,7 @@ def test_what_was_best_before_is_not_taken_for_what_is_best_now(plan, commands):
 
 
 def test_a_longer_training_is_another(plan, commands):
-    plan = replace(plan, pipeline="graph", weights="none")
+    plan = replace(plan, model_family="graph", weights="none")
     short, long = (train(replace(plan, final_epochs=n), {"beta": 0.5}) for n in (5, 50))
     assert not set(short.values()) & set(long.values())
     assert [command["epochs"] for command in commands] == [5, 5, 50, 50]

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from supervision.runtime.memory import Memory
-from supervision.training.batches import Lazy, Share
-from supervision.training.memory_estimate import COPIES, PASSING, Footprint, footprint
+from supervision.training.batches import LazySequence, RankShard
+from supervision.training.memory_estimate import COPIES, PASSING, MemoryEstimate, estimate_memory
 
 CPU = torch.device("cpu")
 GIB = 2**30
@@ -19,7 +19,7 @@ def epochs(samples, width=3):
 
     def epoch(_number, share):
         rows = torch.arange(samples).tensor_split(min(share.parts, samples))
-        return Lazy(lambda _: [(torch.ones(len(r), width), r, []) for r in rows], 1)
+        return LazySequence(lambda _: [(torch.ones(len(r), width), r, []) for r in rows], 1)
 
     return epoch
 
@@ -40,7 +40,7 @@ def test_it_is_what_a_hand_counts(monkeypatch):
         "supervision.training.memory_estimate.autocast", lambda device: nullcontext()
     )
     model = nn.Sequential(nn.Linear(3, 1000), Sine(), nn.Linear(1000, 1))
-    need = footprint(model, epochs(64), Share(), CPU)
+    need = estimate_memory(model, epochs(64), RankShard(), CPU)
     a_sample = 4 * (3 + 1000 + 1000)  # the input, what the sine is of, what the last layer reads
     assert need.step == pytest.approx(PASSING * 64 * a_sample)
     assert need.kept == COPIES * 4 * (3 * 1000 + 1000 + 1000 + 1)
@@ -48,8 +48,8 @@ def test_it_is_what_a_hand_counts(monkeypatch):
 
 
 def test_a_part_of_a_step_needs_a_part_of_it():
-    whole = footprint(net(), epochs(64), Share(), CPU)
-    share = footprint(net(), epochs(64), Share(parts=4), CPU)
+    whole = estimate_memory(net(), epochs(64), RankShard(), CPU)
+    share = estimate_memory(net(), epochs(64), RankShard(parts=4), CPU)
     assert share.step == pytest.approx(whole.step / 4, rel=0.05)
 
 
@@ -59,7 +59,7 @@ def test_it_leaves_no_trace():
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    footprint(model.eval(), epochs(256), Share(), CPU)
+    estimate_memory(model.eval(), epochs(256), RankShard(), CPU)
     assert torch.equal(torch.rand(1), expected)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
@@ -85,7 +85,7 @@ def test_it_leaves_no_trace():
 )
 def test_steps_are_cut_as_far_as_they_must_be(free, parts):
     """With 1 GiB kept and 6 GiB a step, of which 80% of what is free may be used."""
-    need = Footprint(kept=1.0 * GIB, step=6.0 * GIB, samples=32)
+    need = MemoryEstimate(kept=1.0 * GIB, step=6.0 * GIB, samples=32)
     found = Memory(16 * GIB, int(free * GIB))
     assert need.parts(found) == parts
     assert need.tight(found) == (free < 13.25)  # 1 GiB and 1.6 times 6 GiB
@@ -98,6 +98,8 @@ def test_steps_are_cut_as_far_as_they_must_be(free, parts):
 
 
 def test_a_process_that_has_nothing_to_read_needs_no_parts():
-    need = footprint(net(), lambda *_: Lazy(lambda _: [], 1), Share(rank=3, size=4), CPU)
+    need = estimate_memory(
+        net(), lambda *_: LazySequence(lambda _: [], 1), RankShard(rank=3, size=4), CPU
+    )
     assert need.parts(Memory(16 * GIB, GIB)) == 1
     assert "for steps of 0" in need.line(Memory(16 * GIB, GIB))

@@ -1,4 +1,4 @@
-"""Features that trainings share: made once, kept whole, carried on, given up."""
+"""Features that running_trainings share: made once, kept whole, carried on, given up."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from supervision.training import feature_cache as module
-from supervision.training.feature_cache import Frozen, give_up_unread
+from supervision.training.feature_cache import FeatureCache, remove_unread
 
 SAMPLES = [("a.cif", 0), ("a.cif", 1), ("b.cif", 0)]
 FEATURES = torch.arange(12.0).reshape(3, 4)
@@ -22,12 +22,12 @@ def never(_shelf):
 
 @pytest.fixture
 def frozen(tmp_path):
-    return Frozen(tmp_path, {"made of": "this"})
+    return FeatureCache(tmp_path, {"made of": "this"})
 
 
 def test_features_are_made_once(frozen, tmp_path):
     assert torch.equal(frozen.of(SAMPLES, lambda shelf: FEATURES), FEATURES)
-    assert torch.equal(Frozen(tmp_path, {"made of": "this"}).of(SAMPLES, never), FEATURES)
+    assert torch.equal(FeatureCache(tmp_path, {"made of": "this"}).of(SAMPLES, never), FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,9 @@ def test_features_are_made_once(frozen, tmp_path):
 )
 def test_other_features_are_not_taken_for_them(frozen, tmp_path, identity, samples):
     frozen.of(SAMPLES, lambda shelf: FEATURES)
-    assert torch.equal(Frozen(tmp_path, identity).of(samples, lambda shelf: -FEATURES), -FEATURES)
+    assert torch.equal(
+        FeatureCache(tmp_path, identity).of(samples, lambda shelf: -FEATURES), -FEATURES
+    )
 
 
 def test_a_damaged_file_is_made_again(frozen, tmp_path):
@@ -57,7 +59,7 @@ def make_slowly(folder, pipe):
         pipe.send("one")
         time.sleep(60)
 
-    Frozen(folder, {"made of": "this"}).of(SAMPLES, make)
+    FeatureCache(folder, {"made of": "this"}).of(SAMPLES, make)
 
 
 def test_what_a_killed_process_had_is_carried_on(frozen, tmp_path):
@@ -84,7 +86,7 @@ def take(folder, ready, made):
         time.sleep(0.5)
         return FEATURES
 
-    Frozen(folder, {"made of": "this"}).of(SAMPLES, make)
+    FeatureCache(folder, {"made of": "this"}).of(SAMPLES, make)
 
 
 def test_of_processes_that_ask_at_once_one_makes_them(tmp_path):
@@ -101,13 +103,13 @@ def test_of_processes_that_ask_at_once_one_makes_them(tmp_path):
 
 def test_what_nobody_has_read_for_a_week_is_given_up(frozen, tmp_path, monkeypatch):
     frozen.of(SAMPLES, lambda shelf: FEATURES)
-    give_up_unread(tmp_path)
+    remove_unread(tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
     (path,) = tmp_path.glob("*.safetensors")
     os.utime(path, (0, 0))
     frozen.of(SAMPLES, never)  # reading is what counts
-    give_up_unread(tmp_path)
+    remove_unread(tmp_path)
     monkeypatch.setattr(module, "UNREAD", -1)
     frozen.of(SAMPLES, never)
-    give_up_unread(tmp_path)
+    remove_unread(tmp_path)
     assert list(tmp_path.iterdir()) == []

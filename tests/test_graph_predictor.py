@@ -15,7 +15,7 @@ from torch import nn
 from supervision.data.crystals import Crystal, group_materials
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import CrystalError
-from supervision.data.featurize import prepare, prepare_all
+from supervision.data.featurize import featurize, featurize_all
 from supervision.models.graph.config import GraphConfig
 from supervision.models.graph.data import GraphSamples
 from supervision.models.graph.featurize import graphs
@@ -24,10 +24,10 @@ from supervision.models.graph.predictor import GraphPredictor
 from supervision.models.predictor import load_predictor
 from supervision.models.weights.catalogue import WEIGHTS
 from supervision.models.weights.fetch import Fetched
-from supervision.training.batches import Share
-from supervision.training.callbacks import Listener
-from supervision.training.checkpoint import Checkpoints, Shelf
-from supervision.training.state import Descent, FitConfig
+from supervision.training.batches import RankShard
+from supervision.training.callbacks import Callbacks
+from supervision.training.checkpoint import Checkpoints, PartialResults
+from supervision.training.state import FitConfig, TrainState
 from supervision.training.trainer import fit
 
 SMALL = {"model": {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 16}}
@@ -134,7 +134,9 @@ def test_features_worked_out_before_a_stop_are_not_worked_out_again(
 ):
     """Unless they are of a team's share: every other batch."""
     monkeypatch.setattr(
-        Checkpoints, "shelf", lambda self, name: Shelf(self.folder, name, self.identity, every=2)
+        Checkpoints,
+        "shelf",
+        lambda self, name: PartialResults(self.folder, name, self.identity, every=2),
     )
     read = []
 
@@ -180,7 +182,7 @@ def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals,
 
         try:
             predictor.fit(
-                materials[:16], materials[16:], listener=Listener(stop), checkpoints=checkpoints
+                materials[:16], materials[16:], listener=Callbacks(stop), checkpoints=checkpoints
             )
         except KeyboardInterrupt:
             return None
@@ -198,12 +200,14 @@ def samples(materials, **changes):
     crystals = [c for m in materials for c in m.crystals]
     settings = {"batch_size": 4, "angle_budget": 10**9, "seed": 0} | changes
     targets = np.array([m.tc for m in materials]) ** 0.5
-    return GraphSamples(materials, materials, targets, prepare_all(graphs(), crystals), **settings)
+    return GraphSamples(
+        materials, materials, targets, featurize_all(graphs(), crystals), **settings
+    )
 
 
 def test_every_material_comes_once_an_epoch_with_its_own_target(materials):
     seen = {}
-    for step in samples(materials).epoch(1, Share()):
+    for step in samples(materials).epoch(1, RankShard()):
         for inputs, targets, ids in step:
             assert inputs.size == len(targets) == len(ids)
             seen |= dict(zip(ids, targets.tolist(), strict=True))
@@ -212,12 +216,12 @@ def test_every_material_comes_once_an_epoch_with_its_own_target(materials):
 
 def test_parts_keep_to_the_budget_and_are_the_same_step(materials):
     whole, parts = samples(materials), samples(materials, angle_budget=BUDGET)
-    for one, other in zip(whole.epoch(3, Share()), parts.epoch(3, Share()), strict=True):
+    for one, other in zip(whole.epoch(3, RankShard()), parts.epoch(3, RankShard()), strict=True):
         assert [id for _, _, ids in one for id in ids] == [id for _, _, ids in other for id in ids]
         assert len(one) == 1
         for inputs, _, ids in other:
             assert len(inputs.cosine) <= BUDGET or len(ids) == 1
-    assert any(len(step) > 1 for step in parts.epoch(3, Share()))
+    assert any(len(step) > 1 for step in parts.epoch(3, RankShard()))
 
 
 def test_a_step_in_parts_learns_what_a_step_in_one_learns(materials, monkeypatch):
@@ -242,7 +246,7 @@ def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials):
     ids = [
         [
             id
-            for step in samples(materials).epoch(epoch, Share())
+            for step in samples(materials).epoch(epoch, RankShard())
             for _, _, part in step
             for id in part
         ]
@@ -266,7 +270,7 @@ def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials):
 def test_what_cannot_be_read_is_said_in_one_sentence(fitted, structure, said):
     with pytest.raises(CrystalError, match=rf"^a\.cif: .*{said}.*\.$"):
         fitted.predict([cif(structure)])
-    _, (reject,) = prepare(graphs(), [cif(structure)])
+    _, (reject,) = featurize(graphs(), [cif(structure)])
     assert said in reject.reason
 
 
@@ -348,7 +352,7 @@ def test_gradients_reach_the_last_layers_and_no_further(materials, last, moved, 
         reached.update(name.split(".")[0] for name, p in named if p.grad is not None)
 
     predictor = new_predictor(dataclasses.replace(CONFIG, trained_layers=last))
-    monkeypatch.setattr(Descent, "step", step)
+    monkeypatch.setattr(TrainState, "step", step)
     predictor.fit(materials[:16], materials[16:])
     assert reached == moved
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-from logged import PARADIGMS, log_untrained
+from logged import MODEL_FAMILIES, log_untrained
 from mutations import mutate
 from servers import ask, rows, serving
 
@@ -22,7 +22,7 @@ SLOWEST, PING = 10.0, 1.0  # seconds
 GROWN = 1.1  # times the memory that it had
 
 
-@pytest.fixture(scope="module", params=PARADIGMS)
+@pytest.fixture(scope="module", params=MODEL_FAMILIES)
 def served(request, store, tmp_path_factory):
     """The address of a server, a request that is good, and its answer."""
     folder = tmp_path_factory.mktemp(request.param)

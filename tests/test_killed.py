@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.state import FitConfig
-from supervision.training.batches import Lazy, shuffled
+from supervision.training.batches import LazySequence, shuffled
 from supervision.training.trainer import fit
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
@@ -40,7 +40,7 @@ def epoch(number, _share):
         time.sleep(0.04)
         return [(x[order[place]], y[order[place]], [])]
 
-    return Lazy(step, len(order))
+    return LazySequence(step, len(order))
 
 def validate():
     with torch.no_grad():

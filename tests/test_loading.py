@@ -12,7 +12,7 @@ import pytest
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import DatasetError
 from supervision.experiment.spec import Experiment, load_materials
-from supervision.models.vision.featurize import prepare_scenes
+from supervision.models.vision.featurize import featurize_scenes
 from tracking import runs
 from tracking.serving.downloads import download
 
@@ -36,7 +36,7 @@ def load(**options):
     experiment = Experiment(**options)
     with runs.tracked_run("loading"):
         return load_materials(
-            experiment, lambda crystals: prepare_scenes(crystals, quiet=True)[1], runs.log_rejects
+            experiment, lambda crystals: featurize_scenes(crystals, quiet=True)[1], runs.log_rejects
         )
 
 
@@ -119,7 +119,7 @@ def test_what_failed_in_a_team_is_told_though_an_interrupt_came_after_it(monkeyp
 
 def test_a_run_that_carries_itself_on_is_left_alone():
     with runs.tracked_run("again"):
-        runs.carry_on(runs.run_id())
+        runs.resume_run(runs.run_id())
     assert last_run().info.status == "FINISHED"
     assert "resumes" not in last_run().data.tags
 
@@ -127,11 +127,11 @@ def test_a_run_that_carries_itself_on_is_left_alone():
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and no more"], ids=["empty", "truncated"])
 def test_a_damaged_cache_entry_is_made_again(own_cache, damage):
     crystals = load_dataset("classics").crystals[:2]
-    built, _ = prepare_scenes(crystals, quiet=True)
+    built, _ = featurize_scenes(crystals, quiet=True)
     entries = list(own_cache.rglob("*.npz"))
     assert len(entries) == 2
     entries[0].write_bytes(damage)
-    again, rejects = prepare_scenes(crystals, quiet=True)
+    again, rejects = featurize_scenes(crystals, quiet=True)
     assert not rejects
     for id in built:
         for one, other in zip(
@@ -147,7 +147,7 @@ def test_a_structure_that_crystalnn_cannot_take_is_a_reject(monkeypatch, own_cac
 
     monkeypatch.setattr("pymatgen.analysis.local_env.CrystalNN.get_all_nn_info", fails)
     crystals = load_dataset("classics").crystals[:2]
-    scenes, rejects = prepare_scenes(crystals, bonding="crystalnn", quiet=True)
+    scenes, rejects = featurize_scenes(crystals, bonding="crystalnn", quiet=True)
     assert not scenes
     assert [r.name for r in rejects] == [c.id for c in crystals]
     assert "CrystalNN finds no bonds in it: Pathological structure." in rejects[0].reason

@@ -14,7 +14,7 @@ import torch
 from projects import ROOT
 from safetensors.torch import save_file
 
-from entrypoints.options import speak
+from entrypoints.options import run_cli
 from supervision.runtime.errors import StoreError, machine_fault
 from supervision.training.checkpoint import save_checkpoint
 from tracking import runs
@@ -36,7 +36,7 @@ def small_disk(tmp_path):
 def said(main, capsys):
     """The one sentence of a command that fails."""
     with pytest.raises(SystemExit) as caught:
-        speak(main)
+        run_cli(main)
     assert caught.value.code == 2
     text = capsys.readouterr().err
     assert text.startswith("error: ")

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from supervision.runtime import memory as module
-from supervision.runtime.memory import Memory, Watch, is_out_of_memory, memory
+from supervision.runtime.memory import Memory, StepMemoryMonitor, is_out_of_memory, memory
 
 GIB = 2**30
 MACHINE = psutil.virtual_memory()
@@ -84,12 +84,12 @@ def machine(monkeypatch):
 
 
 def test_a_slow_step_alone_is_not_too_much(machine):
-    watch = Watch()
+    watch = StepMemoryMonitor()
     assert [watch.too_much(s) for s in (1, 1, 1, 1, 1, 1, 50, 1)] == [""] * 8
 
 
 def test_swapping_that_slows_steps_down_is_too_much(machine):
-    watch = Watch()
+    watch = StepMemoryMonitor()
     for _ in range(6):
         assert watch.too_much(1.0) == ""
     machine["swapped"] += 100 << 20
@@ -102,16 +102,16 @@ def test_swapping_that_slows_steps_down_is_too_much(machine):
 
 def test_little_memory_left_is_too_much(machine):
     machine |= {"free": GIB // 2, "passing": GIB // 8}
-    assert Watch().too_much(1.0).startswith("only 0.5 GiB of 16.0 GiB free")
+    assert StepMemoryMonitor().too_much(1.0).startswith("only 0.5 GiB of 16.0 GiB free")
     machine["passing"] = GIB // 64
-    assert Watch().too_much(1.0) == "", "smaller steps would not help"
+    assert StepMemoryMonitor().too_much(1.0) == "", "smaller steps would not help"
 
 
 def test_room_that_the_next_step_needs_is_not_free(machine):
     machine["passing"] = 7 * GIB
-    assert Watch().too_much(1.0) == ""
+    assert StepMemoryMonitor().too_much(1.0) == ""
     machine["free"] = 7.5 * GIB
-    said = Watch().too_much(1.0)
+    said = StepMemoryMonitor().too_much(1.0)
     assert said == "only 7.5 GiB of 16.0 GiB free, and a step takes 7.0 GiB for a while"
 
 
@@ -120,7 +120,7 @@ def test_what_was_taken_for_a_while_is_seen_once_and_then_forgotten():
     taken = np.ones(30 << 20)  # 240 MiB
     del taken
     assert module._peak() - module.resident() > 200 << 20
-    Watch().begin()
+    StepMemoryMonitor().begin()
     assert module._peak() - module.resident() < 50 << 20
 
 
@@ -129,21 +129,21 @@ def test_what_the_library_keeps_is_neither_ours_nor_lost(machine, monkeypatch):
     kept = {"free": 4 * GIB, "passing": 3 * GIB}
     monkeypatch.setattr(module, "give_back", lambda: machine.update(kept))
     machine |= {"free": GIB // 2, "passing": 0}
-    assert Watch().too_much(1.0) == ""
+    assert StepMemoryMonitor().too_much(1.0) == ""
     machine |= {"free": GIB // 2, "passing": 0}
     kept = {"free": 2 * GIB, "passing": 3 * GIB // 2}
-    said = Watch().too_much(1.0)
+    said = StepMemoryMonitor().too_much(1.0)
     assert said == "only 2.0 GiB of 16.0 GiB free, and a step takes 1.5 GiB for a while"
 
 
 def test_what_steps_took_is_known_before_the_next_epoch(machine):
     machine["passing"] = 3 * GIB
-    watch = Watch()
+    watch = StepMemoryMonitor()
     assert watch.too_much(1.0) == ""
     machine |= {"passing": 0, "free": 3 * GIB}
     assert "a step takes 3.0 GiB" in watch.begin()
-    assert Watch(watch.takes // 2).begin() == ""
-    assert Watch().begin() == "", "a validation may have taken it"
+    assert StepMemoryMonitor(watch.takes // 2).begin() == ""
+    assert StepMemoryMonitor().begin() == "", "a validation may have taken it"
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ def test_what_an_allocation_says_when_it_fails(error, is_one):
 HOLES = """
 import sys
 import torch
-from supervision.runtime.memory import resident, spare_memory
+from supervision.runtime.memory import resident, limit_fragmentation
 held = torch.ones(20 << 20, dtype=torch.uint8)
 del held  # glibc takes smaller blocks from its heap from here on
 if sys.argv[1] == "spared":
-    spare_memory()
+    limit_fragmentation()
 before = resident()
 held = [torch.ones(4 << 20, dtype=torch.uint8) for _ in range(32)]
 held = held[::2]

@@ -16,8 +16,8 @@ from torch import nn
 import supervision.training.trainer
 from contextlib import nullcontext
 from supervision.training.state import FitConfig
-from supervision.training.batches import Lazy, shuffled
-from supervision.training.callbacks import Listener
+from supervision.training.batches import LazySequence, shuffled
+from supervision.training.callbacks import Callbacks
 from supervision.training.trainer import fit
 
 WIDTH, COUNT = 100_000, 128  # 400 kB a sample and layer
@@ -33,7 +33,7 @@ def epochs(number, share):
     def step(place):
         parts = torch.tensor(order[place]).tensor_split(share.parts)
         return [(x[part], y[part], [""] * len(part)) for part in parts]
-    return Lazy(step, len(order))
+    return LazySequence(step, len(order))
 
 def validate():
     with torch.no_grad():
@@ -46,7 +46,7 @@ if int(sys.argv[1]):
 notes = []
 history = fit(
     model, epochs, validate, FitConfig(epochs=2, learning_rate=1e-4), device=torch.device("cpu"),
-    listener=Listener(note=notes.append), quiet=True,
+    listener=Callbacks(note=notes.append), quiet=True,
 )
 print(json.dumps({"history": [vars(record) for record in history], "notes": notes}))
 """

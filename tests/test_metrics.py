@@ -61,7 +61,7 @@ NAMES = ["mae", "rmse", "r2", "all", "bootstrap", "bands", "spread", "paired"]
         ([1.0, np.nan, np.inf], [1.0, 2.0, 3.0], "tc has 2 values not finite"),
         ([1.0, 2.0], [np.nan, 3.0], "tc_pred has 1 values not finite"),
     ],
-    ids=["empty", "lengths", "table", "truth not finite", "prediction not finite"],
+    ids=["empty", "lengths", "table", "parse_bool not finite", "prediction not finite"],
 )
 def test_what_cannot_be_measured_is_refused(measure, tc, pred, said):
     with pytest.raises(ValueError, match=said):

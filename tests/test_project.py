@@ -15,7 +15,7 @@ import pytest
 import typer
 import yaml
 
-from entrypoints.options import given, speak, truth
+from entrypoints.options import parse_auto, parse_bool, run_cli
 from supervision.experiment.run import identity_of
 from supervision.experiment.spec import Experiment
 from supervision.models.vision.config import VisionConfig
@@ -117,7 +117,7 @@ def test_a_full_disk_is_said_with_what_to_do(capsys):
 
     for write in (lambda: Path("/dev/full").write_text("a"), copy):
         with pytest.raises(SystemExit) as stopped:
-            speak(write)
+            run_cli(write)
         assert stopped.value.code == 2
     written, copied = capsys.readouterr().err.splitlines()
     assert written.startswith("error: No space is left. Make room and give the same command again")
@@ -125,10 +125,10 @@ def test_a_full_disk_is_said_with_what_to_do(capsys):
 
 
 def test_given_and_truth():
-    assert given("auto", 3, "epochs") == 3
-    assert given("5e-4", 1e-3, "learning_rate") == 5e-4
-    assert truth("True", "register") is True
-    assert truth("false", "register") is False
+    assert parse_auto("auto", 3, "epochs") == 3
+    assert parse_auto("5e-4", 1e-3, "learning_rate") == 5e-4
+    assert parse_bool("True", "register") is True
+    assert parse_bool("false", "register") is False
 
 
 def test_nothing_of_this_machine_is_in_the_project():

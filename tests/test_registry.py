@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tracking.serving.registry import Candidate, move_aliases
-from tracking.train import RunBook
+from tracking.train import MLflowLogger
 
 NAME = "supervision-vision"
 
@@ -154,10 +154,10 @@ def test_the_model_of_a_run_is_logged_once_and_again_where_it_has_learned_on(cli
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(weights)
 
-    book, cif = RunBook(), SimpleNamespace(cif="data_x")
+    book, cif = MLflowLogger(), SimpleNamespace(cif="data_x")
     prepared = SimpleNamespace(part=lambda name: [SimpleNamespace(crystals=[cif])])
     task = SimpleNamespace(
-        pipeline="graph",
+        model_family="graph",
         origin=SimpleNamespace(license="none"),
         made_from=lambda prepared, run: {"run_id": run},
     )

@@ -17,12 +17,10 @@ from pymatgen.core import Structure
 
 from supervision.data.cif import parse_cif
 from supervision.data.elements import D_ELECTRONS, ELEMENTS, VALENCE_ELECTRONS, channels
+from supervision.models.vision.contact_sheet import contact_sheet
 from supervision.models.vision.render import (
     BOND_GREY,
-    VIEWS,
     Layout,
-    View,
-    contact_sheet,
     draw,
     lay_out,
     paint,
@@ -31,6 +29,7 @@ from supervision.models.vision.render import (
     tile,
 )
 from supervision.models.vision.scene import BOND_REACH, FACE, Scene, build_scene
+from supervision.models.vision.views import VIEWS, View
 from supervision.runtime.images import save_png
 
 cases = pytest.mark.parametrize("structure", [f() for f in ALL.values()], ids=ALL)

@@ -64,7 +64,7 @@ def test_the_run_is_finished_and_says_what_it_is(trained):
     tags = trained.data.tags
     assert tags["mlflow.runName"] == "vision · classics · random · none · lora"
     promised = {"dataset": "classics", "split": "random", "weights": "none",
-                "pretrained": "false", "pipeline": "vision"}  # fmt: skip
+                "pretrained": "false", "model_family": "vision"}  # fmt: skip
     assert promised.items() <= tags.items()
     assert "Test MAE" in tags["mlflow.note.content"]
     assert tags["code_version"]
@@ -282,8 +282,8 @@ def test_the_other_paradigms_train_register_and_serve(
     assert done.returncode == 0, done.stderr[-3000:]
     (run,) = mlflow.search_runs(output_format="list", max_results=1)
     assert run.info.status == "FINISHED"
-    pipeline = run.data.tags["pipeline"]
-    with serving(f"models:/supervision-{pipeline}@champion", store[1], tmp_path / "log") as url:
+    model_family = run.data.tags["model_family"]
+    with serving(f"models:/supervision-{model_family}@champion", store[1], tmp_path / "log") as url:
         status, answer = ask(url, rows(*(c.cif for c in crystals)))
         assert status == 200
         tc = [row["tc_kelvin"] for row in answer["predictions"]]

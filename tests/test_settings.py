@@ -25,7 +25,7 @@ def test_a_setting_that_there_is_not_or_that_is_refused_is_named():
         configured({"lora_rank": 0}, VisionConfig(), FitConfig())
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"pipeline": "vision", "settings": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"model_family": "vision", "settings": 3}'])
 def test_a_file_that_is_something_else_is_refused(tmp_path, text):
     path = tmp_path / "best.json"
     path.write_text(text)

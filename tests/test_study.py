@@ -19,7 +19,7 @@ from sqlalchemy import create_engine, text
 
 from tracking.tuning import study as module
 from tracking.tuning.storage import guard_of, open_storage
-from tracking.tuning.study import ATTEMPTS, Board, Worker, sample
+from tracking.tuning.study import ATTEMPTS, TrialQueue, Worker, sample
 
 SPACE = {
     "x": optuna.distributions.FloatDistribution(0.0, 1.0),
@@ -54,7 +54,7 @@ def name():
 def board_of(place, name):
     storage = open_storage(place)
     study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True)
-    return Board(study, storage, lambda number: RandomSampler(seed=number), guard_of(place))
+    return TrialQueue(study, storage, lambda number: RandomSampler(seed=number), guard_of(place))
 
 
 def take_all(place, name, ready):
@@ -136,7 +136,7 @@ def test_who_marks_a_trial_as_lost_may_be_killed_before_it_waits_again(place, na
     board = board_of(place, name)
     board.want(1)
     lose_one(place, name)
-    monkeypatch.setattr(Board, "_want_again", lambda self: None)
+    monkeypatch.setattr(TrialQueue, "_want_again", lambda self: None)
     assert len(board.recover()) == 1
     monkeypatch.undo()
     assert board.left() == 0

@@ -7,9 +7,9 @@ from optuna.samplers import RandomSampler
 
 from supervision.experiment.spec import Experiment
 from tracking.comparison.tables import Difference
-from tracking.tuning.study import Board
+from tracking.tuning.study import TrialQueue
 from tracking.tuning.study_page import HEIGHT, _found, importances, page, trial_table, verdict
-from tracking.tuning.trials import OBJECTIVES, Plan
+from tracking.tuning.trials import OBJECTIVES, StudyPlan
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -26,11 +26,11 @@ def board_of(count, *, seed=0, directions=1):
         return [10 * a + 0.01 * b, 100 * c][:directions]
 
     study.optimize(mae, n_trials=count)
-    return Board(study, study._storage, lambda number: RandomSampler(seed=number))
+    return TrialQueue(study, study._storage, lambda number: RandomSampler(seed=number))
 
 
 def plan_of(**chosen):
-    return Plan("a study", "journal", "composition", Experiment(), **chosen)
+    return StudyPlan("a study", "journal", "composition", Experiment(), **chosen)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from supervision.experiment.run import require_one
-from supervision.training.distributed import Team
+from supervision.training.distributed import ProcessGroup
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = """
@@ -25,9 +25,9 @@ from torch import nn
 import supervision.training.trainer
 from supervision.training.checkpoint import Checkpoints, is_unfinished
 from supervision.training.state import FitConfig
-from supervision.training.batches import Lazy, shuffled
-from supervision.training.distributed import joined
-from supervision.training.callbacks import Listener
+from supervision.training.batches import LazySequence, shuffled
+from supervision.training.distributed import join_process_group
+from supervision.training.callbacks import Callbacks
 from supervision.training.trainer import fit
 
 supervision.training.trainer.autocast = lambda device: contextlib.nullcontext()
@@ -54,31 +54,31 @@ def epochs(number, share):
         rows = torch.tensor(share.of(order[place]), dtype=torch.long)
         parts = rows.tensor_split(min(share.parts, len(rows))) if len(rows) else ()
         return [(x[part], y[part], [str(i) for i in part.tolist()]) for part in parts]
-    return Lazy(step, len(order))
+    return LazySequence(step, len(order))
 
-with joined() as team:
-    torch.manual_seed(team.rank)
+with join_process_group() as group:
+    torch.manual_seed(group.rank)
     model = Net()  # of its own in each process, as LoRA's matrices are
     checkpoints = None
-    if team.first:
+    if group.is_main:
         torch.manual_seed(0)
         going_on = is_unfinished(folder)
-        checkpoints = Checkpoints(folder, {"processes": str(team.size)}, every=2, resume=going_on)
+        checkpoints = Checkpoints(folder, {"processes": str(group.size)}, every=2, resume=going_on)
 
     def validate():
-        own = range(team.rank, 41, team.size)
+        own = range(group.rank, 41, group.size)
         with torch.no_grad():
-            outputs = torch.cat(team.gather([model(x[i : i + 1]) for i in own]))
+            outputs = torch.cat(group.all_gather([model(x[i : i + 1]) for i in own]))
         return {"mae": (outputs - y).abs().double().mean().item(), "rmse": 0.0, "r2": 0.0}
 
     notes = []
     history = fit(
-        model, epochs, validate, FitConfig(epochs=5, learning_rate=0.01), team=team,
-        device=torch.device("cpu"), checkpoints=checkpoints, listener=Listener(note=notes.append),
+        model, epochs, validate, FitConfig(epochs=5, learning_rate=0.01), group=group,
+        device=torch.device("cpu"), checkpoints=checkpoints, listener=Callbacks(note=notes.append),
         quiet=True,
     )
-    report = {"history": [vars(r) for r in history], "notes": notes, "size": team.size}
-    name = str(team.rank)
+    report = {"history": [vars(r) for r in history], "notes": notes, "size": group.size}
+    name = str(group.rank)
     torch.save(model.state_dict(), out / f"{name}.pt")
     (out / f"{name}.json").write_text(json.dumps(report))
 """
@@ -167,7 +167,9 @@ def test_a_team_that_was_killed_goes_on_as_if_nothing_had_been(pair, tmp_path):
 
 
 def test_processes_that_would_train_something_else_are_refused(monkeypatch):
-    monkeypatch.setattr(Team, "gather", lambda self, own: [{"seed": "42", "split hash": "a"}, *own])
+    monkeypatch.setattr(
+        ProcessGroup, "gather", lambda self, own: [{"seed": "42", "split hash": "a"}, *own]
+    )
     require_one({"seed": "42", "split hash": "a"})
     with pytest.raises(ValueError, match="split hash is a in process 0, b in process"):
         require_one({"seed": "42", "split hash": "b"})

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from supervision.runtime.memory import Watch
-from supervision.training.batches import Lazy, Share, shuffled
-from supervision.training.callbacks import EpochRecord, Listener
+from supervision.runtime.memory import StepMemoryMonitor
+from supervision.training.batches import LazySequence, RankShard, shuffled
+from supervision.training.callbacks import Callbacks, EpochRecord
 from supervision.training.checkpoint import (
     CheckpointError,
     Checkpoints,
@@ -52,7 +52,7 @@ class Net(nn.Module):
         return self.head(self.dropout(torch.tanh(self.norm(self.frozen(x))))).squeeze(-1)
 
 
-WHOLE = Share()
+WHOLE = RankShard()
 
 
 def batches(epoch, share=WHOLE, at=lambda place: None):
@@ -67,7 +67,7 @@ def batches(epoch, share=WHOLE, at=lambda place: None):
             for part in torch.tensor(rows).tensor_split(min(share.parts, len(rows)))
         ]
 
-    return Lazy(step, len(order))
+    return LazySequence(step, len(order))
 
 
 def judge(model):
@@ -187,7 +187,7 @@ def test_loss_is_a_mean_over_samples_not_over_batches():
     still = FitConfig(epochs=1, learning_rate=1e-30, beta=0.1)
     (record,) = fit(
         model,
-        lambda *_: Lazy(
+        lambda *_: LazySequence(
             [
                 [(X[:48].double(), Y[:48].double(), [])],
                 [(X[48:].double(), Y[48:], [])],
@@ -213,17 +213,17 @@ def test_a_loss_that_is_not_finite_stops(bad):
             ((x, y, ids),) = steps[place]
             return [(x, y + (bad if epoch == 2 else 0), ids)]
 
-        return Lazy(step, len(steps))
+        return LazySequence(step, len(steps))
 
     seen = []
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        run(Net(), QUICK, batches=poisoned, listener=Listener(seen.append))
+        run(Net(), QUICK, batches=poisoned, listener=Callbacks(seen.append))
     assert len(seen) == 1
 
 
 def test_every_epoch_is_told_once_and_in_order():
     seen = []
-    history = run(Net(), QUICK, listener=Listener(seen.append))
+    history = run(Net(), QUICK, listener=Callbacks(seen.append))
     assert seen == history
     assert [r.epoch for r in seen] == [1, 2, 3, 4, 5, 6]
 
@@ -314,7 +314,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tmp_path, epoch, where):
     whole = Net()
     history = run(whole, QUICK)
 
-    stopped = {"listener": Listener(stop_after(epoch))}
+    stopped = {"listener": Callbacks(stop_after(epoch))}
     if where == "within":
         stopped = {"batches": stop_within(epoch + 1)}
     with pytest.raises(KeyboardInterrupt):
@@ -327,7 +327,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tmp_path, epoch, where):
         resumed,
         QUICK,
         checkpoints=Checkpoints(tmp_path, {"run": "same"}, resume=True),
-        listener=Listener(seen.append),
+        listener=Callbacks(seen.append),
     )
     assert lines(again) == lines(history)
     assert lines(seen) == lines(history)  # earlier epochs are told again
@@ -368,7 +368,7 @@ def test_last_checkpoints_are_those_of_an_uninterrupted_run(tmp_path):
             Net(),
             QUICK,
             checkpoints=Checkpoints(tmp_path / "two", {"run": "same"}),
-            listener=Listener(stop_after(2)),
+            listener=Callbacks(stop_after(2)),
         )
     run(Net(), QUICK, checkpoints=Checkpoints(tmp_path / "two", {"run": "same"}, resume=True))
     for name in ("best.pt", "last.pt"):
@@ -392,7 +392,7 @@ def test_a_best_epoch_before_the_stop_is_not_forgotten(tmp_path):
             QUICK,
             validate,
             checkpoints=Checkpoints(tmp_path, {"run": "same"}),
-            listener=Listener(stop_after(2)),
+            listener=Callbacks(stop_after(2)),
         )
     resumed = Net()
     checkpoints = Checkpoints(tmp_path, {"run": "same"}, resume=True)
@@ -467,7 +467,7 @@ def test_where_memory_fails_steps_are_cut_and_learn_the_same(monkeypatch):
     monkeypatch.setattr("supervision.training.trainer.autocast", lambda device: nullcontext())
     told, roomy, cramped = [], Cramped(99), Cramped(3)
     history = run(roomy, QUICK)
-    again = run(cramped, QUICK, listener=Listener(note=told.append))
+    again = run(cramped, QUICK, listener=Callbacks(note=told.append))
     assert "cut into 2 parts" in told[0]
     assert "cut into 4 parts" in told[1]
     assert "an allocation failed (DefaultCPUAllocator: can't allocate memory" in told[0]
@@ -479,11 +479,11 @@ def test_where_memory_fails_steps_are_cut_and_learn_the_same(monkeypatch):
 
 def test_what_was_cut_stays_cut_when_resumed(tmp_path):
     told = []
-    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "listener": Listener(stop_after(2))}
+    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "listener": Callbacks(stop_after(2))}
     with pytest.raises(KeyboardInterrupt):
         run(Cramped(3), QUICK, **stopped)
     resumed = {"checkpoints": Checkpoints(tmp_path, {}, resume=True)}
-    run(Cramped(3), QUICK, listener=Listener(note=told.append), **resumed)
+    run(Cramped(3), QUICK, listener=Callbacks(note=told.append), **resumed)
     assert told == []
 
 
@@ -501,9 +501,9 @@ def test_an_error_that_is_not_of_memory_is_not_taken_for_one(monkeypatch):
 
 def test_what_the_watch_says_is_done(monkeypatch):
     says = iter(["the system is swapping", "", "", "only 0.1 GiB"])
-    monkeypatch.setattr(Watch, "too_much", lambda self, seconds: next(says, ""))
+    monkeypatch.setattr(StepMemoryMonitor, "too_much", lambda self, seconds: next(says, ""))
     told = []
-    history = run(Cramped(99), QUICK, listener=Listener(note=told.append))
+    history = run(Cramped(99), QUICK, listener=Callbacks(note=told.append))
     assert told == [
         "Steps are cut into 2 parts from here on: the system is swapping.",
         "Steps are cut into 4 parts from here on: only 0.1 GiB.",
@@ -529,7 +529,7 @@ def test_what_the_model_was_before_competes_for_the_best():
 def test_epoch_0_is_told_and_survives_a_stop(tmp_path):
     config, told = FitConfig(epochs=3, learning_rate=0.05), []
     start = snapshot(Net())
-    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "listener": Listener(stop_after(1))}
+    stopped = {"checkpoints": Checkpoints(tmp_path, {}), "listener": Callbacks(stop_after(1))}
     with pytest.raises(KeyboardInterrupt):
         run(Net(), config, scripted([3.0]), before=BEFORE, **stopped)
     best = load_checkpoint(tmp_path / "best.pt", identity={})["model"]
@@ -537,7 +537,7 @@ def test_epoch_0_is_told_and_survives_a_stop(tmp_path):
     model = Net()
     resumed = {
         "checkpoints": Checkpoints(tmp_path, {}, resume=True),
-        "listener": Listener(told.append),
+        "listener": Callbacks(told.append),
     }
     assert run(model, config, scripted([4.0, 5.0]), **resumed) == told
     assert [r.val_mae for r in told] == [2.0, 3.0, 4.0, 5.0]

@@ -62,7 +62,7 @@ def test_words_follow_the_numbers():
     assert "57.1% of these lie above anything it has seen" in said
     assert "of its error comes from the 3 materials of 40+ K" in said
     said = told(TC, TC + 0.5)
-    assert "is as wide: 100% of the truth's variance" in said
+    assert "is as wide: 100% of the parse_bool's variance" in said
     assert "better than" in said and "What it learned from is not known" in said
 
 

@@ -28,13 +28,13 @@ from tracking import runs
 from tracking.tuning import search_spaces as spaces
 from tracking.tuning import trials, tuning
 from tracking.tuning.study import WORKER
-from tracking.tuning.trials import OBJECTIVES, Plan, work
+from tracking.tuning.trials import OBJECTIVES, StudyPlan, work
 
 
 @pytest.fixture
 def plan(own_store, tmp_path):
     experiment = Experiment(dataset="classics", register=False)
-    return Plan("a study", str(tmp_path / "journal"), "composition", experiment)
+    return StudyPlan("a study", str(tmp_path / "journal"), "composition", experiment)
 
 
 def children(parent):
@@ -65,7 +65,7 @@ class Grown:
 def grown(monkeypatch):
     """Trials that take no time, of the number of trees alone; 13 of them is an error."""
 
-    class Pipeline:
+    class ModelSetup:
         prepare = None
 
         def __init__(self, config):
@@ -74,16 +74,16 @@ def grown(monkeypatch):
     def build(_pipeline, configs, _weights, _device):
         if configs[0].trees == 13:
             raise RuntimeError("thirteen")
-        return Pipeline(configs[0])
+        return ModelSetup(configs[0])
 
-    class Prepared:
+    class DataSplits:
         def part(self, name):
             assert name in ("train", "val"), "a trial never sees a test material"
             return []
 
     monkeypatch.setitem(spaces.SPACES, "composition", {"trees": IntDistribution(1, 99)})
     monkeypatch.setattr(trials, "build", build)
-    monkeypatch.setattr(trials, "split_materials", lambda *_: Prepared())
+    monkeypatch.setattr(trials, "split_materials", lambda *_: DataSplits())
 
 
 def test_a_failed_trial_is_recorded_and_the_next_one_begins(plan, grown):
@@ -190,7 +190,7 @@ def test_all_of_a_study_begins_from_the_same_weights(plan, monkeypatch):
         return SimpleNamespace(name=taken.get(name, name))
 
     monkeypatch.setattr(tuning, "get_weights", get_weights)
-    plan = replace(plan, pipeline="graph")
+    plan = replace(plan, model_family="graph")
     board = plan.board()
     assert tuning._weights(board, plan) == "alignn_ff"
     tuning._require_same(board, replace(plan, weights="alignn_ff"))
@@ -217,29 +217,29 @@ def test_what_a_machine_lacks_is_no_fault_of_a_trial(plan, grown, monkeypatch):
 def test_a_trial_that_was_taken_for_lost_ends_no_worker(plan, grown, monkeypatch):
     board = plan.board()
     board.want(2, [{"trees": 10}, {"trees": 20}])
-    judge = trials.Desk._judge
+    judge = trials.TrialRunner._judge
 
     def judged(self, trial, values):
         if trial.number == 0:
             board.study.tell(0, state=TrialState.FAIL)
         return judge(self, trial, values)
 
-    monkeypatch.setattr(trials.Desk, "_judge", judged)
+    monkeypatch.setattr(trials.TrialRunner, "_judge", judged)
     work(plan, parent=os.getppid())
     assert [trial.state.name for trial in board.trials()] == ["FAIL", "COMPLETE"]
 
 
-@pytest.mark.parametrize("pipeline", list(spaces.SPACES))
-def test_a_space_is_of_settings_and_holds_the_default(pipeline):
-    plan = Plan("s", "j", pipeline, Experiment())
+@pytest.mark.parametrize("model_family", list(spaces.SPACES))
+def test_a_space_is_of_settings_and_holds_the_default(model_family):
+    plan = StudyPlan("s", "j", model_family, Experiment())
     defaults = plan.defaults()
-    assert set(defaults) == set(spaces.SPACES[pipeline])
-    for name, kind in spaces.SPACES[pipeline].items():
+    assert set(defaults) == set(spaces.SPACES[model_family])
+    for name, kind in spaces.SPACES[model_family].items():
         assert kind._contains(kind.to_internal_repr(defaults[name])), name
 
 
 def test_a_trial_has_as_many_epochs_as_the_plan_says():
-    plan = Plan("s", "j", "graph", Experiment(), epochs=3)
+    plan = StudyPlan("s", "j", "graph", Experiment(), epochs=3)
     assert plan.configs()[1].epochs == 3
     assert default_configs("graph", "3dsc", 1) == [
         GraphConfig(seed=1),
@@ -251,14 +251,17 @@ def test_a_trial_has_as_many_epochs_as_the_plan_says():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pipeline": "audio"}, "pipeline 'audio' is not one of vision, graph, composition"),
+        (
+            {"model_family": "audio"},
+            "model_family 'audio' is not one of vision, graph, composition",
+        ),
         ({"pruner": "scissors"}, "pruner 'scissors' is not one of median, hyperband, none"),
         ({"objectives": ("milliseconds",)}, "objectives 'milliseconds' are neither mae nor"),
         ({"epochs": -1}, "epochs must be 1 or more, got -1"),
     ],
 )
 def test_a_bad_plan_is_named(change, message):
-    plan = Plan("s", "j", "graph", Experiment())
+    plan = StudyPlan("s", "j", "graph", Experiment())
     with pytest.raises(ValueError, match=message):
         replace(plan, **change)
 
@@ -269,7 +272,7 @@ def test_a_bad_plan_is_named(change, message):
 def tuned(store, **parameters):
     """Start a study of trees in a process; a trial takes seconds."""
     folder, environment = store
-    options = {"pipeline": "composition", "storage": folder / "studies.journal"} | parameters
+    options = {"model_family": "composition", "storage": folder / "studies.journal"} | parameters
     command = command_of("tune", **options)
     return subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True)
 
@@ -305,7 +308,7 @@ def test_a_killed_worker_and_a_killed_study_lose_nothing(store, tmp_path):
     skip_without()
     with postgres(tmp_path / "postgres") as url:
         options = {"study": "killed", "trials": 8, "workers": 2, "storage": url}
-        board = Plan("killed", url, "composition", Experiment()).board()
+        board = StudyPlan("killed", url, "composition", Experiment()).board()
         first = tuned(store, **options)
         wait_for(lambda: len(workers_of(first)) == 2)
 
@@ -352,7 +355,7 @@ def test_a_killed_worker_and_a_killed_study_lose_nothing(store, tmp_path):
     assert {r.info.status for r in children(begun)} <= {"FINISHED", "KILLED"}
     best = json.loads(mlflow.artifacts.load_text(f"runs:/{begun}/best.json"))
     tuned_run = next(r for r in finished if r.data.tags.get("role") == "tuned")
-    assert best["pipeline"] == "composition"
+    assert best["model_family"] == "composition"
     for name, value in best["settings"].items():
         assert tuned_run.data.params[name] == str(value)
     assert "registry.txt" in {a.path for a in client.list_artifacts(tuned_run.info.run_id)}

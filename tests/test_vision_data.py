@@ -8,11 +8,12 @@ import torch
 
 from supervision.data.crystals import Crystal, group_materials
 from supervision.data.datasets import load_dataset
-from supervision.models.vision.data import TrainingViews, fixed_views, picture_batches, select_views
+from supervision.models.vision.data import TrainingViews, fixed_views, picture_batches
 from supervision.models.vision.export import export_views
-from supervision.models.vision.featurize import prepare_scenes
-from supervision.models.vision.render import VIEWS, draw
-from supervision.training.batches import Share
+from supervision.models.vision.featurize import featurize_scenes
+from supervision.models.vision.render import draw
+from supervision.models.vision.views import VIEWS, select_views
+from supervision.training.batches import RankShard
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def materials():
 
 @pytest.fixture(scope="module")
 def scenes(materials):
-    found, rejects = prepare_scenes([c for m in materials for c in m.crystals], quiet=True)
+    found, rejects = featurize_scenes([c for m in materials for c in m.crystals], quiet=True)
     assert not rejects
     return found
 
@@ -61,7 +62,7 @@ def test_so_few_views_show_as_much_as_so_few_can(count):
 
 def test_every_material_comes_once_an_epoch_with_its_own_target(materials, scenes):
     seen = {}
-    for ((images, targets, ids),) in training_views(materials, scenes).epoch(1, Share()):
+    for ((images, targets, ids),) in training_views(materials, scenes).epoch(1, RankShard()):
         assert images.dtype == torch.uint8
         assert images.shape[1:] == (3, 224, 224)
         assert len(images) == len(targets) == len(ids)
@@ -71,9 +72,11 @@ def test_every_material_comes_once_an_epoch_with_its_own_target(materials, scene
 
 def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials, scenes):
     batches = training_views(materials, scenes)
-    first = [images for ((images, _, _),) in batches.epoch(1, Share())]
-    again = [images for ((images, _, _),) in training_views(materials, scenes).epoch(1, Share())]
-    other = [images for ((images, _, _),) in batches.epoch(2, Share())]
+    first = [images for ((images, _, _),) in batches.epoch(1, RankShard())]
+    again = [
+        images for ((images, _, _),) in training_views(materials, scenes).epoch(1, RankShard())
+    ]
+    other = [images for ((images, _, _),) in batches.epoch(2, RankShard())]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
@@ -110,7 +113,7 @@ def test_batches_hold_the_pictures_that_were_drawn(materials, scenes):
 def test_what_cannot_be_drawn_is_a_reject_with_a_reason(materials):
     good = materials[0].crystals[0]
     bad = [Crystal("prose.cif", "Nb", "not a crystal", 1.0), Crystal("empty.cif", "Nb", "", 1.0)]
-    found, rejects = prepare_scenes([bad[0], good, bad[1]], quiet=True)
+    found, rejects = featurize_scenes([bad[0], good, bad[1]], quiet=True)
     assert set(found) == {good.id}
     assert [r.name for r in rejects] == ["prose.cif", "empty.cif"]
     assert all(r.reason.endswith(".") and "\n" not in r.reason for r in rejects)
@@ -119,8 +122,8 @@ def test_what_cannot_be_drawn_is_a_reject_with_a_reason(materials):
 def test_scenes_from_the_cache_equal_scenes_built(materials, tmp_path, monkeypatch):
     monkeypatch.setenv("SUPERVISION_CACHE", str(tmp_path))
     crystals = [m.crystals[0] for m in materials[:3]]
-    built, _ = prepare_scenes(crystals, quiet=True)
-    cached, _ = prepare_scenes(crystals, quiet=True)
+    built, _ = featurize_scenes(crystals, quiet=True)
+    cached, _ = featurize_scenes(crystals, quiet=True)
     assert len(list(tmp_path.rglob("*.npz"))) == 3
     for id, scene in built.items():
         for name, array in scene.to_arrays().items():
@@ -133,7 +136,7 @@ def test_exported_files_are_the_pictures_and_are_listed(materials, tmp_path):
 
     crystals = [materials[0].crystals[0]]
     manifest = pd.read_csv(export_views(crystals, (0, 9), tmp_path, quiet=True))
-    scene = prepare_scenes(crystals, quiet=True)[0][crystals[0].id]
+    scene = featurize_scenes(crystals, quiet=True)[0][crystals[0].id]
     assert list(manifest["view"]) == ["1x1x1-a", "2x2x1-r1"]
     for file, view in zip(manifest["file"], (0, 9), strict=True):
         rgb = cv2.imread(str(tmp_path / file))[..., ::-1]

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from supervision.models.vision import fused_mlp as onepass
-from supervision.models.vision.fused_mlp import OnePassMlp, linear
+from supervision.models.vision.fused_mlp import FusedMlp, linear
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_float32_is_left_to_torch(layer, x, calls):
 
 def test_an_mlp_keeps_its_state_and_its_numbers(x):
     mlp = Mlp(96, 200)
-    assert OnePassMlp.fits(mlp)
-    one = OnePassMlp(mlp)
+    assert FusedMlp.fits(mlp)
+    one = FusedMlp(mlp)
     assert set(one.state_dict()) == set(mlp.state_dict())
     assert torch.equal(one(x.float()), mlp(x.float()))
 
@@ -90,4 +90,4 @@ def test_an_mlp_keeps_its_state_and_its_numbers(x):
     ids=["silu", "tanh", "norm", "dropout", "gated"],
 )
 def test_an_mlp_with_more_to_it_is_left_alone(mlp):
-    assert not OnePassMlp.fits(mlp)
+    assert not FusedMlp.fits(mlp)

@@ -14,11 +14,11 @@ from supervision.data.errors import CrystalError
 from supervision.evaluation.prediction import predict_materials
 from supervision.models.predictor import load_predictor
 from supervision.models.vision.config import VisionConfig
-from supervision.models.vision.data import select_views
 from supervision.models.vision.predictor import VisionPredictor
+from supervision.models.vision.views import select_views
 from supervision.models.weights import get_weights
 from supervision.training.batches import shuffled
-from supervision.training.callbacks import Listener
+from supervision.training.callbacks import Callbacks
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.state import FitConfig
 
@@ -158,7 +158,7 @@ def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals,
 
         try:
             predictor.fit(
-                materials[:8], materials[8:], listener=Listener(stop), checkpoints=checkpoints
+                materials[:8], materials[8:], listener=Callbacks(stop), checkpoints=checkpoints
             )
         except KeyboardInterrupt:
             return None

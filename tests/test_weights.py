@@ -99,9 +99,9 @@ def test_every_row_is_complete(name):
 
 def test_auto_names_rows():
     assert AUTO["vision"] == ("dinov3_vitb16", "dinov2_vits14_imgfocus")
-    for pipeline in ("vision", "graph"):
-        for name in (*AUTO[pipeline], UNTRAINED[pipeline]):
-            assert WEIGHTS[name].pipeline == pipeline
+    for model_family in ("vision", "graph"):
+        for name in (*AUTO[model_family], UNTRAINED[model_family]):
+            assert WEIGHTS[name].model_family == model_family
 
 
 # --- choosing

@@ -19,7 +19,7 @@ from entrypoints import eval_zero_shot
 from supervision.data.crystals import Crystal, Material, group_materials, material_key
 from supervision.data.datasets import load_dataset
 from supervision.data.splits import akin, make_split
-from supervision.experiment.spec import Prepared
+from supervision.experiment.spec import DataSplits
 from supervision.models.graph.backbone import create_backbone
 from supervision.models.graph.predictor import neighbourhood_of
 from supervision.models.graph.published import PublishedModel
@@ -165,7 +165,7 @@ def test_a_source_taught_here_never_sees_what_it_is_tested_on(own_store, tmp_pat
     assert done.returncode == 0, done.stderr[-3000:]
     (run,) = mlflow.search_runs(output_format="list")
     metrics, tags = run.data.metrics, run.data.tags
-    assert run.info.status == "FINISHED" and tags["pipeline"] == "zero_shot"
+    assert run.info.status == "FINISHED" and tags["model_family"] == "zero_shot"
     tested = artifact(run, "split.csv")["material_id"]
     learnable = {Crystal("", composition(row), "").material_id for row in jarvis_rows()}
     assert metrics["source_shared_removed"] == len(learnable & set(tested)) > 0
@@ -203,7 +203,7 @@ def prepared(kind, seed=0):
     """Half of the classics, split."""
     found = load_dataset("classics")
     materials = group_materials(found.crystals)[::2]
-    return Prepared(found, materials, make_split(materials, kind, seed=seed))
+    return DataSplits(found, materials, make_split(materials, kind, seed=seed))
 
 
 class Recorder:

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from supervision.data.splits import families
 from supervision.evaluation import metrics
-from supervision.experiment.spec import Prepared
+from supervision.experiment.spec import DataSplits
 from supervision.training.callbacks import EpochRecord
 from tracking import plots, runs
 
 
-def null_predictions(prepared: Prepared) -> dict[str, Callable[[str], np.ndarray]]:
+def null_predictions(prepared: DataSplits) -> dict[str, Callable[[str], np.ndarray]]:
     """The predictors every model is held to: part -> Tc of its materials in order."""
     train_part = prepared.part("train")
     train_tc = np.array([m.tc for m in train_part])
@@ -31,7 +31,7 @@ def null_predictions(prepared: Prepared) -> dict[str, Callable[[str], np.ndarray
     return {"constant median": constant, "family mean": family_mean}
 
 
-def log_judgement(
+def log_evaluation(
     predictions: pd.DataFrame,
     nulls: Mapping[str, Callable[[str], np.ndarray]],
     history: Sequence[EpochRecord],

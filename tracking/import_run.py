@@ -6,11 +6,11 @@ from pathlib import Path
 import mlflow
 
 from supervision.evaluation.prediction import predict_materials
-from supervision.experiment.finished import Finished
-from supervision.experiment.run_folder import LOG, PLOTS, FolderError
+from supervision.experiment.finished import FinishedRun
+from supervision.experiment.run_folder import LOG, PLOTS, RunFolderError
 from supervision.models.predictor import load_predictor
 from tracking import runs
-from tracking.train import RunBook
+from tracking.train import MLflowLogger
 
 CHECKED = 3  # materials
 CLOSE, SHARE = 0.05, 0.02  # kelvin, and of Tc: what bfloat16 and other processors may change
@@ -20,9 +20,9 @@ SOURCE = "imported_from"  # a tag: sha256 over all that the folder holds
 def import_folder(folder: Path) -> None:
     """Log, judge and register what a training left in a folder.
 
-    Raises FolderError for one that is unfinished, damaged, or here already.
+    Raises RunFolderError for one that is unfinished, damaged, or here already.
     """
-    found = Finished.read(folder)
+    found = FinishedRun.read(folder)
     _refuse_known(found)
     _refuse_changed(found)
     data = found.prepared.dataset.name
@@ -31,33 +31,33 @@ def import_folder(folder: Path) -> None:
         _log(found)
 
 
-def _refuse_known(found: Finished) -> None:
+def _refuse_known(found: FinishedRun) -> None:
     known = mlflow.search_runs(
         search_all_experiments=True,
         filter_string=f"tags.{SOURCE} = '{found.id}' and attributes.status = 'FINISHED'",
         output_format="list",
     )
     if known:
-        raise FolderError(f"{found.folder} is here already: run {known[0].info.run_id}.")
+        raise RunFolderError(f"{found.folder} is here already: run {known[0].info.run_id}.")
 
 
-def _refuse_changed(found: Finished) -> None:
+def _refuse_changed(found: FinishedRun) -> None:
     """The model is logged with the code that is here: that must give the numbers it gave there."""
     materials = found.prepared.part("test")[:CHECKED]
     there = {row.material_id: row.tc_pred for row in found.predictions}
     for row in predict_materials(load_predictor(found.model), {"test": materials}):
         before = there[row.material_id]
         if abs(row.tc_pred - before) > CLOSE + SHARE * abs(before):
-            raise FolderError(
+            raise RunFolderError(
                 f"The model in {found.folder} said {before:.3f} K of "
                 f"{row.formula} where it was trained and says {row.tc_pred:.3f} K here: bring it "
                 f"in with the code that trained it ({found.task.code_version})."
             )
 
 
-def _log(found: Finished) -> None:
+def _log(found: FinishedRun) -> None:
     """What a training tells its logbook, in the same order."""
-    book, task, prepared = RunBook(), found.task, found.prepared
+    book, task, prepared = MLflowLogger(), found.task, found.prepared
     book.describe(task)
     book.rejects(prepared.dataset.rejects)
     book.inputs(task, prepared)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import mlflow
 
-from supervision.experiment.spec import Prepared
-from supervision.models.setup import Origin
+from supervision.experiment.spec import DataSplits
+from supervision.models.setup import WeightsInfo
 from tracking import runs
 
 
-def log_inputs(prepared: Prepared, origin: Origin) -> None:
+def log_inputs(prepared: DataSplits, origin: WeightsInfo) -> None:
     """Hashes, counts, the materials and the split file."""
     runs.log_params(
         {

@@ -24,7 +24,7 @@ from mlflow.tracking.fluent import _get_experiment_id
 from supervision.data.crystals import Material, Reject
 from supervision.runtime.errors import StoreError, machine_fault, one_line
 from supervision.runtime.images import save_png
-from supervision.runtime.signals import interruptible
+from supervision.runtime.signals import interrupt_on_signal
 from supervision.runtime.text import cell
 from supervision.runtime.version import ROOT
 from supervision.training.callbacks import EpochRecord
@@ -53,7 +53,7 @@ def tracked_run(
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a line for every file
     # It tells of a store's error with a traceback of its own, before it raises.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    with store_errors(), interruptible() as interrupted:
+    with store_errors(), interrupt_on_signal() as interrupted:
         close_dead_runs()
         joined = "MLFLOW_RUN_ID" in os.environ
         run = mlflow.start_run(
@@ -228,7 +228,7 @@ def _info(run: str) -> RunInfo | None:
     return info if info.lifecycle_stage == "active" else None
 
 
-def carry_on(earlier: str) -> None:
+def resume_run(earlier: str) -> None:
     """Go on in an earlier run in the place of the active one.
 
     The one that ``mlflow run`` made for this command says so in its tag ``resumes``; one that this
@@ -237,7 +237,7 @@ def carry_on(earlier: str) -> None:
     here, client = run_id(), mlflow.MlflowClient()
     if here == earlier:
         return
-    stand_beside(earlier, "resumes")
+    mark_as_helper(earlier, "resumes")
     mlflow.end_run()
     if PROJECT in client.get_run(here).data.tags:
         client.update_run(here, RunStatus.to_string(RunStatus.RUNNING))  # until mlflow run ends it
@@ -249,7 +249,7 @@ def carry_on(earlier: str) -> None:
         mlflow.delete_tag("failure")
 
 
-def stand_beside(other: str, role: str) -> None:
+def mark_as_helper(other: str, role: str) -> None:
     """Let the active run's name and a tag say what it does for another one: ``resumes``, ..."""
     mlflow.set_tags({role: other, "mlflow.runName": f"{role} {other[:8]}"})
 

@@ -16,15 +16,15 @@ import pandas as pd
 from supervision.data.crystals import Reject
 from supervision.evaluation.prediction import Prediction
 from supervision.experiment import run as road
-from supervision.experiment.run import Claim, Pipeline, Task
-from supervision.experiment.spec import Experiment, Prepared
+from supervision.experiment.run import Claim, ModelSetup, RunSpec
+from supervision.experiment.spec import DataSplits, Experiment
 from supervision.models.predictor import MADE_FROM
 from supervision.models.weights.sources import sha256_of
 from supervision.training.callbacks import EpochRecord
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.resuming import open_checkpoints, own_folder
 from tracking import runs
-from tracking.evaluation_report import log_judgement, null_predictions, summary
+from tracking.evaluation_report import log_evaluation, null_predictions, summary
 from tracking.inputs import log_inputs
 from tracking.serving import registry
 from tracking.system_metrics import watched
@@ -32,23 +32,23 @@ from tracking.system_metrics import watched
 MODEL, CONTENT = "model_uri", "model_sha256"  # tags
 
 
-def train(pipeline: Pipeline, experiment: Experiment) -> None:
+def train(setup: ModelSetup, experiment: Experiment) -> None:
     """Train in the active run, judge once on test, log everything, register.
 
     Raises BusyError where another training is in the way.
     """
-    road.train(pipeline, experiment, RunBook())
+    road.train(setup, experiment, MLflowLogger())
 
 
-class RunBook:
-    """The active run; see ``supervision.experiment.run.Logbook``."""
+class MLflowLogger:
+    """The active run; see ``supervision.experiment.run.RunLogger``."""
 
     @property
     def run(self) -> str:
         """Its id."""
         return runs.run_id()
 
-    def describe(self, task: Task) -> None:
+    def describe(self, task: RunSpec) -> None:
         """Params and tags."""
         runs.describe(task.params(), task.tags())
 
@@ -56,7 +56,7 @@ class RunBook:
         """rejects.csv."""
         runs.log_rejects(rejects)
 
-    def inputs(self, task: Task, prepared: Prepared) -> None:
+    def inputs(self, task: RunSpec, prepared: DataSplits) -> None:
         """Hashes, counts, the materials and the split; and now that it is known, the name."""
         data = prepared.dataset.name
         mlflow.set_tags({"mlflow.runName": task.title(data), "dataset": data})
@@ -66,7 +66,7 @@ class RunBook:
         """A PNG artifact."""
         runs.log_picture(rgb, name)
 
-    def checkpoints(self, task: Task, prepared: Prepared, claim: Claim) -> Checkpoints:
+    def checkpoints(self, task: RunSpec, prepared: DataSplits, claim: Claim) -> Checkpoints:
         """An unfinished training is carried on under its own run."""
         checkpoints = open_checkpoints(
             task.identity(prepared),
@@ -78,7 +78,7 @@ class RunBook:
         )
         if checkpoints.resume and runs.is_unfinished(checkpoints.run):
             print(f"Carrying on run {checkpoints.run}.", flush=True)
-            runs.carry_on(checkpoints.run)
+            runs.resume_run(checkpoints.run)
             self.describe(task)  # what may differ from what it was
         elif checkpoints.resume:  # more epochs for one that has ended, in a run of their own
             mlflow.set_tag("resumes", checkpoints.run)
@@ -110,7 +110,7 @@ class RunBook:
         runs.log_metrics({"train_minutes": minutes})
         runs.log_params(size)
 
-    def model(self, task: Task, prepared: Prepared, save: Callable[[Path], object]) -> None:
+    def model(self, task: RunSpec, prepared: DataSplits, save: Callable[[Path], object]) -> None:
         """Log the model with what it was made from, once: the run may be carried on from here."""
         with tempfile.TemporaryDirectory() as room:
             folder = Path(room) / "predictor"
@@ -121,19 +121,19 @@ class RunBook:
             made_from = task.made_from(prepared, self.run)
             (folder / MADE_FROM).write_text(json.dumps(made_from, indent=1))
             example = prepared.part("test")[0].crystals[0].cif
-            uri = registry.log_predictor(folder, task.pipeline, example, task.origin.license)
+            uri = registry.log_predictor(folder, task.model_family, example, task.origin.license)
         mlflow.set_tags({MODEL: uri, CONTENT: content})
 
     def judge(
         self,
-        task: Task,
-        prepared: Prepared,
+        task: RunSpec,
+        prepared: DataSplits,
         predictions: Sequence[Prediction],
         history: Sequence[EpochRecord],
     ) -> None:
         """Metrics, tables and plots; then register, if that is wanted."""
         table, nulls = pd.DataFrame(predictions), null_predictions(prepared)
-        judged = log_judgement(table, nulls, history, task.title(prepared.dataset.name))
+        judged = log_evaluation(table, nulls, history, task.title(prepared.dataset.name))
         if task.experiment.register:
             register(task, prepared, judged)
         else:
@@ -156,7 +156,7 @@ def _content(folder: Path) -> str:
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
-def register(task: Task, prepared: Prepared, judged: Mapping[str, float]) -> None:
+def register(task: RunSpec, prepared: DataSplits, judged: Mapping[str, float]) -> None:
     """Register the logged model under the champion rule, and say what moved or why not."""
     experiment, origin = task.experiment, task.origin
     candidate = registry.Candidate(
@@ -175,7 +175,7 @@ def register(task: Task, prepared: Prepared, judged: Mapping[str, float]) -> Non
         MODEL: runs.tag(MODEL),
     }
     description = (
-        f"{task.pipeline} on {prepared.dataset.name} ({len(prepared.materials)} materials), "
+        f"{task.model_family} on {prepared.dataset.name} ({len(prepared.materials)} materials), "
         f"{experiment.split} split, weights {origin.weights} ({origin.license}). " + summary(judged)
     )
     said = registry.register(tags[MODEL], task.model_name, candidate, tags, description)

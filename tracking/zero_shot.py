@@ -16,20 +16,20 @@ from supervision.data.datasets import load_dataset
 from supervision.data.splits import PARTS, akin, make_split
 from supervision.evaluation import domain_shift as transfer
 from supervision.evaluation import metrics
-from supervision.evaluation.prediction import Reader, predict_materials
-from supervision.experiment.run import Task
-from supervision.experiment.spec import Experiment, Prepared, split_materials
+from supervision.evaluation.prediction import SupportsPredict, predict_materials
+from supervision.experiment.run import RunSpec
+from supervision.experiment.spec import DataSplits, Experiment, split_materials
 from supervision.models.predictor import MADE_FROM, Predictor
-from supervision.models.setup import Origin, Prepare
+from supervision.models.setup import Featurize, WeightsInfo
 from supervision.runtime.version import code_version
-from supervision.training.callbacks import EpochRecord, Listener
+from supervision.training.callbacks import Callbacks, EpochRecord
 from tracking import plots, runs
-from tracking.evaluation_report import log_judgement, null_predictions
+from tracking.evaluation_report import log_evaluation, null_predictions
 from tracking.inputs import log_inputs
 
 
 @dataclass(frozen=True)
-class Lesson:
+class SourceTraining:
     """What a source learned from, as far as that is known.
 
     Attributes:
@@ -42,7 +42,7 @@ class Lesson:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
-Teach = Callable[[Prepared], Lesson]
+TrainSource = Callable[[DataSplits], SourceTraining]
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,18 @@ class Source:
     """
 
     name: str
-    reader: Reader
+    reader: SupportsPredict
     settings: Mapping[str, Any]
-    origin: Origin
-    teach: Teach
+    origin: WeightsInfo
+    teach: TrainSource
 
 
-def evaluate(source: Source, experiment: Experiment, prepare: Prepare) -> None:
-    """Teach the source where it must be, judge it once on test, and say why it transfers or not."""
+def evaluate(source: Source, experiment: Experiment, featurize: Featurize) -> None:
+    """TrainSource the source where it must be, judge it once on test, and say why it transfers or not."""
     settings, origin = source.settings, source.origin
-    task = Task("zero_shot", "", settings, origin, experiment, code_version())
+    task = RunSpec("zero_shot", "", settings, origin, experiment, code_version())
     runs.describe(task.params(), task.tags() | {"source": source.name})
-    prepared = split_materials(experiment, prepare, runs.log_rejects)
+    prepared = split_materials(experiment, featurize, runs.log_rejects)
     data = prepared.dataset.name
     title = f"zero-shot · {source.name} · {data} · {experiment.split}"
     mlflow.set_tags({"mlflow.runName": title, "dataset": data})
@@ -77,13 +77,13 @@ def evaluate(source: Source, experiment: Experiment, prepare: Prepare) -> None:
     runs.log_params(source.reader.size)
     parts = {part: prepared.part(part) for part in ("val", "test")}
     predictions = pd.DataFrame(predict_materials(source.reader, parts))
-    log_judgement(predictions, null_predictions(prepared), (), title)
+    log_evaluation(predictions, null_predictions(prepared), (), title)
     log_transfer(predictions, prepared, lesson, source.name, title)
     print(f"Run {runs.run_id()}", flush=True)
 
 
 def log_transfer(
-    predictions: pd.DataFrame, prepared: Prepared, lesson: Lesson, name: str, title: str
+    predictions: pd.DataFrame, prepared: DataSplits, lesson: SourceTraining, name: str, title: str
 ) -> None:
     """The diagnosis: tables, figures and a paragraph that becomes the run's description."""
     test = predictions[predictions["split"] == "test"]
@@ -115,7 +115,7 @@ def log_transfer(
     print(said, flush=True)
 
 
-def _removed(lesson: Lesson) -> str:
+def _removed(lesson: SourceTraining) -> str:
     """What was taken out of the lesson, or could not be; empty where that is not known."""
     numbers = {name: round(value) for name, value in lesson.numbers.items()}
     if "source_shared_kept" in numbers:
@@ -152,7 +152,9 @@ def _markdown(said: str, distributions: pd.DataFrame, bands: pd.DataFrame) -> st
     )
 
 
-def taught_by(predictor: Predictor, dataset: str, data: str, prepare: Prepare, seed: int) -> Teach:
+def taught_by(
+    predictor: Predictor, dataset: str, data: str, featurize: Featurize, seed: int
+) -> TrainSource:
     """How a fresh predictor is taught one data set and nothing else.
 
     What has the composition of any material of the tested data set is taken out; and what gives a
@@ -160,8 +162,8 @@ def taught_by(predictor: Predictor, dataset: str, data: str, prepare: Prepare, s
     its element set.
     """
 
-    def teach(tested: Prepared) -> Lesson:
-        materials = usable(dataset, data, prepare)
+    def teach(tested: DataSplits) -> SourceTraining:
+        materials = usable(dataset, data, featurize)
         shared = {m.id for m in materials} & {m.id for m in tested.materials}
         apart = tested.split.kind != "random"
         akin_ids = set(akin(materials, tested.part("test"), chemsys=apart)) - shared
@@ -174,7 +176,7 @@ def taught_by(predictor: Predictor, dataset: str, data: str, prepare: Prepare, s
         )
         split = make_split(kept, "random", seed=seed)
         train, val, test = (split.select(kept, part) for part in PARTS)
-        history = predictor.fit(train, val, listener=Listener(_log_epoch), checkpoints=None)
+        history = predictor.fit(train, val, listener=Callbacks(_log_epoch), checkpoints=None)
         at_home = pd.DataFrame(predict_materials(predictor, {"test": test}))
         tc, tc_pred = at_home["tc"].to_numpy(), at_home["tc_pred"].to_numpy()
         numbers = {
@@ -187,36 +189,36 @@ def taught_by(predictor: Predictor, dataset: str, data: str, prepare: Prepare, s
             "train_minutes": sum(record.seconds for record in history) / 60,
         }
         _log_predictor(predictor, {"dataset": dataset, "materials": [m.id for m in kept]})
-        return Lesson(train, history, numbers)
+        return SourceTraining(train, history, numbers)
 
     return teach
 
 
-def known_from(dataset: str, data: str, prepare: Prepare) -> Teach:
+def known_from(dataset: str, data: str, featurize: Featurize) -> TrainSource:
     """What a published model learned from, where that is a data set of ours and is at hand."""
 
-    def teach(tested: Prepared) -> Lesson:
+    def teach(tested: DataSplits) -> SourceTraining:
         if tested.dataset.name == dataset:
             raise ValueError(f"The source was trained on {dataset} itself.")
         if not data:
-            return Lesson()
+            return SourceTraining()
         if not dataset:
             raise ValueError("What the source learned from is not known: leave source_data out.")
-        materials = usable(dataset, data, prepare)
+        materials = usable(dataset, data, featurize)
         shared = {m.id for m in materials} & {m.id for m in tested.part("test")}
         numbers = {"source_materials": len(materials), "source_shared_kept": len(shared)}
-        return Lesson(materials, numbers=numbers)
+        return SourceTraining(materials, numbers=numbers)
 
     return teach
 
 
-def not_trained_on(made_from: Mapping[str, Any], name: str) -> Teach:
+def not_trained_on(made_from: Mapping[str, Any], name: str) -> TrainSource:
     """Refuse a saved predictor that was made from the data that it is to be tested on.
 
     ``made_from`` is what was saved with it: the name of its data set, its hash, its materials.
     """
 
-    def teach(tested: Prepared) -> Lesson:
+    def teach(tested: DataSplits) -> SourceTraining:
         same_name = made_from.get("dataset") == tested.dataset.name
         same_hash = made_from.get("dataset_hash") == tested.dataset.hash
         if same_name or same_hash:
@@ -224,15 +226,15 @@ def not_trained_on(made_from: Mapping[str, Any], name: str) -> Teach:
         seen = set(made_from.get("materials", ())) & {m.id for m in tested.part("test")}
         if seen:
             raise ValueError(f"source={name} was trained on {len(seen)} of the test materials.")
-        return Lesson()
+        return SourceTraining()
 
     return teach
 
 
-def usable(dataset: str, data: str, prepare: Prepare) -> list[Material]:
+def usable(dataset: str, data: str, featurize: Featurize) -> list[Material]:
     """The materials of a data set that have a graph."""
     found = load_dataset(dataset, data)
-    kept = found.without(prepare(found.crystals))
+    kept = found.without(featurize(found.crystals))
     kept.check_loss()
     return group_materials(kept.crystals)
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from supervision.data.crystals import Arrays, Crystal, Dataset, Material, Reject, group_materials
 from supervision.data.errors import DatasetError
-from supervision.data.featurize import Preparation
+from supervision.data.featurize import Featurised
 from supervision.data.splits import Split
 from supervision.runtime.errors import one_line
-from supervision.runtime.files import written_whole
+from supervision.runtime.files import atomic_write
 
 FORMAT = 1
 HEADER, CRYSTALS, SPLITS, ARRAYS = "archive.json", "crystals.json", "splits.json", "arrays/"
@@ -32,7 +32,7 @@ SMALL = 10_000_000  # bytes of content that are read however dense they lie
 
 
 @dataclass(frozen=True)
-class Made:
+class DatasetSpec:
     """What an archive was made of and in which way: the options of ``entrypoints.prepare``."""
 
     dataset: str
@@ -46,7 +46,7 @@ class Made:
 class Archive:
     """What a file holds; ``splits`` by their kind."""
 
-    made: Made
+    made: DatasetSpec
     dataset: Dataset
     materials: Sequence[Material]
     splits: Mapping[str, Split]
@@ -62,7 +62,7 @@ class Archive:
 
 
 def write_archive(
-    path: Path, archive: Archive, recipe: str = "", results: Mapping[str, Preparation] | None = None
+    path: Path, archive: Archive, recipe: str = "", results: Mapping[str, Featurised] | None = None
 ) -> None:
     """Write an archive whole or not at all, with the results of a recipe by crystal id."""
     ids = {c.id: m.id for m in archive.materials for c in m.crystals}
@@ -83,7 +83,7 @@ def write_archive(
         for kind, s in archive.splits.items()
     }
     with (
-        written_whole(path) as file,
+        atomic_write(path) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members,
     ):
         for name, content in ((HEADER, header), (CRYSTALS, facts), (SPLITS, splits)):
@@ -92,9 +92,9 @@ def write_archive(
             _write_arrays(members, [results[c.id].to_arrays() for c in archive.dataset.crystals])
 
 
-def read_made(path: Path) -> Made:
+def read_dataset_spec(path: Path) -> DatasetSpec:
     """What an archive was made of. Raises DatasetError for a file that is none."""
-    return Made(**_header(path)["made"])
+    return DatasetSpec(**_header(path)["made"])
 
 
 def read_archive(path: Path) -> Archive:
@@ -116,7 +116,7 @@ def read_archive(path: Path) -> Archive:
         crystals.append(Crystal(**row, prepared={recipe: arrays} if recipe else {}))
     rejects = tuple(Reject(*reject) for reject in header["rejects"])
     archive = Archive(
-        Made(**header["made"]),
+        DatasetSpec(**header["made"]),
         Dataset(header["name"], tuple(crystals), rejects),
         group_materials(crystals, lambda c: owner[c.id]),
         {k: Split(k, s["seed"], s["parts"], s["grouped_by"]) for k, s in splits.items()},

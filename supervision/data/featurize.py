@@ -16,23 +16,23 @@ from tqdm.auto import tqdm
 
 from supervision.data.crystals import Arrays, Crystal, Reject
 from supervision.data.errors import CrystalError, DatasetError, crystal_errors
-from supervision.runtime.files import cache_dir, written_whole
+from supervision.runtime.files import atomic_write, cache_dir
 
 SPAWN_FROM = 100  # crystals from which other processes are worth their start
 
 
-class Preparation(Protocol):
+class Featurised(Protocol):
     """What can be written down as plain arrays."""
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name."""
 
 
-Prepared = TypeVar("Prepared", bound=Preparation)
+Features = TypeVar("Features", bound=Featurised)
 
 
 @dataclass(frozen=True)
-class Recipe(Generic[Prepared]):
+class Featurizer(Generic[Features]):
     """How one crystal is prepared.
 
     Attributes:
@@ -44,20 +44,20 @@ class Recipe(Generic[Prepared]):
 
     noun: str
     version: str
-    build: Callable[[Crystal], Prepared]
-    read: Callable[[Arrays], Prepared]
+    build: Callable[[Crystal], Features]
+    read: Callable[[Arrays], Features]
 
     @property
     def name(self) -> str:
         """What and in which version, such as ``graphs/v1``."""
         return f"{self.noun}/{self.version}"
 
-    def make(self, crystal: Crystal) -> Prepared:
+    def make(self, crystal: Crystal) -> Features:
         """What is built of a crystal. Raises CrystalError, whatever fails."""
         with crystal_errors():
             return self.build(crystal)
 
-    def of(self, crystal: Crystal) -> Prepared:
+    def of(self, crystal: Crystal) -> Features:
         """What an archive brought of a crystal, or else what is built of it.
 
         Raises CrystalError, and DatasetError for an archive that was made by another recipe.
@@ -78,9 +78,13 @@ class Recipe(Generic[Prepared]):
         return cache_dir() / self.name / name[:2] / f"{name}.npz"
 
 
-def prepare(
-    recipe: Recipe[Prepared], crystals: Sequence[Crystal], *, workers: int = 0, quiet: bool = False
-) -> tuple[dict[str, Prepared], list[Reject]]:
+def featurize(
+    recipe: Featurizer[Features],
+    crystals: Sequence[Crystal],
+    *,
+    workers: int = 0,
+    quiet: bool = False,
+) -> tuple[dict[str, Features], list[Reject]]:
     """Results by crystal id, as an archive brought them, from the cache or built in parallel.
 
     What fails is a reject. ``workers=0`` takes every core.
@@ -106,17 +110,17 @@ def prepare(
     return results, rejects
 
 
-def prepare_all(
-    recipe: Recipe[Prepared], crystals: Sequence[Crystal], *, quiet: bool = False
-) -> dict[str, Prepared]:
+def featurize_all(
+    recipe: Featurizer[Features], crystals: Sequence[Crystal], *, quiet: bool = False
+) -> dict[str, Features]:
     """Results of crystals that are known to be good; raises CrystalError for one that is not."""
-    results, rejects = prepare(recipe, crystals, quiet=quiet)
+    results, rejects = featurize(recipe, crystals, quiet=quiet)
     if rejects:
         raise CrystalError(f"{rejects[0].name} cannot be used: {rejects[0].reason}")
     return results
 
 
-def _read_entry(recipe: Recipe[Prepared], crystal: Crystal, path: Path) -> Prepared:
+def _read_entry(recipe: Featurizer[Features], crystal: Crystal, path: Path) -> Features:
     """A result from the cache; an entry that a full disk or a crash left damaged is made again."""
     try:
         with np.load(path) as arrays:
@@ -128,12 +132,12 @@ def _read_entry(recipe: Recipe[Prepared], crystal: Crystal, path: Path) -> Prepa
         return recipe.read(dict(arrays))
 
 
-def _build_entry(recipe: Recipe[Prepared], crystal: Crystal, path: Path) -> tuple[Path, str]:
+def _build_entry(recipe: Featurizer[Features], crystal: Crystal, path: Path) -> tuple[Path, str]:
     """Build and cache one result; returns its path and why it failed, or an empty text."""
     try:
         result = recipe.make(crystal)
     except CrystalError as error:
         return path, str(error)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         np.savez(file, **result.to_arrays())  # type: ignore[arg-type]
     return path, ""

@@ -36,7 +36,7 @@ def distributions(sets: Mapping[str, np.ndarray]) -> pd.DataFrame:
 
 
 def transfer_metrics(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
-    """How the predictions lie to the truth: moments, bias, tails, correlations.
+    """How the predictions lie to the parse_bool: moments, bias, tails, correlations.
 
     ``variance_ratio`` below 1 is compression. Correlations (Pearson's r and Spearman's rank) are
     NaN where one side does not vary.
@@ -109,7 +109,7 @@ def story(
     sentences.append(_where(tc, tc_pred))
     if not np.isnan(found["hot_correlation"]):
         sentences.append(
-            f"Within {HOT:g} K and above, predictions and truth correlate with "
+            f"Within {HOT:g} K and above, predictions and parse_bool correlate with "
             f"r = {found['hot_correlation']:+.2f}; over all materials the rank correlation is "
             f"{found['rank_correlation']:+.2f}."
         )
@@ -142,7 +142,7 @@ def _spread(found: dict[str, float]) -> str:
     )
     if np.isnan(ratio):
         return f"{said}."
-    return f"{said}, and is {what}: {ratio:.0%} of the truth's variance."
+    return f"{said}, and is {what}: {ratio:.0%} of the parse_bool's variance."
 
 
 def _tails(found: dict[str, float]) -> str:

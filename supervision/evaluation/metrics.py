@@ -78,14 +78,14 @@ def bootstrap_intervals(
     """
     tc, tc_pred = _checked(tc, tc_pred)
     rows = _resamples(tc.size, samples, seed)
-    error, truth = (tc - tc_pred)[rows], tc[rows]
+    error, parse_bool = (tc - tc_pred)[rows], tc[rows]
     squared = (error**2).sum(1)
-    total = ((truth - truth.mean(1, keepdims=True)) ** 2).sum(1)
+    total = ((parse_bool - parse_bool.mean(1, keepdims=True)) ** 2).sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = {
             "mae": np.abs(error).mean(1),
             "rmse": np.sqrt(squared / tc.size),
-            "r2": np.where(np.ptp(truth, axis=1) > 0, 1 - squared / total, np.nan),
+            "r2": np.where(np.ptp(parse_bool, axis=1) > 0, 1 - squared / total, np.nan),
         }
     tails = [50 * (1 - level), 50 * (1 + level)]
     intervals = {}
@@ -127,7 +127,7 @@ def paired_bootstrap(
 def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> "pd.DataFrame":
     """One row for all materials, for Tc > 0 and for each band: n, MAE, RMSE, R2 and bias (K).
 
-    Bias is the mean of prediction minus truth; ``share_of_error`` the band's part of the total
+    Bias is the mean of prediction minus parse_bool; ``share_of_error`` the band's part of the total
     absolute error. Bands without materials are rows with n = 0.
     """
     import pandas as pd  # training makes no tables, and goes without
@@ -149,7 +149,7 @@ def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> "pd.DataFrame":
 
 
 def spread(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
-    """Range of the predictions and their variance against the truth's: 1 is no shrinking."""
+    """Range of the predictions and their variance against the parse_bool's: 1 is no shrinking."""
     tc, tc_pred = _checked(tc, tc_pred)
     return {
         "pred_min": float(tc_pred.min()),

@@ -8,7 +8,7 @@ import numpy as np
 from supervision.data.crystals import Crystal, Material
 
 
-class Reader(Protocol):
+class SupportsPredict(Protocol):
     """Crystals in, critical temperatures out."""
 
     size: Mapping[str, int]  # how large the model is, to be logged; of a predictor, after fit
@@ -28,7 +28,7 @@ class Prediction(NamedTuple):
 
 
 def predict_materials(
-    predictor: Reader, parts: Mapping[str, Sequence[Material]]
+    predictor: SupportsPredict, parts: Mapping[str, Sequence[Material]]
 ) -> list[Prediction]:
     """Predict every structure of every material and average them, with equal weight.
 

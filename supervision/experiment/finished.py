@@ -9,7 +9,7 @@ from typing import Any
 
 from supervision.data.archive import read_archive
 from supervision.evaluation.prediction import Prediction
-from supervision.experiment.run import Task
+from supervision.experiment.run import RunSpec
 from supervision.experiment.run_folder import (
     DATA,
     FORMAT,
@@ -17,19 +17,19 @@ from supervision.experiment.run_folder import (
     PREDICTIONS,
     RUN,
     WHOLE,
-    FolderError,
+    RunFolderError,
     contents,
     read_history,
 )
-from supervision.experiment.spec import Experiment, Prepared
-from supervision.models.setup import Origin
+from supervision.experiment.spec import DataSplits, Experiment
+from supervision.models.setup import WeightsInfo
 from supervision.models.weights.sources import sha256_of
 from supervision.runtime.errors import one_line
 from supervision.training.callbacks import EpochRecord
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """What a training left in a folder.
 
     Attributes:
@@ -44,8 +44,8 @@ class Finished:
     ended: float
     minutes: float
     size: Mapping[str, int]
-    task: Task
-    prepared: Prepared
+    task: RunSpec
+    prepared: DataSplits
     history: Sequence[tuple[EpochRecord, float]]
     predictions: Sequence[Prediction]
     notes: Sequence[str]
@@ -56,12 +56,12 @@ class Finished:
         return self.folder / MODEL
 
     @classmethod
-    def read(cls, folder: Path) -> "Finished":
-        """Check and read a folder. Raises FolderError for one that is unfinished or damaged."""
+    def read(cls, folder: Path) -> "FinishedRun":
+        """Check and read a folder. Raises RunFolderError for one that is unfinished or damaged."""
         _require_whole(folder)
         facts = json.loads((folder / RUN).read_text())
         if facts["format"] != FORMAT:
-            raise FolderError(
+            raise RunFolderError(
                 f"{folder} is of format {facts['format']}, and this code reads format {FORMAT}."
             )
         task = _task(facts["task"])
@@ -75,7 +75,7 @@ class Finished:
             minutes=facts["minutes"],
             size=facts["size"],
             task=task,
-            prepared=Prepared(archive.dataset, archive.materials, split),
+            prepared=DataSplits(archive.dataset, archive.materials, split),
             history=read_history(folder),
             predictions=_predictions(folder / PREDICTIONS),
             notes=facts.get("notes", []),
@@ -84,25 +84,25 @@ class Finished:
 
 def _require_whole(folder: Path) -> None:
     if not (folder / RUN).is_file():
-        raise FolderError(f"{folder} holds no training: there is no {RUN} in it.")
+        raise RunFolderError(f"{folder} holds no training: there is no {RUN} in it.")
     if not (folder / WHOLE).is_file():
-        raise FolderError(
+        raise RunFolderError(
             f"The training in {folder} is unfinished: carry it on with the command that began it."
         )
     try:
         written = json.loads((folder / WHOLE).read_text())
     except ValueError as error:
-        raise FolderError(f"{folder / WHOLE} is damaged ({one_line(error)}).") from error
+        raise RunFolderError(f"{folder / WHOLE} is damaged ({one_line(error)}).") from error
     found = contents(folder)
     for name in sorted(written.keys() | found.keys()):
         if written.get(name) != found.get(name):
             what = "missing" if name not in found else "not as the training left it"
-            raise FolderError(f"{folder} is damaged: {name} is {what}; copy it again.")
+            raise RunFolderError(f"{folder} is damaged: {name} is {what}; copy it again.")
 
 
-def _task(facts: dict[str, Any]) -> Task:
-    experiment, origin = Experiment(**facts.pop("experiment")), Origin(**facts.pop("origin"))
-    return Task(experiment=experiment, origin=origin, **facts)
+def _task(facts: dict[str, Any]) -> RunSpec:
+    experiment, origin = Experiment(**facts.pop("experiment")), WeightsInfo(**facts.pop("origin"))
+    return RunSpec(experiment=experiment, origin=origin, **facts)
 
 
 def _predictions(path: Path) -> list[Prediction]:

@@ -16,14 +16,14 @@ import numpy as np
 
 from supervision.data.crystals import Reject
 from supervision.evaluation.prediction import Prediction, predict_materials
-from supervision.experiment.spec import Experiment, Prepared, split_materials
-from supervision.models.setup import Origin, Pipeline
-from supervision.runtime.keep_awake import awake
-from supervision.runtime.lock import Claims
+from supervision.experiment.spec import DataSplits, Experiment, split_materials
+from supervision.models.setup import ModelSetup, WeightsInfo
+from supervision.runtime.keep_awake import keep_awake
+from supervision.runtime.lock import TrainingLock
 from supervision.runtime.version import code_version
-from supervision.training.callbacks import NOBODY, EpochRecord, Listener
+from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 from supervision.training.checkpoint import Checkpoints
-from supervision.training.distributed import Team
+from supervision.training.distributed import ProcessGroup
 
 # what does not change what a model has learned so far
 FREE_ON_RESUME = ("device", "patience", "processes")
@@ -32,30 +32,30 @@ Claim = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
-class Task:
+class RunSpec:
     """What is trained, on what and from what: all that a run is told by.
 
     Attributes:
-        pipeline: the paradigm.
+        model_family: vision, graph, ....
         variant: which of its models, in a word.
         settings: all that the predictor was told.
     """
 
-    pipeline: str
+    model_family: str
     variant: str
     settings: Mapping[str, Any]
-    origin: Origin
+    origin: WeightsInfo
     experiment: Experiment
     code_version: str
 
     @classmethod
-    def of(cls, pipeline: Pipeline, experiment: Experiment) -> "Task":
+    def of(cls, setup: ModelSetup, experiment: Experiment) -> "RunSpec":
         """What a model is to be trained on, by this code."""
         return cls(
-            pipeline.name,
-            pipeline.variant,
-            pipeline.settings,
-            pipeline.origin,
+            setup.model_family,
+            setup.variant,
+            setup.settings,
+            setup.origin,
             experiment,
             code_version(),
         )
@@ -63,12 +63,12 @@ class Task:
     @property
     def model_name(self) -> str:
         """Under which the models of this paradigm are registered."""
-        return f"supervision-{self.pipeline}"
+        return f"supervision-{self.model_family}"
 
     def title(self, dataset: str) -> str:
         """The run's name, with the data set's own."""
         split, weights = self.experiment.split, self.origin.weights
-        return " · ".join((self.pipeline, dataset, split, weights, self.variant))
+        return " · ".join((self.model_family, dataset, split, weights, self.variant))
 
     def params(self) -> dict[str, Any]:
         """What was asked for."""
@@ -85,11 +85,11 @@ class Task:
             "weights_choice": origin.choice,
             "weights_license": origin.license,
             "pretrained": str(origin.pretrained).lower(),
-            "pipeline": self.pipeline,
+            "model_family": self.model_family,
             "code_version": self.code_version,
         }
 
-    def identity(self, prepared: Prepared) -> dict[str, str]:
+    def identity(self, prepared: DataSplits) -> dict[str, str]:
         """What must be equal for a training to be carried on."""
         return identity_of(self.settings) | {
             "data set hash": prepared.dataset.hash,
@@ -98,7 +98,7 @@ class Task:
             "weights hash": self.origin.hash,
         }
 
-    def made_from(self, prepared: Prepared, run: str) -> dict[str, Any]:
+    def made_from(self, prepared: DataSplits, run: str) -> dict[str, Any]:
         """What is saved with a model: the run, the data and the materials that it learned from."""
         return {
             "run_id": run,
@@ -123,26 +123,26 @@ def identity_of(settings: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in settings.items() if name not in free}
 
 
-class Logbook(Protocol):
+class RunLogger(Protocol):
     """Where a training is written down, in the order of its methods."""
 
     @property
     def run(self) -> str:
         """Under which id the training is known."""
 
-    def describe(self, task: Task) -> None:
+    def describe(self, task: RunSpec) -> None:
         """What is to be done."""
 
     def rejects(self, rejects: Sequence[Reject]) -> None:
         """What could not be used, and why."""
 
-    def inputs(self, task: Task, prepared: Prepared) -> None:
+    def inputs(self, task: RunSpec, prepared: DataSplits) -> None:
         """The materials and their split."""
 
     def picture(self, rgb: np.ndarray, name: str) -> None:
         """A picture ``[h, w, 3]`` under a path."""
 
-    def checkpoints(self, task: Task, prepared: Prepared, claim: Claim) -> Checkpoints:
+    def checkpoints(self, task: RunSpec, prepared: DataSplits, claim: Claim) -> Checkpoints:
         """Where the training's state goes; the book becomes that of one that is carried on.
 
         ``claim`` is called of a folder before anything there is touched.
@@ -160,13 +160,13 @@ class Logbook(Protocol):
     def trained(self, minutes: float, size: Mapping[str, int]) -> None:
         """How long it took, and how large the model is."""
 
-    def model(self, task: Task, prepared: Prepared, save: Callable[[Path], object]) -> None:
+    def model(self, task: RunSpec, prepared: DataSplits, save: Callable[[Path], object]) -> None:
         """The trained model, which ``save`` writes into a folder."""
 
     def judge(
         self,
-        task: Task,
-        prepared: Prepared,
+        task: RunSpec,
+        prepared: DataSplits,
         predictions: Sequence[Prediction],
         history: Sequence[EpochRecord],
     ) -> None:
@@ -176,32 +176,32 @@ class Logbook(Protocol):
         """All is written down."""
 
 
-def train(pipeline: Pipeline, experiment: Experiment, book: Logbook) -> None:
+def train(setup: ModelSetup, experiment: Experiment, book: RunLogger) -> None:
     """Train, keep the model, and hand over what it says of validation and test materials.
 
     The model is kept before anything is judged or drawn: no later fault may cost it.
     Raises BusyError where another training is in the way.
     """
-    task, predictor = Task.of(pipeline, experiment), pipeline.predictor
-    with Claims(book.run) as claims:
+    task, predictor = RunSpec.of(setup, experiment), setup.predictor
+    with TrainingLock(book.run) as lock:
         checkpoints: Checkpoints | None = None
-        if pipeline.resumable:
-            claims.machine(parallel=experiment.parallel)
+        if setup.resumable:
+            lock.lock_machine(parallel=experiment.parallel)
         book.describe(task)
-        prepared = split_materials(experiment, pipeline.prepare, book.rejects)
+        prepared = split_materials(experiment, setup.featurize, book.rejects)
         book.inputs(task, prepared)
-        for name, rgb in pipeline.pictures(prepared.materials).items():
+        for name, rgb in setup.pictures(prepared.materials).items():
             book.picture(rgb, f"plots/{name}.png")
-        if pipeline.resumable:
-            checkpoints = book.checkpoints(task, prepared, claims.folder)
-            claims.known_as(book.run)
+        if setup.resumable:
+            checkpoints = book.checkpoints(task, prepared, lock.lock_folder)
+            lock.rename_run(book.run)
             require_one(task.identity(prepared))
         start = time.monotonic()
-        with awake(), book.watching():
+        with keep_awake(), book.watching():
             history = predictor.fit(
                 prepared.part("train"),
                 prepared.part("val"),
-                listener=Listener(book.epoch, book.note),
+                listener=Callbacks(book.epoch, book.note),
                 checkpoints=checkpoints,
             )
         book.trained(_spent(history, time.monotonic() - start) / 60, predictor.size)
@@ -212,24 +212,24 @@ def train(pipeline: Pipeline, experiment: Experiment, book: Logbook) -> None:
         book.finish(checkpoints)
 
 
-def follow(pipeline: Pipeline, experiment: Experiment) -> None:
-    """Train as one of a team, whose first process takes the road above and writes it down."""
+def follow(setup: ModelSetup, experiment: Experiment) -> None:
+    """Train as one of a group, whose first process takes the road above and writes it down."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        prepared = split_materials(experiment, pipeline.prepare, lambda rejects: None)
-        require_one(Task.of(pipeline, experiment).identity(prepared))
-        pipeline.predictor.fit(
-            prepared.part("train"), prepared.part("val"), listener=NOBODY, checkpoints=None
+        prepared = split_materials(experiment, setup.featurize, lambda rejects: None)
+        require_one(RunSpec.of(setup, experiment).identity(prepared))
+        setup.predictor.fit(
+            prepared.part("train"), prepared.part("val"), listener=NO_CALLBACKS, checkpoints=None
         )
 
 
 def require_one(identity: Mapping[str, str]) -> None:
-    """Raise ValueError where the processes of a team would not train the same."""
-    for rank, other in enumerate(Team.here().gather([dict(identity)])):
+    """Raise ValueError where the processes of a group would not train the same."""
+    for rank, other in enumerate(ProcessGroup.current().all_gather([dict(identity)])):
         for name, ours in identity.items():
             if other[name] != ours:
                 raise ValueError(
                     f"The processes of this training differ: {name} is {other[name]} in process "
-                    f"{rank}, {ours} in process {Team.here().rank}."
+                    f"{rank}, {ours} in process {ProcessGroup.current().rank}."
                 )
 
 

@@ -28,17 +28,17 @@ from uuid import uuid4
 
 import numpy as np
 
-from supervision.data.archive import Archive, Made, write_archive
+from supervision.data.archive import Archive, DatasetSpec, write_archive
 from supervision.data.crystals import Reject
 from supervision.evaluation.prediction import Prediction
-from supervision.experiment.run import Claim, Pipeline, Task, train
-from supervision.experiment.spec import Experiment, Prepared
+from supervision.experiment.run import Claim, ModelSetup, RunSpec, train
+from supervision.experiment.spec import DataSplits, Experiment
 from supervision.models.predictor import MADE_FROM
 from supervision.models.weights.sources import sha256_of
-from supervision.runtime.files import written_whole
+from supervision.runtime.files import atomic_write
 from supervision.runtime.images import save_png
-from supervision.runtime.lock import Claims
-from supervision.runtime.signals import interruptible
+from supervision.runtime.lock import TrainingLock
+from supervision.runtime.signals import interrupt_on_signal
 from supervision.runtime.text import cell
 from supervision.training.callbacks import EpochRecord
 from supervision.training.checkpoint import Checkpoints
@@ -51,27 +51,27 @@ FORMAT = 1
 KEPT = (RUN, DATA, HISTORY, MODEL, PLOTS, SPLIT, REJECTS, PREDICTIONS)
 
 
-class FolderError(RuntimeError):
+class RunFolderError(RuntimeError):
     """A folder that cannot be trained into, or not be brought in; the message says why."""
 
 
-def train_into(folder: Path, make: Callable[[], tuple[Pipeline, Experiment]]) -> None:
+def train_into_folder(folder: Path, make: Callable[[], tuple[ModelSetup, Experiment]]) -> None:
     """Train into a folder; the same command carries on what was broken off there.
 
-    Raises FolderError where a training is finished there already, or something else lies there.
+    Raises RunFolderError where a training is finished there already, or something else lies there.
     """
     there = sorted(folder.iterdir()) if folder.is_dir() else []
     if (folder / WHOLE) in there:
-        raise FolderError(f"{folder} holds a finished training; name another folder.")
+        raise RunFolderError(f"{folder} holds a finished training; name another folder.")
     if there and (folder / LOG) not in there:
-        raise FolderError(f"{folder} holds something else than a training; name another folder.")
-    with Claims(str(folder)) as claims, interruptible():
-        claims.folder(folder)
+        raise RunFolderError(f"{folder} holds something else than a training; name another folder.")
+    with TrainingLock(str(folder)) as lock, interrupt_on_signal():
+        lock.lock_folder(folder)
         with (folder / LOG).open("a") as log, redirect_stdout(_Both(log)):
             try:
-                pipeline, experiment = make()
+                setup, experiment = make()
                 _require_own_checkpoints(experiment, folder)
-                train(pipeline, experiment, FolderBook(folder))
+                train(setup, experiment, FolderLogger(folder))
             except BaseException:
                 traceback.print_exc(file=log)
                 raise
@@ -79,14 +79,14 @@ def train_into(folder: Path, make: Callable[[], tuple[Pipeline, Experiment]]) ->
 
 def _require_own_checkpoints(experiment: Experiment, folder: Path) -> None:
     if experiment.checkpoint_dir or experiment.resume != AUTO:
-        raise FolderError(
+        raise RunFolderError(
             f"out={folder} keeps its checkpoints in itself, and the same command carries on what "
             "is unfinished there: leave checkpoint_dir and resume out."
         )
 
 
-class FolderBook:
-    """A folder; see ``supervision.experiment.run.Logbook``."""
+class FolderLogger:
+    """A folder; see ``supervision.experiment.run.RunLogger``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -101,7 +101,7 @@ class FolderBook:
         """A name that no other training has."""
         return str(self.facts["id"])
 
-    def describe(self, task: Task) -> None:
+    def describe(self, task: RunSpec) -> None:
         """run.json."""
         self._state(task=asdict(task))
 
@@ -109,10 +109,10 @@ class FolderBook:
         """rejects.csv."""
         self._table(REJECTS, ("file", "reason"), [(cell(r.name), cell(r.reason)) for r in rejects])
 
-    def inputs(self, task: Task, prepared: Prepared) -> None:
+    def inputs(self, task: RunSpec, prepared: DataSplits) -> None:
         """data.zip and split.csv."""
         asked = task.experiment
-        made = Made(asked.dataset, asked.data, asked.limit, asked.seed, asked.allow_loss)
+        made = DatasetSpec(asked.dataset, asked.data, asked.limit, asked.seed, asked.allow_loss)
         split = prepared.split
         archive = Archive(made, prepared.dataset, prepared.materials, {split.kind: split})
         write_archive(self.folder / DATA, archive)
@@ -124,7 +124,7 @@ class FolderBook:
         path.parent.mkdir(exist_ok=True)
         save_png(path, rgb)
 
-    def checkpoints(self, task: Task, prepared: Prepared, claim: Claim) -> Checkpoints:
+    def checkpoints(self, task: RunSpec, prepared: DataSplits, claim: Claim) -> Checkpoints:
         """A folder within; what is unfinished there is carried on."""
         folder = str(self.folder / "checkpoints")
         found = open_checkpoints(task.identity(prepared), folder=folder, run=self.run, claim=claim)
@@ -154,7 +154,7 @@ class FolderBook:
         """run.json."""
         self._state(minutes=minutes, size=dict(size))
 
-    def model(self, task: Task, prepared: Prepared, save: Callable[[Path], object]) -> None:
+    def model(self, task: RunSpec, prepared: DataSplits, save: Callable[[Path], object]) -> None:
         """model/, with what it was made from."""
         save(self.folder / MODEL)
         made_from = task.made_from(prepared, self.run)
@@ -162,8 +162,8 @@ class FolderBook:
 
     def judge(
         self,
-        task: Task,
-        prepared: Prepared,
+        task: RunSpec,
+        prepared: DataSplits,
         predictions: Sequence[Prediction],
         history: Sequence[EpochRecord],
     ) -> None:
@@ -193,7 +193,7 @@ class FolderBook:
             writer.writerows(rows)
 
     def _write(self, name: str, text: str) -> None:
-        with written_whole(self.folder / name) as file:
+        with atomic_write(self.folder / name) as file:
             file.write(text.encode())
 
 

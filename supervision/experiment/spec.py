@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from supervision.data.archive import read_archive, read_made
+from supervision.data.archive import read_archive, read_dataset_spec
 from supervision.data.crystals import Dataset, Material, Reject, group_materials, take
 from supervision.data.splits import KINDS as SPLITS
 from supervision.data.splits import PARTS, Split, make_split
-from supervision.models.setup import Prepare
+from supervision.models.setup import Featurize
 from supervision.training.resuming import AUTO, NEVER
 
 SHOWN = 5  # of what was rejected; all of it is in rejects.csv
@@ -59,7 +59,7 @@ class Experiment:
         """
         if not dataset.endswith(".zip"):
             return cls(dataset=dataset, data=data, limit=limit, seed=seed, **others)
-        made = read_made(Path(dataset).expanduser())
+        made = read_dataset_spec(Path(dataset).expanduser())
         if data:
             raise ValueError(f"{dataset} is an archive and needs no data={data}: leave it out.")
         for name, asked, free in (("limit", limit, 0), ("seed", seed, made.seed)):
@@ -72,7 +72,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class DataSplits:
     """Materials that can be read, what could not, and the split."""
 
     dataset: Dataset
@@ -85,7 +85,7 @@ class Prepared:
 
 
 def load_materials(
-    experiment: Experiment, prepare: Prepare, on_rejects: OnRejects
+    experiment: Experiment, featurize: Featurize, on_rejects: OnRejects
 ) -> tuple[Dataset, list[Material]]:
     """Load, limit, prepare and say what was rejected; DatasetError where that is too much.
 
@@ -100,21 +100,23 @@ def load_materials(
     materials = take(group_materials(whole.crystals), experiment.limit, experiment.seed)
     known = () if experiment.limit else whole.rejects
     chosen = Dataset(whole.name, tuple(c for m in materials for c in m.crystals), known)
-    usable = chosen.without(prepare(chosen.crystals))
+    usable = chosen.without(featurize(chosen.crystals))
     rejects = whole.rejects + usable.rejects[len(known) :]
     on_rejects(rejects)
     usable.check_loss(allow_loss=experiment.allow_loss)
     return replace(usable, rejects=rejects), group_materials(usable.crystals)
 
 
-def split_materials(experiment: Experiment, prepare: Prepare, on_rejects: OnRejects) -> Prepared:
+def split_materials(
+    experiment: Experiment, featurize: Featurize, on_rejects: OnRejects
+) -> DataSplits:
     """The data set's usable materials, split as the experiment says."""
     if experiment.archive:
-        prepared = _unpacked(experiment, prepare, on_rejects)
+        prepared = _unpacked(experiment, featurize, on_rejects)
     else:
-        dataset, materials = load_materials(experiment, prepare, on_rejects)
+        dataset, materials = load_materials(experiment, featurize, on_rejects)
         split = make_split(materials, experiment.split, seed=experiment.seed)
-        prepared = Prepared(dataset, materials, split)
+        prepared = DataSplits(dataset, materials, split)
     dataset, split = prepared.dataset, prepared.split
     for reject in dataset.rejects[:SHOWN]:
         print(f"Rejected: {reject.name}: {reject.reason}", flush=True)
@@ -128,9 +130,9 @@ def split_materials(experiment: Experiment, prepare: Prepare, on_rejects: OnReje
     return prepared
 
 
-def _unpacked(experiment: Experiment, prepare: Prepare, on_rejects: OnRejects) -> Prepared:
+def _unpacked(experiment: Experiment, featurize: Featurize, on_rejects: OnRejects) -> DataSplits:
     """What an archive brings; DatasetError where it was not written for what is to read it."""
     archive = read_archive(Path(experiment.archive).expanduser())
     on_rejects(archive.dataset.rejects)
-    prepare(archive.dataset.crystals)
-    return Prepared(archive.dataset, archive.materials, archive.split(experiment.split))
+    featurize(archive.dataset.crystals)
+    return DataSplits(archive.dataset, archive.materials, archive.split(experiment.split))

@@ -5,16 +5,16 @@ Each is imported where it is asked for: that takes seconds, and nobody needs all
 
 from typing import Any
 
-from supervision.models.setup import Pipeline
+from supervision.models.setup import ModelSetup
 from supervision.training.state import FitConfig
 
 
-def default_configs(pipeline: str, dataset: str, seed: int) -> list[Any]:
+def default_configs(model_family: str, dataset: str, seed: int) -> list[Any]:
     """What ``train_*`` takes for a data set where nothing is chosen.
 
     Raises ValueError where there is no such paradigm.
     """
-    if pipeline == "vision":
+    if model_family == "vision":
         from supervision.models.vision import family as vision
         from supervision.models.vision.config import VisionConfig
 
@@ -24,7 +24,7 @@ def default_configs(pipeline: str, dataset: str, seed: int) -> list[Any]:
             VisionConfig(views=preset.views, seed=seed),
             FitConfig(epochs=preset.epochs, learning_rate=rate, patience=preset.patience),
         ]
-    if pipeline == "graph":
+    if model_family == "graph":
         from supervision.models.graph import family as graph
         from supervision.models.graph.config import GraphConfig
 
@@ -33,23 +33,23 @@ def default_configs(pipeline: str, dataset: str, seed: int) -> list[Any]:
             GraphConfig(seed=seed),
             FitConfig(epochs=known.epochs, patience=known.patience, **graph.DESCENT),
         ]
-    if pipeline == "composition":
+    if model_family == "composition":
         from supervision.models.composition.predictor import CompositionConfig
 
         return [CompositionConfig(seed=seed)]
-    raise ValueError(f"pipeline '{pipeline}' is not one of vision, graph, composition.")
+    raise ValueError(f"model_family '{model_family}' is not one of vision, graph, composition.")
 
 
-def build(pipeline: str, configs: list[Any], weights: str, device: str) -> Pipeline:
+def build(model_family: str, configs: list[Any], weights: str, device: str) -> ModelSetup:
     """What trains by these configurations, from these weights (trees begin from none)."""
-    if pipeline == "vision":
-        from supervision.models.vision.family import vision_pipeline
+    if model_family == "vision":
+        from supervision.models.vision.family import vision_setup
 
-        return vision_pipeline(weights, device, *configs)
-    if pipeline == "graph":
-        from supervision.models.graph.family import graph_pipeline
+        return vision_setup(weights, device, *configs)
+    if model_family == "graph":
+        from supervision.models.graph.family import graph_setup
 
-        return graph_pipeline(weights, device, *configs)
-    from supervision.models.composition.family import composition_pipeline
+        return graph_setup(weights, device, *configs)
+    from supervision.models.composition.family import composition_setup
 
-    return composition_pipeline(*configs)
+    return composition_setup(*configs)

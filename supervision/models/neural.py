@@ -1,4 +1,4 @@
-"""What the two neural paradigms share: a model that is fitted, asked, saved and loaded one way."""
+"""What the two neural model families share: a model that is fitted, asked, saved and loaded one way."""
 
 import hashlib
 import json
@@ -19,19 +19,19 @@ from tqdm.auto import tqdm
 from supervision.data.crystals import Crystal, Material
 from supervision.data.errors import crystal_errors
 from supervision.models.predictor import CONFIG_FILE
-from supervision.models.setup import Origin, Pipeline, Prepare
+from supervision.models.setup import Featurize, ModelSetup, WeightsInfo
 from supervision.models.weights import Fetched, row_of
 from supervision.runtime.device import default_workers, fast_bf16, flush_denormals, pick_device
 from supervision.runtime.version import source_hash
-from supervision.training.callbacks import NOBODY, EpochRecord, Listener
+from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 from supervision.training.checkpoint import Checkpoints
-from supervision.training.distributed import Team
-from supervision.training.feature_cache import Frozen
+from supervision.training.distributed import ProcessGroup
+from supervision.training.feature_cache import FeatureCache
 from supervision.training.state import FitConfig
 from supervision.training.target import TargetTransform
 
 if TYPE_CHECKING:  # a model predicts without the trainer, and without psutil, which that needs
-    from supervision.training.two_stage import HeadFit, Samples
+    from supervision.training.two_stage import HeadFitConfig, Samples
 
 MODEL_FILE = "model.safetensors"
 
@@ -41,14 +41,14 @@ def full_precision() -> AbstractContextManager:
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
-class NetworkPredictor(ABC):
+class NeuralPredictor(ABC):
     """Prepares crystals, reads them with a network, answers in kelvin.
 
     A paradigm says what its configuration is, how its network is built and adapted, what it reads
     in training (``samples``) and how it reads one crystal (``read``).
     """
 
-    pipeline: ClassVar[str]
+    model_family: ClassVar[str]
     config_class: ClassVar[Any]
     recipe: ClassVar[tuple[str, int]]  # what crystals are made into, and in which version
 
@@ -102,16 +102,16 @@ class NetworkPredictor(ABC):
 
     def frozen(self) -> tuple[Any, ...]:
         """What features hang on before anything is trained, beside the samples."""
-        made = (self.pipeline, self.weights, self.config.seed, *self.recipe)
+        made = (self.model_family, self.weights, self.config.seed, *self.recipe)
         return (*made, self.device.type, fast_bf16(self.device), torch.__version__)
 
-    def _frozen(self, materials: Sequence[Material]) -> Frozen | None:
+    def _frozen(self, materials: Sequence[Material]) -> FeatureCache | None:
         """Where features are shared; they hang on the crystals and on this code, too."""
         if self.shared is None:
             return None
         crystals = sorted((c.id, c.content_hash) for m in materials for c in m.crystals)
         told = json.dumps([self.frozen(), crystals, source_hash()], sort_keys=True)
-        return Frozen(self.shared, {"made of": hashlib.sha256(told.encode()).hexdigest()})
+        return FeatureCache(self.shared, {"made of": hashlib.sha256(told.encode()).hexdigest()})
 
     def adapt(self) -> None:
         """Choose what of the backbone trains: by default all of it."""
@@ -122,20 +122,20 @@ class NetworkPredictor(ABC):
         train: Sequence[Material],
         val: Sequence[Material],
         *,
-        listener: Listener = NOBODY,
+        listener: Callbacks = NO_CALLBACKS,
         checkpoints: Checkpoints | None = None,
     ) -> list[EpochRecord]:
         """Fit the head on frozen features, then train the backbone with it; keep the best epoch.
 
         Called by every process of a team; the first one's ``checkpoints`` matter.
         """
-        from supervision.training.two_stage import Fitting
+        from supervision.training.two_stage import TwoStageTrainer
 
-        config, model, team = self.config, self.model.to(self.device), Team.here()
+        config, model, group = self.config, self.model.to(self.device), ProcessGroup.current()
         self.target = TargetTransform.fit(np.array([m.tc for m in train]), config.target)
-        fitting = Fitting(
+        fitting = TwoStageTrainer(
             model, self.samples(train, val), self.target, train, val,
-            self.device, config.seed, team, self.workers, self.quiet or not team.first,
+            self.device, config.seed, group, self.workers, self.quiet or not group.is_main,
             self._frozen((*train, *val)),
         )  # fmt: skip
         if checkpoints:
@@ -152,7 +152,7 @@ class NetworkPredictor(ABC):
                 keep=checkpoints,
                 quiet=fitting.quiet,
             )
-        resuming = team.tell(checkpoints is not None and checkpoints.descending)
+        resuming = group.broadcast(checkpoints is not None and checkpoints.descending)
         before = None if resuming else fitting.start(self._head_fit(), checkpoints)
         self.adapt()
         model.to(self.device)
@@ -161,11 +161,11 @@ class NetworkPredictor(ABC):
             self.fit_config, before=before, listener=listener, checkpoints=checkpoints
         )
 
-    def _head_fit(self) -> "HeadFit":
-        from supervision.training.two_stage import HeadFit
+    def _head_fit(self) -> "HeadFitConfig":
+        from supervision.training.two_stage import HeadFitConfig
 
         config = self.config
-        return HeadFit(
+        return HeadFitConfig(
             config.head_epochs,
             config.head_learning_rate,
             config.head_batch_size,
@@ -194,7 +194,7 @@ class NetworkPredictor(ABC):
         folder.mkdir(parents=True, exist_ok=True)
         noun, version = self.recipe
         config: dict[str, Any] = {
-            "pipeline": self.pipeline,
+            "model_family": self.model_family,
             "config": asdict(self.config),
             "weights": self.weights,
             "target": self.target.to_dict(),
@@ -218,7 +218,7 @@ class NetworkPredictor(ABC):
                 f"{version}."
             )
         made_of = config["weights"]
-        row = row_of(made_of["name"], cls.pipeline)
+        row = row_of(made_of["name"], cls.model_family)
         empty = Fetched(row, None, "", "saved model", "", made_of["config"])
         predictor = cls(cls.config_class(**config["config"]), empty, FitConfig(), quiet=True)
         predictor.weights = dict(made_of)
@@ -236,19 +236,19 @@ def count_parameters(model: nn.Module) -> dict[str, int]:
     }
 
 
-def pipeline_of(
-    predictor: NetworkPredictor,
+def neural_setup(
+    predictor: NeuralPredictor,
     fetched: Fetched,
-    prepare: Prepare,
+    featurize: Featurize,
     pictures: Callable[[Sequence[Material]], Mapping[str, np.ndarray]],
-) -> Pipeline:
+) -> ModelSetup:
     """That of a network that starts from these weights."""
-    return Pipeline(
-        name=predictor.pipeline,
+    return ModelSetup(
+        model_family=predictor.model_family,
         predictor=predictor,
-        settings=predictor.settings() | {"processes": Team.here().size},
-        prepare=prepare,
+        settings=predictor.settings() | {"processes": ProcessGroup.current().size},
+        featurize=featurize,
         pictures=pictures,
         variant=predictor.config.adapt,
-        origin=Origin.of(fetched),
+        origin=WeightsInfo.of(fetched),
     )

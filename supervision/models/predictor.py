@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from supervision.data.crystals import Material
-from supervision.evaluation.prediction import Reader
-from supervision.training.callbacks import EpochRecord, Listener
+from supervision.evaluation.prediction import SupportsPredict
+from supervision.training.callbacks import Callbacks, EpochRecord
 
 if TYPE_CHECKING:  # who predicts needs no torch for it
     from supervision.training.checkpoint import Checkpoints
@@ -22,17 +22,17 @@ CLASSES = {
 }
 
 
-class Predictor(Reader, Protocol):
+class Predictor(SupportsPredict, Protocol):
     """A reader that learns, and can be kept."""
 
-    pipeline: ClassVar[str]
+    model_family: ClassVar[str]
 
     def fit(
         self,
         train: Sequence[Material],
         val: Sequence[Material],
         *,
-        listener: Listener,
+        listener: Callbacks,
         checkpoints: "Checkpoints | None",
     ) -> list[EpochRecord]:
         """Learn from ``train``, choose by the MAE on ``val``; returns the history."""
@@ -51,7 +51,7 @@ def load_predictor(folder: Path) -> Predictor:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no saved predictor: there is no {CONFIG_FILE}.")
     config = json.loads(path.read_text())
-    if config.get("pipeline") not in CLASSES:
-        raise ValueError(f"{path} names the unknown pipeline '{config.get('pipeline')}'.")
-    module, name = CLASSES[config["pipeline"]].split(":")
+    if config.get("model_family") not in CLASSES:
+        raise ValueError(f"{path} names the unknown model_family '{config.get('model_family')}'.")
+    module, name = CLASSES[config["model_family"]].split(":")
     return getattr(import_module(module), name).load(folder, config)

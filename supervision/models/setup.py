@@ -12,11 +12,11 @@ from supervision.models.predictor import Predictor
 if TYPE_CHECKING:  # trees are trained without torch
     from supervision.models.weights import Fetched
 
-Prepare = Callable[[Sequence[Crystal]], Sequence[Reject]]
+Featurize = Callable[[Sequence[Crystal]], Sequence[Reject]]
 
 
 @dataclass(frozen=True)
-class Origin:
+class WeightsInfo:
     """The weights that a model began from; nothing, where it began from none."""
 
     weights: str = "none"
@@ -27,7 +27,7 @@ class Origin:
     pretrained: bool = False
 
     @classmethod
-    def of(cls, fetched: "Fetched") -> "Origin":
+    def of(cls, fetched: "Fetched") -> "WeightsInfo":
         """That of fetched weights."""
         return cls(
             weights=fetched.name,
@@ -40,25 +40,25 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class ModelSetup:
     """A model of one family, ready to be trained.
 
     Attributes:
-        name: the model family.
+        model_family: vision, graph, ...
         predictor: the untrained predictor.
         settings: all that the predictor was configured with, to be logged.
-        prepare: crystals -> those that the predictor cannot read, with reasons.
+        featurize: crystals -> those that the predictor cannot read, with reasons.
         pictures: materials -> named images ``[h, w, 3]`` to be logged before the training.
         variant: which of the family's models this is, in a word.
         origin: the pretrained weights that the model starts from.
         resumable: whether the training writes checkpoints.
     """
 
-    name: str
+    model_family: str
     predictor: Predictor
     settings: Mapping[str, Any]
-    prepare: Prepare
+    featurize: Featurize
     pictures: Callable[[Sequence[Material]], Mapping[str, np.ndarray]]
     variant: str
-    origin: Origin
+    origin: WeightsInfo
     resumable: bool = True

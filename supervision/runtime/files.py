@@ -20,7 +20,7 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that takes its name only once it is whole and on disk.
 
     Until then it has a name of its own in the same folder, which no other process shares, on this

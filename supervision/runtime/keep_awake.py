@@ -28,11 +28,11 @@ class SleepError(RuntimeError):
 
 
 @contextmanager
-def awake() -> Iterator[None]:
+def keep_awake() -> Iterator[None]:
     """Hold off sleep within the block; says whether it could, and goes on either way."""
     with ExitStack() as stack:
         try:
-            by = stack.enter_context(sleep_held_off())
+            by = stack.enter_context(prevent_sleep())
             print(f"Sleep is held off while training ({by}).", flush=True)
         except SleepError as error:
             print(f"Sleep cannot be held off ({error}); going on without.", flush=True)
@@ -40,7 +40,7 @@ def awake() -> Iterator[None]:
 
 
 @contextmanager
-def sleep_held_off() -> Iterator[str]:
+def prevent_sleep() -> Iterator[str]:
     """Hold off sleep within the block, by what is yielded; raises SleepError where nothing can.
 
     It ends with this process, however that ends.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-MODE = 0o666  # trainings of other users are to be seen, too
+MODE = 0o666  # running_trainings of other users are to be seen, too
 
 
 class BusyError(RuntimeError):
@@ -24,7 +24,7 @@ class BusyError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockHolder:
     """Who holds a claim."""
 
     pid: int
@@ -33,7 +33,7 @@ class Holder:
     run: str
 
     @classmethod
-    def this(cls, run: str) -> "Holder":
+    def this(cls, run: str) -> "LockHolder":
         """This process."""
         return cls(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"), run)
 
@@ -41,7 +41,7 @@ class Holder:
         return f"process {self.pid} on {self.host} since {self.since}, run {self.run or 'unnamed'}"
 
 
-class Claims(ExitStack):
+class TrainingLock(ExitStack):
     """What this process has claimed for a run, given back at the end of the block."""
 
     def __init__(self, run: str) -> None:
@@ -49,13 +49,13 @@ class Claims(ExitStack):
         self.run = run
         self.lines: list[Path] = []
 
-    def known_as(self, run: str) -> None:
+    def rename_run(self, run: str) -> None:
         """It is another run's, an earlier one's that is carried on."""
         self.run = run
         for line in self.lines:
             self._sign(line)
 
-    def machine(self, *, parallel: bool) -> None:
+    def lock_machine(self, *, parallel: bool) -> None:
         """Claim this machine. Raises BusyError where another training runs and is not ``parallel``.
 
         With ``parallel`` it is still said who else trains, and they of us.
@@ -74,7 +74,7 @@ class Claims(ExitStack):
             self.callback(own.unlink, missing_ok=True)
             self._claim(own)
 
-    def folder(self, folder: Path) -> None:
+    def lock_folder(self, folder: Path) -> None:
         """Claim a checkpoint folder. Raises BusyError where another process trains in it."""
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -96,10 +96,10 @@ class Claims(ExitStack):
         self._sign(line)
 
     def _sign(self, line: Path) -> None:
-        line.write_text(json.dumps(asdict(Holder.this(self.run))))
+        line.write_text(json.dumps(asdict(LockHolder.this(self.run))))
 
 
-def trainings() -> list[Holder]:
+def running_trainings() -> list[LockHolder]:
     """Who trains on this machine now."""
     folder = machine_folder()
     with FileLock(folder / "guard", mode=MODE):
@@ -107,15 +107,15 @@ def trainings() -> list[Holder]:
 
 
 def machine_folder() -> Path:
-    """Where the trainings of this machine are known."""
-    folder = Path(tempfile.gettempdir()) / "supervision-trainings"
+    """Where the running_trainings of this machine are known."""
+    folder = Path(tempfile.gettempdir()) / "supervision-running_trainings"
     folder.mkdir(exist_ok=True)
     with suppress(PermissionError):  # it is another user's, who has done this already
         folder.chmod(0o777)
     return folder
 
 
-def _others(folder: Path) -> Iterator[Holder]:
+def _others(folder: Path) -> Iterator[LockHolder]:
     """Who trains on this machine; what dead processes left behind is swept up."""
     for path in folder.glob("*.lock"):
         lock = FileLock(path, timeout=0, mode=MODE)
@@ -129,8 +129,8 @@ def _others(folder: Path) -> Iterator[Holder]:
             path.unlink(missing_ok=True)
 
 
-def _holder(path: Path) -> Holder:
+def _holder(path: Path) -> LockHolder:
     try:
-        return Holder(**json.loads(path.with_suffix(".json").read_text()))
+        return LockHolder(**json.loads(path.with_suffix(".json").read_text()))
     except (OSError, TypeError, ValueError):  # it is just being written
-        return Holder(0, "an unknown machine", "just now", "")
+        return LockHolder(0, "an unknown machine", "just now", "")

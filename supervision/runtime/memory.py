@@ -112,7 +112,7 @@ def gigabytes(size: float) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-def spare_memory() -> None:
+def limit_fragmentation() -> None:
     """Return what was freed to the system and, from here on, large blocks once they are free.
 
     The C library keeps them for itself, and steps of unlike lengths leave holes between them: half
@@ -138,7 +138,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @dataclass
-class Watch:
+class StepMemoryMonitor:
     """Looks at memory, swap and the clock after each step, and says when it gets too much.
 
     Attributes:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 
-def random_states() -> dict[str, Any]:
+def rng_states() -> dict[str, Any]:
     """All of them, as what a checkpoint may hold: numbers, texts and tensors."""
     numpy = np.random.get_state(legacy=False)
     assert isinstance(numpy, dict)
@@ -20,8 +20,8 @@ def random_states() -> dict[str, Any]:
     }
 
 
-def restore_random_states(states: Mapping[str, Any]) -> None:
-    """Put back what ``random_states`` took; those of CUDA where there are as many devices."""
+def restore_rng_states(states: Mapping[str, Any]) -> None:
+    """Put back what ``rng_states`` took; those of CUDA where there are as many devices."""
     random.setstate(states["python"])
     numpy = states["numpy"]
     key = numpy["state"]["key"].numpy().astype(np.uint32)

@@ -11,7 +11,7 @@ SIGNALS = tuple(  # the last is a closed terminal's, which Windows does not have
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Let a signal that comes within the block do what it does when the block is done.
 
     Signals reach the main thread alone: elsewhere there is nothing to hold back.
@@ -31,7 +31,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
+def interrupt_on_signal() -> Iterator[threading.Event]:
     """Let SIGTERM do what Ctrl-C does, and only the first of them count; it sets what is yielded.
 
     On Ctrl-C ``mlflow run`` sends its child a SIGTERM on top; a second interrupt must not break

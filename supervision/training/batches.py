@@ -10,30 +10,30 @@ from torch.utils.data import DataLoader
 
 Batch = tuple[Any, torch.Tensor, list[str]]  # inputs, targets, ids
 Step = Sequence[Batch]  # their gradients are added up
-Made = TypeVar("Made")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Lazy(Generic[Made]):
+class LazySequence(Generic[Item]):
     """A sequence of ``count`` items, each a matter of its place alone and made when asked for."""
 
-    make: Callable[[int], Made]
+    make: Callable[[int], Item]
     count: int
 
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[Made]:
+    def __iter__(self) -> Iterator[Item]:
         return map(self.make, range(self.count))
 
-    def __getitem__(self, place: int) -> Made:
+    def __getitem__(self, place: int) -> Item:
         if not 0 <= place < self.count:
             raise IndexError(place)
         return self.make(place)
 
 
 @dataclass(frozen=True)
-class Share:
+class RankShard:
     """What of a step one process reads, and into how many parts it cuts it.
 
     ``parts`` counts on top of those that a step has for itself.
@@ -48,7 +48,7 @@ class Share:
         return list(rows[self.rank :: self.size])
 
 
-Epochs = Callable[[int, Share], Lazy[Step]]  # number of an epoch, a share -> its steps
+Epochs = Callable[[int, RankShard], LazySequence[Step]]  # number of an epoch, a share -> its steps
 
 
 def shuffled(count: int, batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:
@@ -59,8 +59,8 @@ def shuffled(count: int, batch_size: int, *, seed: int, epoch: int) -> list[list
 
 
 def load(
-    items: Lazy[Made], places: Sequence[int], *, device: torch.device, workers: int = 0
-) -> Iterable[Made]:
+    items: LazySequence[Item], places: Sequence[int], *, device: torch.device, workers: int = 0
+) -> Iterable[Item]:
     """The items at these places in their order, made by ``workers`` processes (0: by this one).
 
     For a GPU they lie in memory that it can fetch from by itself.
@@ -86,5 +86,5 @@ def _send_one(_worker: int) -> None:
     ForkingPickler.dumps(torch.zeros(1))
 
 
-def _as_it_is(item: Made) -> Made:
+def _as_it_is(item: Item) -> Item:
     return item

@@ -29,11 +29,11 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
-class Listener:
+class Callbacks:
     """Who is told of every epoch as it ends, and what should be found again, in sentences."""
 
     epoch: Callable[[EpochRecord], None] = lambda record: None
     note: Callable[[str], None] = lambda text: None
 
 
-NOBODY = Listener()
+NO_CALLBACKS = Callbacks()

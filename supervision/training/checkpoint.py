@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from supervision.runtime.files import PARTIAL, written_whole
+from supervision.runtime.files import PARTIAL, atomic_write
 
 FORMAT = 3
 LAST, PREVIOUS = "last.pt", "previous.pt"
@@ -23,7 +23,7 @@ class CheckpointError(RuntimeError):
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write the state as one file: a reader never sees half of it."""
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         torch.save({"format": FORMAT} | state, file)
 
 
@@ -136,9 +136,9 @@ class Checkpoints:
         if not self.resume:
             self.save({}, best=None)
 
-    def shelf(self, name: str) -> "Shelf":
+    def shelf(self, name: str) -> "PartialResults":
         """Where a long piece of work keeps what it has so far."""
-        return Shelf(self.folder, name, self.identity)
+        return PartialResults(self.folder, name, self.identity)
 
     def load(self) -> dict[str, Any]:
         """The newest state that can be read; what is refused is put aside, and that is said.
@@ -166,7 +166,7 @@ class Checkpoints:
 
 
 @dataclass
-class Shelf:
+class PartialResults:
     """Results of a long piece of work, kept in files of ``every`` as they come.
 
     Attributes:

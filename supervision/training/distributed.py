@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import distributed, nn
 
-from supervision.training.batches import Share
+from supervision.training.batches import RankShard
 
 Told = TypeVar("Told")
 PATIENCE = timedelta(days=7)  # the first may work alone for hours; torchrun sees who is dead
@@ -22,7 +22,7 @@ BACKENDS = "cpu:gloo,cuda:nccl"  # objects travel by the first, gradients on a G
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """How many processes there are, and which this one is; the first one speaks for all.
 
     Every method but ``share`` and ``reseed`` must be called by all of them, in the same order.
@@ -32,29 +32,29 @@ class Team:
     size: int = 1
 
     @classmethod
-    def here(cls) -> "Team":
+    def current(cls) -> "ProcessGroup":
         """That of this process: alone, unless it has joined others."""
         if not distributed.is_initialized():
             return cls()
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that writes and reports."""
         return self.rank == 0
 
-    def share(self, parts: int = 1) -> Share:
+    def share(self, parts: int = 1) -> RankShard:
         """What this process reads of a step."""
-        return Share(parts, self.rank, self.size)
+        return RankShard(parts, self.rank, self.size)
 
-    def tell(self, what: Told) -> Told:
+    def broadcast(self, what: Told) -> Told:
         """What the first process has to say, for all."""
         box = [what]
         if self.size > 1:
             distributed.broadcast_object_list(box, src=0)
         return box[0]
 
-    def gather(self, own: Sequence[Told]) -> list[Told]:
+    def all_gather(self, own: Sequence[Told]) -> list[Told]:
         """Items dealt out in turn, back in their order."""
         if self.size == 1:
             return list(own)
@@ -64,13 +64,15 @@ class Team:
             parts[place % self.size][place // self.size] for place in range(sum(map(len, parts)))
         ]
 
-    def equalise(self, tensors: Iterable[torch.Tensor]) -> None:
+    def sync_parameters(self, tensors: Iterable[torch.Tensor]) -> None:
         """Give every process the first one's."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor.detach(), src=0)
 
-    def add_up(self, parameters: Iterable[nn.Parameter], numbers: Sequence[float]) -> list[float]:
+    def all_reduce(
+        self, parameters: Iterable[nn.Parameter], numbers: Sequence[float]
+    ) -> list[float]:
         """Add up gradients over all processes, in place, and numbers besides.
 
         By hand, not by ``DistributedDataParallel``: a share may be empty, a step may be cut
@@ -92,24 +94,24 @@ class Team:
 
     def reseed(self, epoch: int, step: int) -> None:
         """Random numbers of one's own. The first process keeps those that it is checkpointed by."""
-        if not self.first:
+        if not self.is_main:
             torch.manual_seed(((epoch * 1_000_003) + step) * 1_009 + self.rank)
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @contextmanager
-def joined() -> Iterator[Team]:
+def join_process_group() -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started beside this one, until the end of the block."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     if os.environ["RANK"] == "0":
         print(f"Waiting until all {os.environ['WORLD_SIZE']} processes are there.", flush=True)
     backends = BACKENDS if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backends, timeout=PATIENCE)
     try:
-        yield Team.here()
+        yield ProcessGroup.current()
     finally:
         distributed.destroy_process_group()

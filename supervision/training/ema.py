@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from supervision.runtime.signals import uninterrupted
+from supervision.runtime.signals import defer_signals
 
 
-class WeightAverage:
+class ExponentialMovingAverage:
     """Exponential moving average of the parameters that train.
 
     Batches of eight materials whose Tc span two orders of magnitude push the weights about; their
@@ -40,7 +40,7 @@ class WeightAverage:
             self._exchange(False)
 
     def _exchange(self, in_place: bool) -> None:
-        with uninterrupted():  # half of them exchanged would be no model at all
+        with defer_signals():  # half of them exchanged would be no model at all
             if self.is_in_place != in_place:
                 for name, parameter in self.live.items():
                     parameter.data, self.mean[name] = self.mean[name], parameter.data

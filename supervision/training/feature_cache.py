@@ -1,4 +1,4 @@
-"""Features of a frozen backbone that trainings share, kept in a folder of the cache.
+"""Features of a frozen backbone that running_trainings share, kept in a folder of the cache.
 
 Trials of a study read the same pictures or graphs through the same backbone before anything of it
 moves. The first that needs its features works them out and others wait for it; where it is killed,
@@ -21,15 +21,15 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from supervision.runtime.files import written_whole
-from supervision.training.checkpoint import Shelf
+from supervision.runtime.files import atomic_write
+from supervision.training.checkpoint import PartialResults
 
 UNREAD = 7 * 24 * 3600  # seconds after which features that nobody has read are given up
 NAME = "features"
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FeatureCache:
     """The features of one backbone.
 
     Attributes:
@@ -40,7 +40,9 @@ class Frozen:
     folder: Path
     identity: Mapping[str, str]
 
-    def of(self, samples: Sequence[Any], make: Callable[[Shelf], torch.Tensor]) -> torch.Tensor:
+    def of(
+        self, samples: Sequence[Any], make: Callable[[PartialResults], torch.Tensor]
+    ) -> torch.Tensor:
         """Features of samples, ``[n, f]``, not to be written to; ``make`` works them out.
 
         It is called where they are not there yet, by one process at a time.
@@ -51,9 +53,9 @@ class Frozen:
         with _alone(path.with_suffix(".lock")):
             with suppress(FileNotFoundError, SafetensorError):
                 return _read(path)
-            shelf = Shelf(self.folder, path.stem, self.identity)
+            shelf = PartialResults(self.folder, path.stem, self.identity)
             features = make(shelf)
-            with written_whole(path) as file:
+            with atomic_write(path) as file:
                 save_file({NAME: features.contiguous()}, file.name)
             shelf.clear()
             return _read(path)
@@ -79,7 +81,7 @@ def _read(path: Path) -> torch.Tensor:
     return features
 
 
-def give_up_unread(folder: Path) -> None:
+def remove_unread(folder: Path) -> None:
     """Remove what nobody has read for a week."""
     for path in folder.glob("*"):
         with suppress(FileNotFoundError):

@@ -9,8 +9,8 @@ from torch import nn
 
 from supervision.runtime.device import autocast
 from supervision.runtime.memory import Memory, gigabytes, memory
-from supervision.runtime.rng import random_states, restore_random_states
-from supervision.training.batches import Batch, Epochs, Share
+from supervision.runtime.rng import restore_rng_states, rng_states
+from supervision.training.batches import Batch, Epochs, RankShard
 from supervision.training.state import load_trainable, trainable_state
 
 COPIES = 6  # of what trains: gradient, AdamW's two moments, average, best, what is written down
@@ -21,7 +21,7 @@ SMALL = (64, 32)  # into how many parts a step is cut to be tried
 
 
 @dataclass(frozen=True)
-class Footprint:
+class MemoryEstimate:
     """Bytes besides the model and its data.
 
     Attributes:
@@ -57,7 +57,7 @@ class Footprint:
         )
 
 
-def free_on(device: torch.device) -> Memory:
+def free_memory_on(device: torch.device) -> Memory:
     """A GPU's or, where tensors lie in the machine's memory, one's part of that.
 
     Processes that torchrun has started beside this one have theirs.
@@ -69,7 +69,9 @@ def free_on(device: torch.device) -> Memory:
     return Memory(total, free)
 
 
-def footprint(model: nn.Module, epochs: Epochs, share: Share, device: torch.device) -> Footprint:
+def estimate_memory(
+    model: nn.Module, epochs: Epochs, share: RankShard, device: torch.device
+) -> MemoryEstimate:
     """What training this model by these steps will need; leaves model and random numbers alone.
 
     What a step keeps grows in proportion to its inputs: two small pieces say how fast.
@@ -77,22 +79,22 @@ def footprint(model: nn.Module, epochs: Epochs, share: Share, device: torch.devi
     kept = COPIES * sum(p.nbytes for p in model.parameters() if p.requires_grad)
     whole = epochs(1, share)[0]
     if not whole:  # there are more processes than samples in a step
-        return Footprint(float(kept), 0.0, 0)
+        return MemoryEstimate(float(kept), 0.0, 0)
     largest = max(inputs.nbytes for inputs, _, _ in whole)
-    before, state, training = random_states(), trainable_state(model), model.training
+    before, state, training = rng_states(), trainable_state(model), model.training
     pieces = [_largest(epochs, share, parts) for parts in SMALL]
     (less, low), (more, high) = [(x[0].nbytes, _saved(model, x, device)) for x in pieces]
     load_trainable(model, state)
     model.train(training)
-    restore_random_states(before)
+    restore_rng_states(before)
     rate = (high - low) / (more - less) if more > less else high / more
     step = PASSING * (low + rate * (largest - less))
-    return Footprint(float(kept), max(step, 0.0), sum(len(targets) for _, targets, _ in whole))
+    return MemoryEstimate(float(kept), max(step, 0.0), sum(len(targets) for _, targets, _ in whole))
 
 
-def _largest(epochs: Epochs, share: Share, parts: int) -> Batch:
+def _largest(epochs: Epochs, share: RankShard, parts: int) -> Batch:
     """The largest batch of the first step, cut into so many parts."""
-    step = epochs(1, Share(parts, share.rank, share.size))[0]
+    step = epochs(1, RankShard(parts, share.rank, share.size))[0]
     return max(step, key=lambda batch: batch[0].nbytes)
 
 

@@ -25,7 +25,7 @@ def open_checkpoints(
     """The checkpoints of a new training, or of the one that it carries on.
 
     Args:
-        identity: all that must be equal for two trainings to be the same.
+        identity: all that must be equal for two running_trainings to be the same.
         folder: where the user wants them; empty: a place of our own in the cache.
         resume: ``auto`` (an unfinished one of equal identity, if there is one), ``never``, or the
             folder of the one that is meant.
@@ -70,11 +70,11 @@ def open_checkpoints(
 
 
 def _earlier(digest: str) -> list[Path]:
-    """Unfinished trainings of one identity in the cache, the newest first."""
+    """Unfinished running_trainings of one identity in the cache, the newest first."""
     found = [path for path in own_folder().glob(f"{digest}-*") if is_unfinished(path)]
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def own_folder() -> Path:
-    """Below it are the folders of trainings that named none."""
+    """Below it are the folders of running_trainings that named none."""
     return cache_dir() / "checkpoints"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from supervision.training.ema import WeightAverage
+from supervision.training.ema import ExponentialMovingAverage
 
 FUSED = ("cpu", "cuda")  # where AdamW is one kernel
 SCHEDULES = ("cosine", "plateau")
@@ -60,18 +60,18 @@ class FitConfig:
 
 
 @dataclass
-class Descent:
+class TrainState:
     """What moves while a model trains."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: LambdaLR | ReduceLROnPlateau
-    average: WeightAverage
+    average: ExponentialMovingAverage
 
     @classmethod
     def start(
         cls, model: nn.Module, config: FitConfig, steps: int, device: torch.device
-    ) -> "Descent":
+    ) -> "TrainState":
         optimizer = torch.optim.AdamW(
             _groups(model, config),
             lr=config.learning_rate,
@@ -85,7 +85,7 @@ class Descent:
             schedule = ReduceLROnPlateau(
                 optimizer, factor=0.5, patience=config.plateau_patience, threshold=0.0
             )
-        return cls(model, optimizer, schedule, WeightAverage(model, config.average))
+        return cls(model, optimizer, schedule, ExponentialMovingAverage(model, config.average))
 
     @property
     def parameters(self) -> list[nn.Parameter]:

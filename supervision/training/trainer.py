@@ -19,18 +19,18 @@ from tqdm.auto import tqdm
 
 from supervision.runtime.device import autocast
 from supervision.runtime.errors import one_line
-from supervision.runtime.memory import Watch, is_out_of_memory, spare_memory
-from supervision.runtime.rng import random_states, restore_random_states
-from supervision.runtime.signals import uninterrupted
+from supervision.runtime.memory import StepMemoryMonitor, is_out_of_memory, limit_fragmentation
+from supervision.runtime.rng import restore_rng_states, rng_states
+from supervision.runtime.signals import defer_signals
 from supervision.training.batches import Epochs, Step, load
-from supervision.training.callbacks import NOBODY, EpochRecord, Listener
+from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 from supervision.training.checkpoint import CheckpointError, Checkpoints
-from supervision.training.distributed import ALONE, Team
-from supervision.training.state import Descent, FitConfig, load_trainable, trainable_state
+from supervision.training.distributed import SINGLE_PROCESS, ProcessGroup
+from supervision.training.state import FitConfig, TrainState, load_trainable, trainable_state
 
 
 @dataclass
-class Progress:
+class LoopState:
     """How far a training has come; with its descent, all that going on exactly needs.
 
     Attributes:
@@ -53,7 +53,7 @@ class Progress:
     seconds: float = 0.0
     rate: float = 0.0
     parts: int = 1
-    rng: dict[str, Any] = field(default_factory=random_states)
+    rng: dict[str, Any] = field(default_factory=rng_states)
     whole: bool = True
 
     @property
@@ -64,7 +64,7 @@ class Progress:
     @contextmanager
     def changing(self) -> Iterator[None]:
         """What is done within belongs together: a signal waits until it is done."""
-        with uninterrupted():
+        with defer_signals():
             self.whole = False
             yield
             self.whole = True
@@ -75,11 +75,11 @@ class Progress:
         return kept | {"history": [vars(record) for record in self.history]}
 
     @classmethod
-    def of(cls, state: Mapping[str, Any]) -> "Progress":
+    def of(cls, state: Mapping[str, Any]) -> "LoopState":
         """What ``state`` gave; the random numbers go on from there."""
         names = [field.name for field in fields(cls) if field.name != "whole"]
         history = [EpochRecord(**record) for record in state["history"]]
-        restore_random_states(state["rng"])
+        restore_rng_states(state["rng"])
         return cls(**{name: state[name] for name in names} | {"history": history})
 
     def stepped(self, loss: float, samples: int, seconds: float) -> None:
@@ -88,7 +88,7 @@ class Progress:
         self.loss += loss
         self.samples += samples
         self.seconds += seconds
-        self.rng = random_states()
+        self.rng = rng_states()
 
     def ended(self, record: EpochRecord, state: dict[str, torch.Tensor]) -> None:
         """The epoch under way is done, and this is what came of it."""
@@ -96,7 +96,7 @@ class Progress:
         if record.best:
             self.best_state = state
         self.step, self.loss, self.samples, self.seconds = 0, 0.0, 0, 0.0
-        self.rng = random_states()
+        self.rng = rng_states()
 
 
 def fit(
@@ -106,10 +106,10 @@ def fit(
     config: FitConfig,
     *,
     device: torch.device,
-    listener: Listener = NOBODY,
+    listener: Callbacks = NO_CALLBACKS,
     before: EpochRecord | None = None,
     checkpoints: Checkpoints | None = None,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
     workers: int = 0,
     parts: int = 1,
     quiet: bool = False,
@@ -118,14 +118,14 @@ def fit(
 
     Args:
         epochs: number and share of an epoch -> its steps, a matter of these alone, so that a
-            resumed run sees what an uninterrupted one would have seen.
+            resumed run sees what an defer_signals one would have seen.
         validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin; the model has
             its averaged weights then.
         listener: told of every epoch (of earlier ones too, when resuming), and why steps are cut.
         before: epoch 0, the model as it comes, where it has been validated already.
         checkpoints: where the state is kept: every so many steps, after every epoch, and before
-            an interrupt or an error goes its way; of a team, the first one's matter.
-        team: the processes that train together; all of them call this.
+            an interrupt or an error goes its way; of a group, the first one's matter.
+        group: the processes that train together; all of them call this.
         workers: processes that make batches ahead of time.
         parts: into how many parts steps are cut from the start.
 
@@ -135,12 +135,12 @@ def fit(
     Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
     FloatingPointError when the loss is not finite.
     """
-    team.equalise((*model.parameters(), *model.buffers()))
-    count = len(epochs(1, team.share()))
-    descent = Descent.start(model, config, config.epochs * count, device)
-    progress = Progress([before] if before else [], trainable_state(model), parts=parts)
-    if team.tell(checkpoints is not None and checkpoints.descending):
-        progress = _restore(descent, checkpoints, team)
+    group.sync_parameters((*model.parameters(), *model.buffers()))
+    count = len(epochs(1, group.share()))
+    descent = TrainState.start(model, config, config.epochs * count, device)
+    progress = LoopState([before] if before else [], trainable_state(model), parts=parts)
+    if group.broadcast(checkpoints is not None and checkpoints.descending):
+        progress = _restore(descent, checkpoints, group)
         progress.parts = max(progress.parts, parts)
         if not quiet:
             print(f"Going on in epoch {progress.epoch} after {progress.step} steps.", flush=True)
@@ -149,23 +149,27 @@ def fit(
         _keep(descent, progress, checkpoints)  # what came before the first step, too
     for record in progress.history:
         listener.epoch(record)
-    watch = Watch()
+    watch = StepMemoryMonitor()
     try:
         while progress.epoch <= config.epochs and _stale(progress.history) < config.patience:
             if not progress.step:
                 progress.rate = float(descent.optimizer.param_groups[0]["lr"])
-            steps = epochs(progress.epoch, team.share(progress.parts))
+            steps = epochs(progress.epoch, group.share(progress.parts))
             left = load(steps, range(progress.step, count), device=device, workers=workers)
             bar = _bar(left, progress, count, config.epochs, quiet)
-            why = train_epoch(descent, progress, bar, config, device, checkpoints, team, watch)
+            why = train_epoch(descent, progress, bar, config, device, checkpoints, group, watch)
             if why:
-                progress.parts, workers, watch = 2 * progress.parts, 0, Watch(watch.takes // 2)
-                spare_memory()
+                progress.parts, workers, watch = (
+                    2 * progress.parts,
+                    0,
+                    StepMemoryMonitor(watch.takes // 2),
+                )
+                limit_fragmentation()
                 if checkpoints:
                     _keep(descent, progress, checkpoints)
                 listener.note(f"Steps are cut into {progress.parts} parts from here on: {why}.")
                 continue
-            team.equalise(model.buffers())  # what batch norm has seen of its share
+            group.sync_parameters(model.buffers())  # what batch norm has seen of its share
             record = _judge(descent, progress, validate)
             if checkpoints:
                 _keep(descent, progress, checkpoints)
@@ -174,7 +178,7 @@ def fit(
                 print(progress_line(progress.history, config.epochs), flush=True)
     except BaseException:
         if checkpoints and progress.whole:
-            with uninterrupted():  # torchrun sends a signal after another process's error
+            with defer_signals():  # torchrun sends a signal after another process's error
                 _keep(descent, progress, checkpoints)
         raise
     load_trainable(model, progress.best_state)
@@ -183,7 +187,7 @@ def fit(
 
 
 def _bar(
-    left: Iterable[Step], progress: Progress, count: int, epochs: int, quiet: bool
+    left: Iterable[Step], progress: LoopState, count: int, epochs: int, quiet: bool
 ) -> "tqdm[Step]":
     """The steps that are left of the epoch under way, counted where a user looks on."""
     return tqdm(
@@ -198,21 +202,21 @@ def _bar(
 
 
 def train_epoch(
-    descent: Descent,
-    progress: Progress,
+    descent: TrainState,
+    progress: LoopState,
     bar: "tqdm[Step]",
     config: FitConfig,
     device: torch.device,
     checkpoints: Checkpoints | None,
-    team: Team,
-    watch: Watch,
+    group: ProcessGroup,
+    watch: StepMemoryMonitor,
 ) -> str:
     """The steps that are left of the epoch under way, or why they must be cut smaller."""
     descent.model.train()
     why = watch.begin()
     for step in bar:
         start = time.monotonic()
-        team.reseed(progress.epoch, progress.step)
+        group.reseed(progress.epoch, progress.step)
         smallest = all(len(targets) == 1 for _, targets, _ in step)
         if smallest:
             why = ""
@@ -224,10 +228,10 @@ def train_epoch(
             if smallest or not is_out_of_memory(error):
                 raise
             why = f"an allocation failed ({one_line(error)[:200]})"
-        loss, samples, stopped = team.add_up(descent.parameters, (*found, float(bool(why))))
+        loss, samples, stopped = group.all_reduce(descent.parameters, (*found, float(bool(why))))
         if stopped:
             descent.optimizer.zero_grad(set_to_none=True)
-            restore_random_states(progress.rng)
+            restore_rng_states(progress.rng)
             return why or "another process of the team has no memory left"
         with progress.changing():
             descent.step(config.clip, samples)
@@ -242,7 +246,7 @@ def train_epoch(
 
 
 def gradients(
-    descent: Descent, step: Step, config: FitConfig, device: torch.device
+    descent: TrainState, step: Step, config: FitConfig, device: torch.device
 ) -> tuple[float, int]:
     """The gradients of the sum of a step's losses; returns that, and of how many samples it is."""
     loss_sum, samples = 0.0, 0
@@ -262,7 +266,7 @@ def gradients(
 
 
 def _judge(
-    descent: Descent, progress: Progress, validate: Callable[[], dict[str, float]]
+    descent: TrainState, progress: LoopState, validate: Callable[[], dict[str, float]]
 ) -> EpochRecord:
     """Validate the averaged weights; the epoch under way is done then."""
     start = time.monotonic()
@@ -335,7 +339,7 @@ def _clock(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _keep(descent: Descent, progress: Progress, checkpoints: Checkpoints) -> None:
+def _keep(descent: TrainState, progress: LoopState, checkpoints: Checkpoints) -> None:
     """Write everything down."""
     best = not progress.step and (not progress.history or progress.history[-1].best)
     checkpoints.save(
@@ -344,9 +348,11 @@ def _keep(descent: Descent, progress: Progress, checkpoints: Checkpoints) -> Non
     )
 
 
-def _restore(descent: Descent, checkpoints: Checkpoints | None, team: Team) -> Progress:
-    """Go on from the newest checkpoint, which the first of the team reads."""
-    state = team.tell(checkpoints.load() if checkpoints else {})
+def _restore(
+    descent: TrainState, checkpoints: Checkpoints | None, group: ProcessGroup
+) -> LoopState:
+    """Go on from the newest checkpoint, which the first of the group reads."""
+    state = group.broadcast(checkpoints.load() if checkpoints else {})
     try:
         descent.load(state["descent"])
     except (KeyError, RuntimeError, ValueError) as error:
@@ -355,4 +361,4 @@ def _restore(descent: Descent, checkpoints: Checkpoints | None, team: Team) -> P
             f"The checkpoint {where} is of a model that other code built "
             f"({one_line(error)}); go on with that code, or start anew."
         ) from error
-    return Progress.of(state["progress"])
+    return LoopState.of(state["progress"])

@@ -18,13 +18,13 @@ from tqdm.auto import tqdm
 from supervision.data.crystals import Material
 from supervision.evaluation.metrics import all_metrics
 from supervision.runtime.device import autocast
-from supervision.runtime.memory import spare_memory
-from supervision.training.batches import Lazy, Share, Step, load, shuffled
-from supervision.training.callbacks import NOBODY, EpochRecord, Listener
-from supervision.training.checkpoint import CheckpointError, Checkpoints, Shelf
-from supervision.training.distributed import Team
-from supervision.training.feature_cache import Frozen
-from supervision.training.memory_estimate import footprint, free_on
+from supervision.runtime.memory import limit_fragmentation
+from supervision.training.batches import LazySequence, RankShard, Step, load, shuffled
+from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
+from supervision.training.checkpoint import CheckpointError, Checkpoints, PartialResults
+from supervision.training.distributed import ProcessGroup
+from supervision.training.feature_cache import FeatureCache
+from supervision.training.memory_estimate import estimate_memory, free_memory_on
 from supervision.training.state import FitConfig
 from supervision.training.target import TargetTransform
 from supervision.training.trainer import fit
@@ -52,15 +52,15 @@ class Samples(Protocol):
     def of_validation(self) -> tuple[Sequence[Any], Sequence[int]]:
         """The samples that choose the epoch, and the validation material each is of."""
 
-    def batches(self, samples: Sequence[Any]) -> Lazy[Any]:
+    def batches(self, samples: Sequence[Any]) -> LazySequence[Any]:
         """Inputs of samples, in their order."""
 
-    def epoch(self, number: int, share: Share) -> Lazy[Step]:
+    def epoch(self, number: int, share: RankShard) -> LazySequence[Step]:
         """The steps of one epoch of training, a matter of its number alone."""
 
 
 @dataclass(frozen=True)
-class HeadFit:
+class HeadFitConfig:
     """How the head is fitted before the backbone moves."""
 
     epochs: int
@@ -71,7 +71,7 @@ class HeadFit:
 
 
 @dataclass(frozen=True)
-class Fitting:
+class TwoStageTrainer:
     """A model, the materials that it learns from and is chosen by, and who reads them.
 
     ``workers`` are processes that make batches ahead of time, for each of the ``team``. ``frozen``
@@ -85,17 +85,17 @@ class Fitting:
     val: Sequence[Material]
     device: torch.device
     seed: int
-    team: Team
+    group: ProcessGroup
     workers: int
     quiet: bool
-    frozen: Frozen | None = None
+    frozen: FeatureCache | None = None
 
     def head(
         self,
         fit_config: FitConfig,
         *,
         batch_size: int,
-        listener: Listener = NOBODY,
+        listener: Callbacks = NO_CALLBACKS,
         checkpoints: Checkpoints | None = None,
         keep: Checkpoints | None = None,
         quiet: bool,
@@ -103,14 +103,14 @@ class Fitting:
         """Fit the head alone; an epoch is every training sample, in batches of ``batch_size``.
 
         ``checkpoints`` are of the fit itself, ``keep`` of the features that it needs first.
-        All of the team work out the features, the first of them fits, all have what came of it.
+        All of the group work out the features, the first of them fits, all have what came of it.
         """
         samples, owners = self.samples.of_training()
         if not self.quiet:
             print(
                 f"The head comes first, on frozen features of {len(samples)} samples.", flush=True
             )
-        shelf = keep.shelf(f"features-{self.team.size}") if keep else None  # of its own share
+        shelf = keep.shelf(f"features-{self.group.size}") if keep else None  # of its own share
         features = self._frozen(samples, shelf)
         self.model.standardise(features)
         targets = torch.tensor(
@@ -120,17 +120,17 @@ class Fitting:
         val_samples, val_owners = self.samples.of_validation()
         val_features = self._frozen(val_samples, None)
 
-        def epoch(number: int, _share: Share) -> Lazy[Step]:
+        def epoch(number: int, _share: RankShard) -> LazySequence[Step]:
             order = shuffled(len(ids), batch_size, seed=self.seed, epoch=number)
-            return Lazy(partial(_rows, features, targets, ids, order), len(order))
+            return LazySequence(partial(_rows, features, targets, ids, order), len(order))
 
         def validate() -> dict[str, float]:
             with torch.no_grad():
                 outputs = reader(val_features.to(self.device)).float().cpu()
             return self._errors(val_owners, outputs)
 
-        reader, history = _Reader(self.model), []
-        if self.team.first:
+        reader, history = _HeadOnly(self.model), []
+        if self.group.is_main:
             history = fit(
                 reader,
                 epoch,
@@ -141,10 +141,10 @@ class Fitting:
                 checkpoints=checkpoints,
                 quiet=quiet,
             )
-        self.team.equalise((*self.model.parameters(), *self.model.buffers()))
-        return self.team.tell(history)
+        self.group.sync_parameters((*self.model.parameters(), *self.model.buffers()))
+        return self.group.broadcast(history)
 
-    def start(self, how: HeadFit, checkpoints: Checkpoints | None) -> EpochRecord:
+    def start(self, how: HeadFitConfig, checkpoints: Checkpoints | None) -> EpochRecord:
         """Fit the head as a start for the backbone; returns that start as epoch 0."""
         began = time.monotonic()
         fit_config = FitConfig(
@@ -165,16 +165,16 @@ class Fitting:
         fit_config: FitConfig,
         *,
         before: EpochRecord | None,
-        listener: Listener,
+        listener: Callbacks,
         checkpoints: Checkpoints | None,
     ) -> list[EpochRecord]:
         """Train head and backbone together."""
         samples, owners = self.samples.of_validation()
-        need = footprint(self.model, self.samples.epoch, self.team.share(), self.device)
-        found = free_on(self.device)
+        need = estimate_memory(self.model, self.samples.epoch, self.group.share(), self.device)
+        found = free_memory_on(self.device)
         listener.note(need.line(found))
         if need.tight(found):
-            spare_memory()
+            limit_fragmentation()
         return fit(
             self.model,
             self.samples.epoch,
@@ -184,16 +184,16 @@ class Fitting:
             listener=listener,
             before=before,
             checkpoints=checkpoints,
-            team=self.team,
+            group=self.group,
             workers=self.workers,
             parts=need.parts(found),
             quiet=self.quiet,
         )
 
-    def _frozen(self, samples: Sequence[Any], shelf: Shelf | None) -> torch.Tensor:
+    def _frozen(self, samples: Sequence[Any], shelf: PartialResults | None) -> torch.Tensor:
         """Features of samples, kept for others where there are such."""
 
-        def make(shelf: Shelf | None) -> torch.Tensor:
+        def make(shelf: PartialResults | None) -> torch.Tensor:
             read = self.model.features
             return self._outputs(read, samples, desc="frozen features", shelf=shelf)
 
@@ -206,7 +206,7 @@ class Fitting:
         samples: Sequence[Any],
         *,
         desc: str,
-        shelf: Shelf | None = None,
+        shelf: PartialResults | None = None,
     ) -> torch.Tensor:
         """Outputs of every sample in order, in bfloat16 where that is fast.
 
@@ -215,7 +215,7 @@ class Fitting:
         self.model.eval()
         batches = self.samples.batches(samples)
         outputs = shelf.load() if shelf else []
-        own = range(self.team.rank, len(batches), self.team.size)[len(outputs) :]
+        own = range(self.group.rank, len(batches), self.group.size)[len(outputs) :]
         made = load(batches, own, device=self.device, workers=self.workers)
         quiet = self.quiet or None
         for inputs in tqdm(
@@ -226,7 +226,7 @@ class Fitting:
             outputs.append(output.float().cpu())
             if shelf:
                 shelf.add(outputs[-1])
-        found = torch.cat(self.team.gather(outputs))
+        found = torch.cat(self.group.all_gather(outputs))
         if len(found) != len(samples):
             raise CheckpointError(
                 f"There are {len(found)} outputs for {len(samples)} samples: what was kept of them "
@@ -241,7 +241,7 @@ class Fitting:
         return all_metrics(np.array([m.tc for m in self.val]), tc_pred)
 
 
-class _Reader(nn.Module):
+class _HeadOnly(nn.Module):
     """The half of a model that is fitted first: features to targets."""
 
     def __init__(self, model: nn.Module) -> None:

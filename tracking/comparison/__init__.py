@@ -1,1 +1,1 @@
-"""Finished runs side by side: tables, plots and one report."""
+"""FinishedRun runs side by side: tables, plots and one report."""

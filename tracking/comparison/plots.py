@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from supervision.evaluation.metrics import mae, r2
 from tracking.comparison.results import Result
-from tracking.comparison.tables import BAR, PARADIGMS, names_of, preferred, ranked, splits_of
+from tracking.comparison.tables import BAR, MODEL_FAMILIES, names_of, preferred, ranked, splits_of
 from tracking.plots import ACCENT, INK, PALETTE, QUIET, STYLE, parity_axes
 
 NULL = "null_constant_median_val_mae"
@@ -57,8 +57,10 @@ def scatter(results: Sequence[Result]) -> Figure:
     """Predicted against measured: of each paradigm what validation prefers."""
     splits = splits_of(results)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.9 * len(PARADIGMS), 4.1 * len(splits)), layout="constrained")
-        grid = figure.subplots(len(splits), len(PARADIGMS), squeeze=False)
+        figure = Figure(
+            figsize=(3.9 * len(MODEL_FAMILIES), 4.1 * len(splits)), layout="constrained"
+        )
+        grid = figure.subplots(len(splits), len(MODEL_FAMILIES), squeeze=False)
         for row, split in zip(grid, splits, strict=True):
             for ax, best in zip(row, preferred(results, split), strict=True):
                 if best is None:
@@ -130,7 +132,7 @@ def curves(results: Sequence[Result]) -> Figure:
                 ax.plot(epochs, values, color=colour, marker="o", ms=3, label=model.name)
                 best = model.best_epoch
                 ax.scatter([best], [model.curve[best]], s=70, facecolors="none", edgecolors=colour)
-            for model in (m for m in models if m.pipeline == BAR and m.metrics):
+            for model in (m for m in models if m.model_family == BAR and m.metrics):
                 value = model.metrics["val_mae_final"]
                 ax.axhline(value, color=colours[model.name], ls=":", lw=1.5, label=model.name)
             known = [m.metrics for m in models if NULL in m.metrics]

@@ -9,7 +9,7 @@ import mlflow
 
 from supervision.data.crystals import group_materials
 from supervision.data.datasets import load_dataset
-from supervision.models.vision.data import contact_sheet_of
+from supervision.models.vision.contact_sheet import contact_sheet_of
 from supervision.runtime.errors import one_line
 from supervision.runtime.images import png_of
 from tracking import runs
@@ -50,7 +50,7 @@ def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
         | {"dataset_hash": results[0].params["dataset_hash"]}
         | {f"split_hash_{split}": value for split, value in splits.items()}
     )
-    mlflow.set_tags({"pipeline": "comparison", "mlflow.note.content": "\n\n".join(said)})
+    mlflow.set_tags({"model_family": "comparison", "mlflow.note.content": "\n\n".join(said)})
     print(*said, f"Run {runs.run_id()}", sep="\n", flush=True)
 
 
@@ -109,7 +109,7 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
     page.heading("What others report")
     page.text("On other data or another split: for orientation, not for comparison.")
     page.table(published_table())
-    if any(result.pipeline == "vision" for result in results):
+    if any(result.model_family == "vision" for result in results):
         page.heading("What the vision models see")
         sheet = contact_sheet_of(group_materials(load_dataset("classics").crystals))
         page.picture("examples", png_of(sheet), "Six crystals of the embedded data set, six views")

@@ -1,4 +1,4 @@
-"""Finished runs, read back from the tracking store to be compared."""
+"""FinishedRun runs, read back from the tracking store to be compared."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class Result:
 
     id: str
     name: str
-    pipeline: str
+    model_family: str
     split: str
     split_hash: str
     params: dict[str, str]
@@ -58,7 +58,7 @@ class Result:
         return cls(
             id=run_id,
             name=name_of(run),
-            pipeline=run.data.tags["pipeline"],
+            model_family=run.data.tags["model_family"],
             split=run.data.tags["split"],
             split_hash=run.data.params["split_hash"],
             params=run.data.params,
@@ -81,7 +81,7 @@ def _judged(run: Run) -> bool:
         run.info.status == "FINISHED"
         and run.info.lifecycle_stage == "active"
         and "test_mae" in data.metrics
-        and {"pipeline", "split", "dataset"} <= data.tags.keys()
+        and {"model_family", "split", "dataset"} <= data.tags.keys()
         and {"dataset_hash", "split_hash"} <= data.params.keys()
     )
 
@@ -89,15 +89,15 @@ def _judged(run: Run) -> bool:
 def name_of(run: Run) -> str:
     """The kind of model that a run made, in words."""
     tags, params = run.data.tags, run.data.params
-    pipeline = tags["pipeline"]
-    if pipeline == "zero_shot":
+    model_family = tags["model_family"]
+    if model_family == "zero_shot":
         return f"zero-shot: {tags['source']}"
-    if pipeline == "composition":
+    if model_family == "composition":
         return f"composition: {params['model'].replace('_', ' ')}"
     if tags["pretrained"] == "true":
-        return f"{pipeline}: {tags['weights']}, {ADAPTED[params['adapt']]}"
+        return f"{model_family}: {tags['weights']}, {ADAPTED[params['adapt']]}"
     alone = ", head alone" if params["adapt"] == "linear" else ""
-    return f"{pipeline}: from scratch{alone}"
+    return f"{model_family}: from scratch{alone}"
 
 
 def latest(dataset: str, splits: Iterable[str]) -> list[Result]:
@@ -171,7 +171,7 @@ def from_file(path: Path, among: Sequence[Result]) -> Result:
     raise ValueError(f"{path} is not of the test materials of any of these runs.")
 
 
-def refuse_mixed(results: Sequence[Result]) -> None:
+def require_comparable(results: Sequence[Result]) -> None:
     """Raise ValueError for runs on different data, or on different splits of one kind."""
     first: dict[str, Result] = {}
     for result in results:
@@ -190,7 +190,7 @@ def refuse_mixed(results: Sequence[Result]) -> None:
             raise ValueError(f"Runs {other.id} and {result.id} have other test materials.")
 
 
-def told_apart(results: Sequence[Result]) -> list[Result]:
+def disambiguate(results: Sequence[Result]) -> list[Result]:
     """The same results, each once; of those with one name on one split, with their run's id."""
     unique = list({(r.id, r.name, r.split): r for r in results}.values())
     named = defaultdict(list)

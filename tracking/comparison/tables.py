@@ -16,8 +16,8 @@ from supervision.evaluation.metrics import all_metrics, bootstrap_intervals, pai
 from tracking.comparison.results import Result
 
 SCRATCH = "from scratch"
-BAR = "composition"  # the pipeline that every other is held to
-PARADIGMS = (BAR, "graph", "vision")
+BAR = "composition"  # the model_family that every other is held to
+MODEL_FAMILIES = (BAR, "graph", "vision")
 NULLS = ("constant median", "family mean")
 PREDICTED = {"below 1": 1, "1 to 5": 5, "5 to 15": 15, "15 to 40": 40, "over 40": np.inf}  # K
 PUBLISHED = (  # result, MAE in K, on what, source
@@ -279,13 +279,13 @@ def sentences(results: Sequence[Result]) -> list[str]:
     verdicts = [(_bar_wins(models), _verdict(split, models)) for split, models in by_split.items()]
     said = [text for _, text in sorted(verdicts, key=lambda pair: not pair[0])]
     for split, models in by_split.items():
-        for speak in (_pretraining, _paradigms, _joint, _zero_shot, _alike):
-            said += [f"On `{split}`, {text}" for text in speak(models)]
+        for sentences_of in (_pretraining, _paradigms, _joint, _zero_shot, _alike):
+            said += [f"On `{split}`, {text}" for text in sentences_of(models)]
     return said
 
 
 def _bar_wins(models: Sequence[Result]) -> bool:
-    return models[0].pipeline == BAR
+    return models[0].model_family == BAR
 
 
 def _verdict(split: str, models: Sequence[Result]) -> str:
@@ -296,7 +296,7 @@ def _verdict(split: str, models: Sequence[Result]) -> str:
         said = f"**On `{split}`, trees on composition alone are first** at "
         said += f"{_judged(first)['mae']:.2f} K ({first.name})"
     said += f"{_against_nulls(models)}."
-    others = [model for model in models if model.pipeline != BAR]
+    others = [model for model in models if model.model_family != BAR]
     if bar is None:
         return f"{said} No trees on composition were compared with it."
     if not others:
@@ -325,29 +325,33 @@ def _sentence(d: Difference, *, capital: bool = True) -> str:
 
 
 def preferred(results: Sequence[Result], split: str) -> list[Result | None]:
-    """Of each of PARADIGMS the model that validation prefers on a split."""
+    """Of each of MODEL_FAMILIES the model that validation prefers on a split."""
     models = ranked(results, split)
-    return [chosen(models, pipeline) for pipeline in PARADIGMS]
+    return [chosen(models, model_family) for model_family in MODEL_FAMILIES]
 
 
-def chosen(models: Sequence[Result], pipeline: str, ending: str = "") -> Result | None:
-    """Of a pipeline's models, the one that validation prefers: test is not there to choose."""
-    suited = [m for m in models if m.pipeline == pipeline and m.name.endswith(ending) and m.metrics]
+def chosen(models: Sequence[Result], model_family: str, ending: str = "") -> Result | None:
+    """Of a model_family's models, the one that validation prefers: test is not there to choose."""
+    suited = [
+        m
+        for m in models
+        if m.model_family == model_family and m.name.endswith(ending) and m.metrics
+    ]
     return min(suited, key=lambda m: m.metrics["val_mae_final"], default=None)
 
 
 def _pretraining(models: Sequence[Result]) -> Iterator[str]:
-    for pipeline in ("graph", "vision"):
-        trained = chosen([m for m in models if SCRATCH not in m.name], pipeline)
-        scratch = chosen(models, pipeline, SCRATCH)
+    for model_family in ("graph", "vision"):
+        trained = chosen([m for m in models if SCRATCH not in m.name], model_family)
+        scratch = chosen(models, model_family, SCRATCH)
         if scratch and trained:
             d = difference(trained, scratch)
             said = f"({trained.name} less {scratch.name}: {d.text})"
             if not d.shows:
-                yield f"no gain from pretraining shows on the {pipeline} path {said}."
+                yield f"no gain from pretraining shows on the {model_family} path {said}."
             else:
                 verb = "helps" if d.high < 0 else "harms"
-                yield f"pretraining {verb} the {pipeline} path {said}."
+                yield f"pretraining {verb} the {model_family} path {said}."
 
 
 def _paradigms(models: Sequence[Result]) -> Iterator[str]:
@@ -355,7 +359,7 @@ def _paradigms(models: Sequence[Result]) -> Iterator[str]:
     if graph and vision:
         one, other = sorted((graph, vision), key=models.index)
         yield (
-            f"of the two paradigms, each by the model that validation prefers, {one.name} is "
+            f"of the two model families, each by the model that validation prefers, {one.name} is "
             f"ahead. {_sentence(difference(one, other))}"
         )
 
@@ -363,7 +367,9 @@ def _paradigms(models: Sequence[Result]) -> Iterator[str]:
 def _joint(models: Sequence[Result]) -> Iterator[str]:
     """Of each paradigm, by the model that validation prefers: does it add to the bar?"""
     bar = chosen(models, BAR)
-    for model in (chosen(models, pipeline) for pipeline in PARADIGMS if pipeline != BAR):
+    for model in (
+        chosen(models, model_family) for model_family in MODEL_FAMILIES if model_family != BAR
+    ):
         if bar and model:
             d = difference(with_bar(model, bar), bar)
             adds = "adds to the bar" if d.high < 0 else "adds nothing that shows to the bar"
@@ -372,7 +378,7 @@ def _joint(models: Sequence[Result]) -> Iterator[str]:
 
 def _zero_shot(models: Sequence[Result]) -> Iterator[str]:
     for model in models:
-        if model.pipeline != "zero_shot":
+        if model.model_family != "zero_shot":
             continue
         row = next(r for r in _null_rows(model) if r["predictor"] == NULLS[0])
         yield _sentence(_from_null(model, row, "the same Tc for all"), capital=False)

@@ -66,7 +66,7 @@ class Candidate:
 
     @property
     def full(self) -> bool:
-        """Made from all materials of its data set."""
+        """DatasetSpec from all materials of its data set."""
         return self.limit == 0
 
     @property
@@ -107,10 +107,10 @@ class Candidate:
             return None
 
 
-def log_predictor(folder: Path, pipeline: str, example_cif: str, license: str) -> str:
+def log_predictor(folder: Path, model_family: str, example_cif: str, license: str) -> str:
     """Log a saved predictor as a pyfunc with its own code and weights; returns the model's URI."""
     config = json.loads((folder / CONFIG_FILE).read_text())["config"]
-    names = SERVING_NEEDS[pipeline] + DGL_NEEDS * (config.get("backend") == "dgl")
+    names = SERVING_NEEDS[model_family] + DGL_NEEDS * (config.get("backend") == "dgl")
     needs = [f"{name}=={version(name)}" for name in names]
     info = mlflow.pyfunc.log_model(
         name="model",
@@ -120,7 +120,7 @@ def log_predictor(folder: Path, pipeline: str, example_cif: str, license: str) -
         signature=SIGNATURE,
         input_example=pd.DataFrame({"cif": [example_cif]}),
         pip_requirements=needs,
-        metadata={"weights_license": license, "pipeline": pipeline},
+        metadata={"weights_license": license, "model_family": model_family},
     )
     return info.model_uri
 

@@ -1,1 +1,1 @@
-"""Optuna studies: what is searched, the workers, the page, the trainings at the end."""
+"""Optuna studies: what is searched, the workers, the page, the running_trainings at the end."""

@@ -1,4 +1,4 @@
-"""The trainings that a study ends with: what nobody chose, and what it chose."""
+"""The running_trainings that a study ends with: what nobody chose, and what it chose."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from supervision.runtime.files import cache_dir
 from supervision.runtime.version import ROOT
 from tracking import runs
-from tracking.tuning.trials import NETWORKS, Plan
+from tracking.tuning.trials import NETWORKS, StudyPlan
 
 TRAINED_BY = {
     "vision": "train_dino",
@@ -24,10 +24,12 @@ TRAINED_BY = {
     "composition": "train_composition",
 }
 ASKED = ("dataset", "data", "split", "limit", "seed", "allow_loss")  # options of train_*
-MARK = "trained_by"  # a tag: equal for equal trainings of a study
+MARK = "trained_by"  # a tag: equal for equal running_trainings of a study
 
 
-def train_to_the_end(plan: Plan, best: Mapping[str, Any], settings: Path) -> dict[str, str]:
+def retrain_default_and_best(
+    plan: StudyPlan, best: Mapping[str, Any], settings: Path
+) -> dict[str, str]:
     """The runs of the default and of the ``best`` settings, by role; one if they are equal.
 
     ``settings`` is the file of the best ones. The best may become champion.
@@ -40,7 +42,7 @@ def train_to_the_end(plan: Plan, best: Mapping[str, Any], settings: Path) -> dic
 
 
 def _train(
-    plan: Plan, role: str, chosen: Mapping[str, Any], settings: str, *, register: bool
+    plan: StudyPlan, role: str, chosen: Mapping[str, Any], settings: str, *, register: bool
 ) -> str:
     """Train to the end by the command that a user would give; returns the run's id.
 
@@ -54,12 +56,14 @@ def _train(
         return done
     checkpoints = cache_dir() / "checkpoints" / f"study-{mark}"
     options |= {"config": settings}
-    if plan.pipeline in NETWORKS:  # in a folder of its own, it carries on no training of the user's
+    if (
+        plan.model_family in NETWORKS
+    ):  # in a folder of its own, it carries on no training of the user's
         options |= {"device": plan.device, "parallel": plan.experiment.parallel}
         options |= {"checkpoint_dir": checkpoints}
     tags = {MLFLOW_PARENT_RUN_ID: runs.run_id(), "study": plan.study, "role": role, MARK: mark}
     print(f"Training: {role}.", flush=True)
-    status = _run(f"entrypoints.{TRAINED_BY[plan.pipeline]}", options, tags)
+    status = _run(f"entrypoints.{TRAINED_BY[plan.model_family]}", options, tags)
     done = _finished(mark)
     if status or not done:
         raise ChildProcessError(
@@ -73,13 +77,13 @@ def _train(
     return done
 
 
-def _options(plan: Plan) -> dict[str, Any]:
+def _options(plan: StudyPlan) -> dict[str, Any]:
     """What makes a training of the study's what it is, beside its settings."""
     experiment = plan.experiment
     options = {name: getattr(experiment, name) for name in ASKED}
     if experiment.archive:
         options |= {"dataset": experiment.archive, "data": ""}
-    if plan.pipeline in NETWORKS:
+    if plan.model_family in NETWORKS:
         options |= {"weights": plan.weights, "epochs": plan.final_epochs or "auto"}
     return options
 

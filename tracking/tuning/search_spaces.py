@@ -1,4 +1,4 @@
-"""What a study searches: for each pipeline its settings, by the names of their fields.
+"""What a study searches: for each model_family its settings, by the names of their fields.
 
 A sampled value goes into the field of that name of ``VisionConfig``, ``GraphConfig`` or
 ``CompositionConfig``, or of ``FitConfig`` (``beta`` is the loss: where it turns from squared to

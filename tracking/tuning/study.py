@@ -40,7 +40,7 @@ ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostTrial:
     """A trial whose worker is gone: its number, and whether it waits again."""
 
     number: int
@@ -53,7 +53,7 @@ def is_lost(trial: FrozenTrial) -> bool:
 
 
 @dataclass
-class Board:
+class TrialQueue:
     """The trials of a study: those that wait, those that run, those that have ended.
 
     ``sampler`` is asked for that of each trial, by its number; ``guard`` is the storage's.
@@ -169,7 +169,7 @@ class Board:
                 return worker
         return None
 
-    def recover(self) -> list[Lost]:
+    def recover(self) -> list[LostTrial]:
         """Let trials wait again whose workers are gone; returns those that were lost just now."""
         gone = [trial for trial in self.trials(TrialState.RUNNING) if self._is_gone(trial)]
         with self.guard:
@@ -187,7 +187,7 @@ class Board:
             self.heard[trial.number] = (beat, now)
         return now - self.heard[trial.number][1] > SILENT
 
-    def _mark(self, trial: FrozenTrial) -> Lost | None:
+    def _mark(self, trial: FrozenTrial) -> LostTrial | None:
         """Mark a trial as lost; None where it has come to its end after all."""
         number, told = self._id(trial), trial.user_attrs
         by = Worker(**told[WORKER]) if WORKER in told else "somebody"
@@ -196,7 +196,7 @@ class Board:
         with suppress(UpdateFinishedTrialError):
             self.storage.set_trial_user_attr(number, LOST if again else FAILURE, why)
             self.storage.set_trial_state_values(number, TrialState.FAIL)
-            return Lost(trial.number, again)
+            return LostTrial(trial.number, again)
         return None
 
     def _id(self, trial: FrozenTrial) -> int:

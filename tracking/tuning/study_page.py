@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from tracking import runs
 from tracking.comparison.results import Result
 from tracking.comparison.tables import Difference, difference
-from tracking.tuning.study import AGAIN, ENDED, FAILURE, LOST, RUN, Board, is_lost
-from tracking.tuning.trials import Plan
+from tracking.tuning.study import AGAIN, ENDED, FAILURE, LOST, RUN, TrialQueue, is_lost
+from tracking.tuning.trials import StudyPlan
 
 PAGE, BEST = "study.html", "best.json"
 ENOUGH = 20  # complete trials, to say what mattered
@@ -26,7 +26,9 @@ table { border-collapse: collapse; } td, th { padding: 0.2rem 1rem; text-align: 
 </style>"""
 
 
-def publish(plan: Plan, board: Board, best: FrozenTrial, trained: Mapping[str, str]) -> None:
+def publish(
+    plan: StudyPlan, board: TrialQueue, best: FrozenTrial, trained: Mapping[str, str]
+) -> None:
     """Trials and importances as tables, the plots, default against tuned, and a description."""
     runs.log_table(trial_table(board), "trials.csv")
     weights = importances(board, plan)
@@ -51,7 +53,7 @@ def publish(plan: Plan, board: Board, best: FrozenTrial, trained: Mapping[str, s
     print(f"{text}\n\nRun {runs.run_id()}: {PAGE}, trials.csv, best.json.", flush=True)
 
 
-def trial_table(board: Board) -> pd.DataFrame:
+def trial_table(board: TrialQueue) -> pd.DataFrame:
     """A row a trial that was begun, in order: what became of it, its values and settings, its run.
 
     A lost one says which was tried in its place.
@@ -76,7 +78,7 @@ def _why(trial: FrozenTrial, instead: Mapping[int, int]) -> str:
     return str(trial.user_attrs.get(FAILURE, ""))
 
 
-def importances(board: Board, plan: Plan) -> dict[str, float]:
+def importances(board: TrialQueue, plan: StudyPlan) -> dict[str, float]:
     """How much of the validation MAE's variation each setting explains; none by a few trials.
 
     By functional ANOVA of a random forest (Hutter, Hoos and Leyton-Brown, ICML 2014): Optuna's
@@ -90,23 +92,23 @@ def importances(board: Board, plan: Plan) -> dict[str, float]:
     return {name: float(share) for name, share in found.items()}
 
 
-def _enough(board: Board) -> bool:
+def _enough(board: TrialQueue) -> bool:
     """Whether there are trials enough to say what mattered, and they differ."""
     complete = board.trials(TrialState.COMPLETE)
     return len(complete) >= ENOUGH and len({trial.values[0] for trial in complete}) > 1
 
 
-def _evaluator(plan: Plan) -> FanovaImportanceEvaluator:
+def _evaluator(plan: StudyPlan) -> FanovaImportanceEvaluator:
     return FanovaImportanceEvaluator(seed=plan.experiment.seed % 2**32)
 
 
-def _mae(plan: Plan) -> Callable[[FrozenTrial], float] | None:
+def _mae(plan: StudyPlan) -> Callable[[FrozenTrial], float] | None:
     """Which value plots show; there is no choice where there is one."""
     return (lambda trial: float(trial.values[0])) if len(plan.objectives) > 1 else None
 
 
 def page(
-    plan: Plan, board: Board, said: Sequence[str] = (), table: pd.DataFrame | None = None
+    plan: StudyPlan, board: TrialQueue, said: Sequence[str] = (), table: pd.DataFrame | None = None
 ) -> str:
     """What was found and Optuna's interactive plots, as one HTML page that needs no network."""
     name = escape(plan.study)
@@ -120,7 +122,7 @@ def page(
     return "\n".join(parts)
 
 
-def _figures(plan: Plan, board: Board) -> Iterator[tuple[str, Any]]:
+def _figures(plan: StudyPlan, board: TrialQueue) -> Iterator[tuple[str, Any]]:
     study, mae = board.study, _mae(plan)
     of_mae: dict[str, Any] = {"target": mae, "target_name": "validation MAE (K)"}
     yield (
@@ -141,7 +143,7 @@ def _figures(plan: Plan, board: Board) -> Iterator[tuple[str, Any]]:
         yield "Error against time", optuna_plots.plot_pareto_front(study, target_names=names)
 
 
-def _found(plan: Plan, board: Board, best: FrozenTrial) -> list[str]:
+def _found(plan: StudyPlan, board: TrialQueue, best: FrozenTrial) -> list[str]:
     """How many trials came to what, and which was best."""
     counted = board.counted()
     numbers = {
@@ -150,7 +152,7 @@ def _found(plan: Plan, board: Board, best: FrozenTrial) -> list[str]:
     } | {"lost and tried again": len([t for t in board.trials() if is_lost(t)])}
     ends = ", ".join(f"{count} {name}" for name, count in numbers.items() if count)
     said = [
-        f"Study {plan.study} of {plan.pipeline}: {len(counted)} trials ({ends}). Best: trial "
+        f"Study {plan.study} of {plan.model_family}: {len(counted)} trials ({ends}). Best: trial "
         f"{best.number}, validation MAE {best.values[0]:.3f} K, with {told(best.params)}."
     ]
     if len(counted) < board.wanted():
@@ -173,7 +175,7 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _mattered(weights: Mapping[str, float], board: Board) -> str:
+def _mattered(weights: Mapping[str, float], board: TrialQueue) -> str:
     complete = len(board.trials(TrialState.COMPLETE))
     if not weights:
         return f"Too few complete trials, {complete} of {ENOUGH}, to say which setting mattered."

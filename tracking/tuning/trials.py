@@ -29,17 +29,17 @@ from supervision.data.crystals import Crystal
 from supervision.experiment.settings_file import configured
 from supervision.experiment.spec import Experiment, split_materials
 from supervision.models.families import build, default_configs
-from supervision.models.neural import NetworkPredictor
-from supervision.models.setup import Pipeline
+from supervision.models.neural import NeuralPredictor
+from supervision.models.setup import ModelSetup
 from supervision.runtime.errors import StoreError
 from supervision.runtime.files import cache_dir
-from supervision.training.callbacks import EpochRecord, Listener
-from supervision.training.feature_cache import give_up_unread
+from supervision.training.callbacks import Callbacks, EpochRecord
+from supervision.training.feature_cache import remove_unread
 from tracking import runs
 from tracking.serving.timing import mean_milliseconds
 from tracking.tuning.search_spaces import SPACES
 from tracking.tuning.storage import guard_of, open_storage
-from tracking.tuning.study import FAILURE, RUN, Board, sample
+from tracking.tuning.study import FAILURE, RUN, TrialQueue, sample
 
 OBJECTIVES = ("mae", "milliseconds")
 PRUNERS = ("median", "hyperband", "none")
@@ -48,7 +48,7 @@ NUMBER, STATE, SETTLED = "trial", "trial_state", "settled"
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """What a study is of, and what its workers need to know.
 
     Attributes:
@@ -61,7 +61,7 @@ class Plan:
 
     study: str
     storage: str
-    pipeline: str
+    model_family: str
     experiment: Experiment
     weights: str = "auto"
     device: str = "auto"
@@ -72,8 +72,10 @@ class Plan:
     until: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.pipeline not in SPACES:
-            raise ValueError(f"pipeline '{self.pipeline}' is not one of {', '.join(SPACES)}.")
+        if self.model_family not in SPACES:
+            raise ValueError(
+                f"model_family '{self.model_family}' is not one of {', '.join(SPACES)}."
+            )
         if self.pruner not in PRUNERS:
             raise ValueError(f"pruner '{self.pruner}' is not one of {', '.join(PRUNERS)}.")
         if self.objectives not in (OBJECTIVES[:1], OBJECTIVES):
@@ -93,11 +95,11 @@ class Plan:
     @property
     def prunes(self) -> bool:
         """Whether trials may be broken off; with several objectives Optuna cannot."""
-        return len(self.objectives) == 1 and self.pruner != "none" and self.pipeline in NETWORKS
+        return len(self.objectives) == 1 and self.pruner != "none" and self.model_family in NETWORKS
 
     def configs(self) -> list[Any]:
         """What a trial's values are put into."""
-        found = default_configs(self.pipeline, self.experiment.dataset, self.experiment.seed)
+        found = default_configs(self.model_family, self.experiment.dataset, self.experiment.seed)
         if self.epochs and len(found) > 1:
             found[1] = replace(found[1], epochs=self.epochs)
         return found
@@ -105,9 +107,9 @@ class Plan:
     def defaults(self) -> dict[str, Any]:
         """The values of the first trial: those of a training where nothing is chosen."""
         known = {k: v for config in self.configs() for k, v in asdict(config).items()}
-        return {name: known[name] for name in SPACES[self.pipeline]}
+        return {name: known[name] for name in SPACES[self.model_family]}
 
-    def board(self) -> Board:
+    def board(self) -> TrialQueue:
         """The study, made where it is not there yet."""
         storage = open_storage(self.storage)
         study = optuna.create_study(
@@ -117,7 +119,7 @@ class Plan:
             pruner=self._pruner(),
             load_if_exists=True,
         )
-        return Board(study, storage, self._sampler, guard_of(self.storage))
+        return TrialQueue(study, storage, self._sampler, guard_of(self.storage))
 
     def _pruner(self) -> BasePruner:
         if not self.prunes:
@@ -136,7 +138,7 @@ class Plan:
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
-    def read(cls, path: Path) -> "Plan":
+    def read(cls, path: Path) -> "StudyPlan":
         """What ``write`` wrote."""
         found = json.loads(path.read_text())
         found["experiment"] = Experiment(**found["experiment"])
@@ -149,17 +151,19 @@ NETWORKS = ("vision", "graph")  # those that learn epoch by epoch
 def main() -> None:
     """Work on trials until none waits, or time is up."""
     plan, parent = sys.argv[1:]
-    work(Plan.read(Path(plan)), parent=int(parent))
+    work(StudyPlan.read(Path(plan)), parent=int(parent))
 
 
-def work(plan: Plan, *, parent: int) -> None:
+def work(plan: StudyPlan, *, parent: int) -> None:
     """Claim trials one after the other, for as long as the ``parent`` is there.
 
     A failed one is recorded, and the next one begins.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     board = plan.board()
-    desk = Desk(plan)  # before a trial is claimed: what this machine lacks is no trial's fault
+    desk = TrialRunner(
+        plan
+    )  # before a trial is claimed: what this machine lacks is no trial's fault
     while os.getppid() == parent and not plan.over:
         trial = board.claim()
         if trial is None:
@@ -168,24 +172,24 @@ def work(plan: Plan, *, parent: int) -> None:
             desk.do(board, trial)
 
 
-class Desk:
+class TrialRunner:
     """What the trials of a worker share: materials, their split, frozen features."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: StudyPlan) -> None:
         self.plan = plan
-        pipeline = build(plan.pipeline, plan.configs(), plan.weights, plan.device)
-        self.prepared = split_materials(plan.experiment, pipeline.prepare, lambda rejects: None)
+        setup = build(plan.model_family, plan.configs(), plan.weights, plan.device)
+        self.prepared = split_materials(plan.experiment, setup.featurize, lambda rejects: None)
         self.features = cache_dir() / "features"
-        give_up_unread(self.features)
+        remove_unread(self.features)
 
-    def do(self, board: Board, trial: Trial) -> None:
+    def do(self, board: TrialQueue, trial: Trial) -> None:
         """Try the values that a trial is given, in a run of its own.
 
         An error is the trial's, and recorded; where this process is stopped, or the tracking store
         or the study's storage is gone, the trial is not judged, and waits again.
         """
         try:
-            values = sample(trial, SPACES[self.plan.pipeline])
+            values = sample(trial, SPACES[self.plan.model_family])
             print(f"Trial {trial.number}: {values}", flush=True)
             tags = {NUMBER: str(trial.number), STATE: "running"}
             with runs.tracked_run(f"trial {trial.number}", tags=tags):
@@ -203,7 +207,7 @@ class Desk:
                 trial.set_user_attr(FAILURE, f"{type(error).__name__}: {error}"[:500])
                 board.study.tell(trial, state=TrialState.FAIL)
 
-    def _try(self, board: Board, trial: Trial, values: Mapping[str, Any]) -> None:
+    def _try(self, board: TrialQueue, trial: Trial, values: Mapping[str, Any]) -> None:
         """Judge a trial, and say what came of it."""
         try:
             found = self._judge(trial, values)
@@ -223,16 +227,16 @@ class Desk:
     def _judge(self, trial: Trial, values: Mapping[str, Any]) -> dict[str, float]:
         plan = self.plan
         configs = configured(values, *plan.configs())
-        pipeline = build(plan.pipeline, configs, plan.weights, plan.device)
-        if isinstance(pipeline.predictor, NetworkPredictor):
-            pipeline.predictor.share(self.features)
+        setup = build(plan.model_family, configs, plan.weights, plan.device)
+        if isinstance(setup.predictor, NeuralPredictor):
+            setup.predictor.share(self.features)
         parts = [self.prepared.part(name) for name in ("train", "val")]
         last = configs[1].epochs if plan.prunes else 0
-        watch = Listener(_Curve(trial, last).tell, runs.log_note)
-        history = pipeline.predictor.fit(*parts, listener=watch, checkpoints=None)
+        watch = Callbacks(_Curve(trial, last).tell, runs.log_note)
+        history = setup.predictor.fit(*parts, listener=watch, checkpoints=None)
         found = {"mae": min(record.val_mae for record in history)}
         if "milliseconds" in plan.objectives:
-            found["milliseconds"] = _milliseconds(pipeline, [m.crystals[0] for m in parts[1]])
+            found["milliseconds"] = _milliseconds(setup, [m.crystals[0] for m in parts[1]])
         return found
 
 
@@ -267,10 +271,10 @@ class _Curve:
             )
 
 
-def _milliseconds(pipeline: Pipeline, crystals: Sequence[Crystal]) -> float:
+def _milliseconds(setup: ModelSetup, crystals: Sequence[Crystal]) -> float:
     """Of a crystal, from its CIF text to Tc."""
     return mean_milliseconds(
-        lambda cif: pipeline.predictor.predict([Crystal("", "", cif)]),
+        lambda cif: setup.predictor.predict([Crystal("", "", cif)]),
         [crystal.cif for crystal in islice(cycle(crystals), TIMED + 1)],
     )
 

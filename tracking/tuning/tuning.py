@@ -20,19 +20,19 @@ from tqdm.auto import tqdm
 
 from supervision.experiment.settings_file import write_settings
 from supervision.models.weights import get_weights
-from supervision.runtime.lock import Claims
+from supervision.runtime.lock import TrainingLock
 from tracking import runs
-from tracking.tuning.retrain import ASKED, train_to_the_end
-from tracking.tuning.study import FAILURE, SILENT, WORKER, Board, Lost, Worker
+from tracking.tuning.retrain import ASKED, retrain_default_and_best
+from tracking.tuning.study import FAILURE, SILENT, WORKER, LostTrial, TrialQueue, Worker
 from tracking.tuning.study_page import BEST, publish, told
-from tracking.tuning.trials import NETWORKS, NUMBER, SETTLED, STATE, Plan
-from tracking.tuning.worker_pool import Crew
+from tracking.tuning.trials import NETWORKS, NUMBER, SETTLED, STATE, StudyPlan
+from tracking.tuning.worker_pool import WorkerPool
 
 PLAN = "plan"  # an attribute of a study: what may not change when it is carried on
 OUTAGE = 600  # seconds without the storage, after which the study is left
 
 
-def tune(plan: Plan, *, trials: int, workers: int, retrain: bool) -> None:
+def tune(plan: StudyPlan, *, trials: int, workers: int, retrain: bool) -> None:
     """Work a study off with others who do, then sum it up and train by what was best.
 
     Where another process leads it, here or on another machine, work with it and leave the rest to
@@ -48,13 +48,13 @@ def tune(plan: Plan, *, trials: int, workers: int, retrain: bool) -> None:
     board = plan.board()
     plan = replace(plan, weights=_weights(board, plan))
     _require_same(board, plan)
-    mlflow.set_tags({"study": plan.study, "pipeline": f"study of {plan.pipeline}"})
+    mlflow.set_tags({"study": plan.study, "model_family": f"study of {plan.model_family}"})
     leader = board.stand()
     if leader:
         _help(leader, board, plan, workers)
         return
     if board.run and runs.is_there(board.run):
-        runs.carry_on(board.run)
+        runs.resume_run(board.run)
     runs.log_params(_params(plan))
     with board.lead(runs.run_id()):
         board.want(trials, [plan.defaults()])
@@ -64,14 +64,14 @@ def tune(plan: Plan, *, trials: int, workers: int, retrain: bool) -> None:
         _sum_up(plan, board, retrain)
 
 
-def _help(leader: Worker, board: Board, plan: Plan, workers: int) -> None:
+def _help(leader: Worker, board: TrialQueue, plan: StudyPlan, workers: int) -> None:
     """Work on trials of a study that another process leads."""
     until = time.monotonic() + SILENT
     while not (board.run and runs.is_unfinished(board.run)):  # it has just begun to lead
         if time.monotonic() > until:
             raise ValueError(f"{leader} leads this study, but not in a run of this tracking store.")
         time.sleep(1)
-    runs.stand_beside(board.run, "helps")
+    runs.mark_as_helper(board.run, "helps")
     print(
         f"{leader} leads this study, run {board.run}: working with it, until none of its "
         f"{board.wanted()} trials waits.",
@@ -86,12 +86,12 @@ def _help(leader: Worker, board: Board, plan: Plan, workers: int) -> None:
     )
 
 
-def _introduction(plan: Plan, board: Board) -> str:
+def _introduction(plan: StudyPlan, board: TrialQueue) -> str:
     """Which study begins, or goes on, and where it is kept."""
     done, wanted = len(board.counted()), board.wanted()
     lines = [
         f"Study {plan.study}, run {runs.run_id()}: {done} of {wanted} trials done, of "
-        f"{plan.pipeline} on {plan.experiment.dataset}, {plan.experiment.split} split."
+        f"{plan.model_family} on {plan.experiment.dataset}, {plan.experiment.split} split."
     ]
     if done > wanted:
         lines.append(f"It has more than the {wanted} that are wanted: none is added, none dropped.")
@@ -102,21 +102,21 @@ def _introduction(plan: Plan, board: Board) -> str:
     return "\n".join(lines)
 
 
-def _weights(board: Board, plan: Plan) -> str:
+def _weights(board: TrialQueue, plan: StudyPlan) -> str:
     """Those that all of the study begin from, whatever ``auto`` would take on this machine."""
-    if plan.pipeline not in NETWORKS:
+    if plan.model_family not in NETWORKS:
         return plan.weights
     settled = board.study.user_attrs.get(PLAN, {}).get("weights", "auto")
     wanted = settled if plan.weights == "auto" else plan.weights
-    found = get_weights(wanted, plan.pipeline)
+    found = get_weights(wanted, plan.model_family)
     return found.name if wanted == "auto" else wanted
 
 
-def _params(plan: Plan) -> dict[str, Any]:
+def _params(plan: StudyPlan) -> dict[str, Any]:
     """What the study is of; not where its trials are kept, which may hold a password."""
     told = {name: getattr(plan.experiment, name) for name in ASKED}
     return told | {
-        "pipeline": plan.pipeline,
+        "model_family": plan.model_family,
         "weights": plan.weights,
         "epochs": plan.epochs or "auto",
         "objectives": ",".join(plan.objectives),
@@ -124,8 +124,8 @@ def _params(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _require_same(board: Board, plan: Plan) -> None:
-    """A study is of one pipeline, on one data set, by one measure."""
+def _require_same(board: TrialQueue, plan: StudyPlan) -> None:
+    """A study is of one model_family, on one data set, by one measure."""
     own = {name: str(value) for name, value in _params(plan).items() if name != "data"}
     known = board.study.user_attrs.get(PLAN)
     if known is None:
@@ -140,30 +140,30 @@ def _require_same(board: Board, plan: Plan) -> None:
 
 
 @contextmanager
-def _machine(plan: Plan, *, claimed: bool) -> Iterator[None]:
+def _machine(plan: StudyPlan, *, claimed: bool) -> Iterator[None]:
     """Networks train on this machine, and that is to be known; who leads may have said so."""
-    with Claims(runs.run_id()) as claims:
-        if plan.pipeline in NETWORKS:
-            claims.machine(parallel=claimed or plan.experiment.parallel)
+    with TrainingLock(runs.run_id()) as lock:
+        if plan.model_family in NETWORKS:
+            lock.lock_machine(parallel=claimed or plan.experiment.parallel)
         yield
 
 
 @contextmanager
-def _crew(plan: Plan, size: int, run: str) -> Iterator[Crew]:
+def _crew(plan: StudyPlan, size: int, run: str) -> Iterator[WorkerPool]:
     """Workers whose runs are below this one; what they said becomes artifacts of the active run."""
-    tags = {MLFLOW_PARENT_RUN_ID: run, "study": plan.study, "pipeline": plan.pipeline}
+    tags = {MLFLOW_PARENT_RUN_ID: run, "study": plan.study, "model_family": plan.model_family}
     with tempfile.TemporaryDirectory() as room:
         path = Path(room) / "plan.json"
         plan.write(path)
         try:
-            with Crew(path, size, tags, runs.log_note) as crew:
+            with WorkerPool(path, size, tags, runs.log_note) as crew:
                 yield crew
         finally:
             for log in sorted(Path(room).glob("worker-*.txt")):
                 mlflow.log_artifact(str(log), "workers")
 
 
-def _attend(board: Board, crew: Crew, plan: Plan, *, leading: bool) -> None:
+def _attend(board: TrialQueue, crew: WorkerPool, plan: StudyPlan, *, leading: bool) -> None:
     """Look after the workers until nothing is left to do.
 
     Who leads waits for others' trials, too, and alone says which of them are lost: so none waits
@@ -191,7 +191,7 @@ def _attend(board: Board, crew: Crew, plan: Plan, *, leading: bool) -> None:
             time.sleep(0.5)
 
 
-def _bury(lost: Lost) -> None:
+def _bury(lost: LostTrial) -> None:
     """Say what becomes of a lost trial, and end its run, which nobody else does."""
     then = "it waits again" if lost.again else "it is not tried again"
     runs.log_note(f"Trial {lost.number} was lost with its worker; {then}.")
@@ -209,7 +209,7 @@ def _bury(lost: Lost) -> None:
         client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
 
 
-def _workers(board: Board, crew: Crew) -> tuple[set[int], set[int]]:
+def _workers(board: TrialQueue, crew: WorkerPool) -> tuple[set[int], set[int]]:
     """The process ids of the crew's that have begun a trial, and of those that know its size."""
     begun, settled = set(), set()
     for trial in board.trials():
@@ -224,7 +224,7 @@ def _workers(board: Board, crew: Crew) -> tuple[set[int], set[int]]:
 class _Progress(ExitStack):
     """A line for each trial that ends, and a bar where a user looks on."""
 
-    def __init__(self, board: Board, plan: Plan) -> None:
+    def __init__(self, board: TrialQueue, plan: StudyPlan) -> None:
         super().__init__()
         self.board, self.plan, self.began = board, plan, time.monotonic()
         self.told = {trial.number for trial in board.counted()}
@@ -271,7 +271,7 @@ def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     return min(complete, key=lambda t: t.values[0], default=None)
 
 
-def _sum_up(plan: Plan, board: Board, retrain: bool) -> None:
+def _sum_up(plan: StudyPlan, board: TrialQueue, retrain: bool) -> None:
     """The best settings as a file, what mattered, and default against tuned."""
     best = best_of(board.counted())
     if best is None:
@@ -280,8 +280,8 @@ def _sum_up(plan: Plan, board: Board, retrain: bool) -> None:
     mlflow.log_metrics({"best_val_mae": best.values[0], "best_trial": best.number})
     with tempfile.TemporaryDirectory() as room:
         path = Path(room) / BEST
-        write_settings(path, plan.pipeline, best.params)
+        write_settings(path, plan.model_family, best.params)
         mlflow.log_artifact(str(path))
         print(f"Best: trial {best.number}, {best.values[0]:.3f} K: {told(best.params)}", flush=True)
-        trained = train_to_the_end(plan, best.params, path) if retrain else {}
+        trained = retrain_default_and_best(plan, best.params, path) if retrain else {}
     publish(plan, board, best, trained)

@@ -23,7 +23,7 @@ PATIENCE = 30  # seconds for a worker to stop
 FUTILE = 3  # workers in a row that ended in an error before they had a trial
 
 
-class Crew(ExitStack):
+class WorkerPool(ExitStack):
     """Processes of ``tracking.tuning.trials``; they are gone when the block is left.
 
     Args:

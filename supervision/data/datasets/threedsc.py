@@ -20,7 +20,7 @@ from supervision.data.cif import MAX_CIF_BYTES
 from supervision.data.datasets.table import decode_cif, parse_table, read_cif
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.runtime.errors import one_line
-from supervision.runtime.files import cache_dir, written_whole
+from supervision.runtime.files import atomic_write, cache_dir
 
 TABLE = "data/final/MP/3DSC_MP.csv"
 COLUMNS = {"formula_sc", "tc", "cif"}
@@ -119,7 +119,7 @@ def _download() -> Path:
     if target.is_file():
         return target
     try:
-        with written_whole(target) as file:
+        with atomic_write(target) as file:
             with urllib.request.urlopen(URL, timeout=10) as answer:
                 shutil.copyfileobj(answer, file, BLOCK)
             file.flush()

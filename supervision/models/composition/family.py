@@ -6,29 +6,29 @@ from dataclasses import asdict
 import numpy as np
 
 from supervision.data.crystals import Crystal, Material, Reject
-from supervision.data.featurize import prepare
-from supervision.models.composition.featurize import COMPOSITIONS, FEATURE_VERSION
+from supervision.data.featurize import featurize
+from supervision.models.composition.featurize import COMPOSITION_FEATURIZER, FEATURE_VERSION
 from supervision.models.composition.predictor import CompositionConfig, CompositionPredictor
-from supervision.models.setup import Origin, Pipeline
+from supervision.models.setup import ModelSetup, WeightsInfo
 
 
-def composition_pipeline(config: CompositionConfig) -> Pipeline:
+def composition_setup(config: CompositionConfig) -> ModelSetup:
     """What grows trees on compositions."""
     predictor = CompositionPredictor(config)
 
     def prepare_compositions(crystals: Sequence[Crystal]) -> Sequence[Reject]:
-        return prepare(COMPOSITIONS, crystals)[1]
+        return featurize(COMPOSITION_FEATURIZER, crystals)[1]
 
     def pictures(_materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
         return {}
 
-    return Pipeline(
-        name=predictor.pipeline,
+    return ModelSetup(
+        model_family=predictor.model_family,
         predictor=predictor,
         settings=asdict(config) | {"feature_version": FEATURE_VERSION},
-        prepare=prepare_compositions,
+        featurize=prepare_compositions,
         pictures=pictures,
         variant=config.model,
-        origin=Origin(choice="Trees have no weights to begin from."),
+        origin=WeightsInfo(choice="Trees have no weights to begin from."),
         resumable=False,
     )

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from supervision.data.crystals import Crystal
-from supervision.data.featurize import Recipe
+from supervision.data.featurize import Featurizer
 from supervision.models.composition.features import composition_features
 
 FEATURE_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Composed:
+class CompositionFeatures:
     """What the trees read of a crystal: ``features`` [f]."""
 
     features: np.ndarray
@@ -23,14 +23,16 @@ class Composed:
         return {"features": self.features}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Composed":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "CompositionFeatures":
         """What ``to_arrays`` came from. Raises KeyError where the array is missing."""
         return cls(arrays["features"])
 
 
-def composed(crystal: Crystal) -> Composed:
+def featurize_composition(crystal: Crystal) -> CompositionFeatures:
     """The one path from a crystal to its features. Raises CrystalError with one sentence."""
-    return Composed(composition_features([crystal.structure.composition])[0])
+    return CompositionFeatures(composition_features([crystal.structure.composition])[0])
 
 
-COMPOSITIONS = Recipe("compositions", f"v{FEATURE_VERSION}", composed, Composed.from_arrays)
+COMPOSITION_FEATURIZER = Featurizer(
+    "compositions", f"v{FEATURE_VERSION}", featurize_composition, CompositionFeatures.from_arrays
+)

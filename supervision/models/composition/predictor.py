@@ -17,12 +17,12 @@ from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
 from supervision.data.crystals import Crystal, Material
 from supervision.data.errors import crystal_errors
-from supervision.data.featurize import prepare_all
+from supervision.data.featurize import featurize_all
 from supervision.evaluation.metrics import all_metrics
 from supervision.evaluation.prediction import predict_materials
-from supervision.models.composition.featurize import COMPOSITIONS, FEATURE_VERSION
+from supervision.models.composition.featurize import COMPOSITION_FEATURIZER, FEATURE_VERSION
 from supervision.models.predictor import CONFIG_FILE
-from supervision.training.callbacks import NOBODY, EpochRecord, Listener
+from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 from supervision.training.target import TargetTransform
 
 if TYPE_CHECKING:  # trees are trained without torch
@@ -68,7 +68,7 @@ class CompositionConfig:
 class CompositionPredictor:
     """Features of compositions and an ensemble of trees, in kelvin."""
 
-    pipeline: ClassVar[str] = "composition"
+    model_family: ClassVar[str] = "composition"
 
     def __init__(self, config: CompositionConfig, *, quiet: bool = False) -> None:
         self.config, self.quiet = config, quiet
@@ -81,7 +81,7 @@ class CompositionPredictor:
         train: Sequence[Material],
         val: Sequence[Material],
         *,
-        listener: Listener = NOBODY,
+        listener: Callbacks = NO_CALLBACKS,
         checkpoints: "Checkpoints | None" = None,
     ) -> list[EpochRecord]:
         """Grow the trees on all structures of ``train``, each with its weight.
@@ -92,7 +92,9 @@ class CompositionPredictor:
         crystals = [(c, m.tc, c.weight) for m in train for c in m.crystals]
         self.target = TargetTransform.fit(np.array([m.tc for m in train]), self.config.target)
         tc, weight = np.array([(tc, weight) for _, tc, weight in crystals]).T
-        prepared = prepare_all(COMPOSITIONS, [c for c, _, _ in crystals], quiet=self.quiet)
+        prepared = featurize_all(
+            COMPOSITION_FEATURIZER, [c for c, _, _ in crystals], quiet=self.quiet
+        )
         features = np.stack([prepared[c.id].features for c, _, _ in crystals])
         encoded = self.target.encode(tc)
         self.model.fit(features, encoded, sample_weight=weight)
@@ -121,14 +123,14 @@ class CompositionPredictor:
         rows = []
         for crystal in crystals:
             with crystal_errors(crystal.id):
-                rows.append(COMPOSITIONS.of(crystal).features)
+                rows.append(COMPOSITION_FEATURIZER.of(crystal).features)
         return self.target.decode(self.model.predict(np.stack(rows)))
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.skops``, which loads without unpickling."""
         folder.mkdir(parents=True, exist_ok=True)
         config = {
-            "pipeline": self.pipeline,
+            "model_family": self.model_family,
             "config": asdict(self.config),
             "target": self.target.to_dict(),
             "feature_version": FEATURE_VERSION,

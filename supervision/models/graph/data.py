@@ -10,7 +10,7 @@ import torch
 from supervision.data.crystals import Material
 from supervision.models.graph.batch import GraphBatch, collate, pack
 from supervision.models.graph.symmetry_folding import FoldedGraph
-from supervision.training.batches import Lazy, Share, Step, shuffled
+from supervision.training.batches import LazySequence, RankShard, Step, shuffled
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,26 @@ class GraphSamples:
         """All structures of the validation materials."""
         return _all_structures(self.val)
 
-    def batches(self, samples: Sequence[str]) -> Lazy[GraphBatch]:
+    def batches(self, samples: Sequence[str]) -> LazySequence[GraphBatch]:
         """Graphs in order, in batches that keep to the budget."""
         runs = list(pack([len(self.graphs[id].angles) for id in samples], self.angle_budget))
-        return Lazy(partial(self._batch, samples, runs), len(runs))
+        return LazySequence(partial(self._batch, samples, runs), len(runs))
 
     def _batch(
         self, samples: Sequence[str], runs: Sequence[Sequence[int]], place: int
     ) -> GraphBatch:
         return collate([self.graphs[samples[i]] for i in runs[place]])
 
-    def epoch(self, number: int, share: Share) -> Lazy[Step]:
+    def epoch(self, number: int, share: RankShard) -> LazySequence[Step]:
         """One structure of every training material, drawn by weight."""
         count = len(self.train)
         shares = np.random.default_rng([self.seed, number]).random(count)
         chosen = [m.structure_at(s).id for m, s in zip(self.train, shares, strict=True)]
         order = shuffled(count, self.batch_size, seed=self.seed, epoch=number)
-        return Lazy(partial(self._step, chosen, order, share), len(order))
+        return LazySequence(partial(self._step, chosen, order, share), len(order))
 
     def _step(
-        self, chosen: Sequence[str], order: Sequence[Sequence[int]], share: Share, place: int
+        self, chosen: Sequence[str], order: Sequence[Sequence[int]], share: RankShard, place: int
     ) -> Step:
         rows = share.of(order[place])
         graphs = [self.graphs[chosen[i]] for i in rows]

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from supervision.data.crystals import Crystal, Material, Reject
-from supervision.data.featurize import prepare
+from supervision.data.featurize import featurize
 from supervision.models.graph.config import GraphConfig
 from supervision.models.graph.predictor import GraphPredictor
-from supervision.models.neural import pipeline_of
-from supervision.models.setup import Pipeline
+from supervision.models.neural import neural_setup
+from supervision.models.setup import ModelSetup
 from supervision.models.weights import get_weights
 from supervision.training.state import FitConfig
 
@@ -28,18 +28,18 @@ DESCENT: dict[str, Any] = {"learning_rate": 1e-5, "head_rate": 1e-3, "schedule":
 PRESETS = {"classics": Preset(epochs=40, patience=10)}
 
 
-def graph_pipeline(
+def graph_setup(
     weights: str, device: str, config: GraphConfig, fit_config: FitConfig
-) -> Pipeline:
+) -> ModelSetup:
     """Fetch the weights, say which they are, and build what learns from them."""
     fetched = get_weights(weights, "graph")
     print(fetched.message, flush=True)
     predictor = GraphPredictor(config, fetched, fit_config, device=device)
 
     def prepare_graphs(crystals: Sequence[Crystal]) -> Sequence[Reject]:
-        return prepare(predictor.graphs, crystals)[1]
+        return featurize(predictor.graphs, crystals)[1]
 
     def pictures(_materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
         return {}
 
-    return pipeline_of(predictor, fetched, prepare_graphs, pictures)
+    return neural_setup(predictor, fetched, prepare_graphs, pictures)

@@ -4,7 +4,7 @@ from functools import partial
 
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
-from supervision.data.featurize import Recipe
+from supervision.data.featurize import Featurizer
 from supervision.models.graph.build import TWELVE, Neighbourhood, build_graph
 from supervision.models.graph.symmetry_folding import FoldedGraph, fold, unfolded
 
@@ -30,7 +30,9 @@ def graph_of(crystal: Crystal, neighbourhood: Neighbourhood, *, folded: bool) ->
     return found
 
 
-def graphs(neighbourhood: Neighbourhood = TWELVE, *, folded: bool = True) -> Recipe[FoldedGraph]:
+def graphs(
+    neighbourhood: Neighbourhood = TWELVE, *, folded: bool = True
+) -> Featurizer[FoldedGraph]:
     """How graphs of this neighbourhood are made and kept."""
     version = f"v{GRAPH_VERSION}"
     if neighbourhood != TWELVE:
@@ -38,4 +40,4 @@ def graphs(neighbourhood: Neighbourhood = TWELVE, *, folded: bool = True) -> Rec
     if not folded:
         version += "-unfolded"
     build = partial(graph_of, neighbourhood=neighbourhood, folded=folded)
-    return Recipe("graphs", version, build, FoldedGraph.from_arrays)
+    return Featurizer("graphs", version, build, FoldedGraph.from_arrays)

@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from supervision.data.crystals import Crystal, Material
-from supervision.data.featurize import Recipe, prepare_all
+from supervision.data.featurize import Featurizer, featurize_all
 from supervision.models.graph.batch import collate
 from supervision.models.graph.build import TWELVE, Neighbourhood
 from supervision.models.graph.config import GraphConfig
@@ -15,14 +15,14 @@ from supervision.models.graph.data import GraphSamples
 from supervision.models.graph.featurize import GRAPH_VERSION, graphs
 from supervision.models.graph.model import GraphRegressor
 from supervision.models.graph.symmetry_folding import FoldedGraph
-from supervision.models.neural import NetworkPredictor
+from supervision.models.neural import NeuralPredictor
 from supervision.models.weights import Fetched, GraphWeights
 
 
-class GraphPredictor(NetworkPredictor):
+class GraphPredictor(NeuralPredictor):
     """Builds the graphs of crystals and reads them with ALIGNN, in kelvin."""
 
-    pipeline = "graph"
+    model_family = "graph"
     config_class = GraphConfig
     recipe = ("graph", GRAPH_VERSION)
     config: GraphConfig
@@ -32,7 +32,7 @@ class GraphPredictor(NetworkPredictor):
 
         Weights that learned from radius graphs are given those, where no other are asked for.
         """
-        self.graphs = graphs_for(fetched, self.config.backend, self.config.neighbours)
+        self.graphs = graph_featurizer_for(fetched, self.config.backend, self.config.neighbours)
         model = GraphRegressor(fetched, self.config)
         depth = len(_layers(model.backbone))
         if self.config.trained_layers > depth:
@@ -56,7 +56,7 @@ class GraphPredictor(NetworkPredictor):
         """The graphs to learn from and to be chosen by."""
         config = self.config
         crystals = [c for part in (train, val) for m in part for c in m.crystals]
-        prepared = prepare_all(self.graphs, crystals, quiet=self.quiet)
+        prepared = featurize_all(self.graphs, crystals, quiet=self.quiet)
         targets = self.target.encode([m.tc for m in train])
         return GraphSamples(
             train, val, targets, prepared, config.batch_size, config.angle_budget, config.seed
@@ -73,7 +73,9 @@ def _layers(backbone: Any) -> list[nn.Module]:
     return [*backbone.alignn_layers, *backbone.gcn_layers]
 
 
-def graphs_for(fetched: Fetched, backend: str = "pure", neighbours: int = 0) -> Recipe[FoldedGraph]:
+def graph_featurizer_for(
+    fetched: Fetched, backend: str = "pure", neighbours: int = 0
+) -> Featurizer[FoldedGraph]:
     """How the graphs are made that a network of these weights reads.
 
     DGL's layers know no copies, and batch norm would count each kind once: for these graphs stay

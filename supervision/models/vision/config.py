@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from supervision.models.vision.data import select_views
-from supervision.models.vision.model import ADAPTATIONS
 from supervision.models.vision.scene import BONDINGS
+from supervision.models.vision.views import select_views
 from supervision.training.target import TargetTransform
 
+ADAPTATIONS = ("lora", "linear", "full")
 COUNTS = (
     "lora_rank", "lora_alpha", "batch_size", "head_epochs", "head_batch_size", "head_views",
 )  # fmt: skip

@@ -9,29 +9,12 @@ import numpy as np
 import torch
 
 from supervision.data.crystals import Crystal, Material
-from supervision.models.vision.featurize import scenes_of
-from supervision.models.vision.render import SUPERCELLS, VIEWS, View, contact_sheet, draw
+from supervision.models.vision.render import draw
 from supervision.models.vision.scene import Scene
-from supervision.training.batches import Lazy, Share, Step, shuffled
+from supervision.training.batches import LazySequence, RankShard, Step, shuffled
 
 VALIDATION_VIEWS = 2
 READ_BATCH = 16
-
-# An axis and a rotation by turns, the supercell changing with each: the first few views show as
-# many directions and supercells as so few can.
-_DIRECTIONS = ("c", "r1", "a", "r2", "b", "r3")
-VIEW_ORDER: tuple[int, ...] = tuple(
-    VIEWS.index(View(SUPERCELLS[(turn + i) % 3], direction))
-    for turn in range(3)
-    for i, direction in enumerate(_DIRECTIONS)
-)
-
-
-def select_views(count: int) -> tuple[int, ...]:
-    """The first ``count`` views of VIEW_ORDER, as places in VIEWS."""
-    if not 1 <= count <= len(VIEWS):
-        raise ValueError(f"views must be 1 to {len(VIEWS)}, got {count}.")
-    return VIEW_ORDER[:count]
 
 
 def to_tensor(images: Iterable[np.ndarray]) -> torch.Tensor:
@@ -62,16 +45,16 @@ class TrainingViews:
             for material, s, v in zip(self.materials, structure, view, strict=True)
         ]
 
-    def epoch(self, number: int, share: Share) -> Lazy[Step]:
+    def epoch(self, number: int, share: RankShard) -> LazySequence[Step]:
         """The steps of an epoch."""
         order = shuffled(len(self.materials), self.batch_size, seed=self.seed, epoch=number)
-        return Lazy(partial(self._step, self.choose(number), order, share), len(order))
+        return LazySequence(partial(self._step, self.choose(number), order, share), len(order))
 
     def _step(
         self,
         chosen: Sequence[tuple[Crystal, int]],
         order: Sequence[Sequence[int]],
-        share: Share,
+        share: RankShard,
         place: int,
     ) -> Step:
         rows = share.of(order[place])
@@ -105,11 +88,11 @@ class ViewSamples:
         """The pictures that choose the epoch: never a view that the model does not use."""
         return fixed_views(self.val, select_views(min(VALIDATION_VIEWS, self.views)))
 
-    def batches(self, samples: Sequence[tuple[str, int]]) -> Lazy[torch.Tensor]:
+    def batches(self, samples: Sequence[tuple[str, int]]) -> LazySequence[torch.Tensor]:
         """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
         return picture_batches(samples, self.scenes, READ_BATCH)
 
-    def epoch(self, number: int, share: Share) -> Lazy[Step]:
+    def epoch(self, number: int, share: RankShard) -> LazySequence[Step]:
         """One random view of every training material."""
         return self.train.epoch(number, share)
 
@@ -131,10 +114,10 @@ def fixed_views(
 
 def picture_batches(
     pictures: Sequence[tuple[str, int]], scenes: Mapping[str, Scene], batch_size: int
-) -> Lazy[torch.Tensor]:
+) -> LazySequence[torch.Tensor]:
     """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
     runs = [pictures[at : at + batch_size] for at in range(0, len(pictures), batch_size)]
-    return Lazy(partial(_drawn, runs, scenes), len(runs))
+    return LazySequence(partial(_drawn, runs, scenes), len(runs))
 
 
 def _drawn(
@@ -147,20 +130,3 @@ def draw_all(pictures: Iterable[tuple[str, int]], scenes: Mapping[str, Scene]) -
     """Pictures ``(crystal id, view)`` as one uint8 batch ``[b, 3, h, w]``."""
     cv2.setNumThreads(1)
     return to_tensor(draw(scenes[id], view) for id, view in pictures)
-
-
-def contact_sheet_of(
-    materials: Sequence[Material], *, bonding: str = "fast", seed: int = 42, count: int = 6
-) -> np.ndarray:
-    """A captioned grid of a few materials, chosen evenly over Tc: six views of each, as RGB."""
-    ranked = sorted(materials, key=lambda m: (m.tc, m.id))
-    picks = [ranked[round(i)] for i in np.linspace(0, len(ranked) - 1, min(count, len(ranked)))]
-    views = select_views(6)
-    chosen = [m.crystals[seed % len(m.crystals)] for m in picks]
-    scenes = scenes_of(chosen, bonding=bonding, quiet=True)
-    images, labels = [], []
-    for material, crystal in reversed(list(zip(picks, chosen, strict=True))):
-        images += [draw(scenes[crystal.id], view) for view in views]
-        labels += [VIEWS[view].name for view in views]
-        labels[-len(views)] = f"{material.formula[:24]}  {material.tc:.1f} K"
-    return contact_sheet(images, labels, columns=len(views))

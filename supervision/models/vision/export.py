@@ -13,8 +13,9 @@ from tqdm.auto import tqdm
 from supervision.data.crystals import Crystal
 from supervision.data.featurize import SPAWN_FROM
 from supervision.models.vision.featurize import scenes_of
-from supervision.models.vision.render import VIEWS, draw
+from supervision.models.vision.render import draw
 from supervision.models.vision.scene import SCENE_VERSION, Scene
+from supervision.models.vision.views import VIEWS
 from supervision.runtime.images import save_png
 
 COLUMNS = ["file", "crystal_id", "formula", "tc", "view", "recipe", "pixels_sha256"]

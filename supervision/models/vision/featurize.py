@@ -5,7 +5,7 @@ from functools import partial
 
 from supervision.data.crystals import Crystal, Reject
 from supervision.data.errors import CrystalError
-from supervision.data.featurize import Recipe, prepare, prepare_all
+from supervision.data.featurize import Featurizer, featurize, featurize_all
 from supervision.models.vision.scene import SCENE_VERSION, Scene, build_scene
 
 
@@ -21,21 +21,21 @@ def scene_of(crystal: Crystal, *, bonding: str = "fast") -> Scene:
         raise CrystalError(str(error)) from error
 
 
-def scene_recipe(bonding: str) -> Recipe[Scene]:
+def scene_featurizer(bonding: str) -> Featurizer[Scene]:
     """Scenes with that way of finding bonds."""
     build = partial(scene_of, bonding=bonding)
-    return Recipe("scenes", f"v{SCENE_VERSION}-{bonding}", build, Scene.from_arrays)
+    return Featurizer("scenes", f"v{SCENE_VERSION}-{bonding}", build, Scene.from_arrays)
 
 
-def prepare_scenes(
+def featurize_scenes(
     crystals: Sequence[Crystal], *, bonding: str = "fast", workers: int = 0, quiet: bool = False
 ) -> tuple[dict[str, Scene], list[Reject]]:
     """Scenes by crystal id; what cannot be drawn is a reject."""
-    return prepare(scene_recipe(bonding), crystals, workers=workers, quiet=quiet)
+    return featurize(scene_featurizer(bonding), crystals, workers=workers, quiet=quiet)
 
 
 def scenes_of(
     crystals: Sequence[Crystal], *, bonding: str = "fast", quiet: bool = False
 ) -> dict[str, Scene]:
     """Scenes of crystals that are known to be good; raises CrystalError for one that is not."""
-    return prepare_all(scene_recipe(bonding), crystals, quiet=quiet)
+    return featurize_all(scene_featurizer(bonding), crystals, quiet=quiet)

@@ -23,7 +23,7 @@ def linear(layer: nn.Module, x: torch.Tensor, *, gelu: bool = False) -> torch.Te
     return functional.gelu(product) if gelu else product
 
 
-class OnePassMlp(nn.Module):
+class FusedMlp(nn.Module):
     """timm's MLP of two layers with GELU between them, which keep their names."""
 
     def __init__(self, mlp: Any) -> None:

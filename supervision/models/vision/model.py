@@ -9,14 +9,14 @@ from torch import nn
 
 from supervision.models.head import Head
 from supervision.models.vision.colour_statistics import PALETTE, palette
-from supervision.models.vision.fused_mlp import OnePassMlp
+from supervision.models.vision.config import ADAPTATIONS
+from supervision.models.vision.fused_mlp import FusedMlp
 from supervision.models.vision.packed_attention import PackedAttention, read_levels
 from supervision.models.weights import Fetched, ImageWeights, StateDict, WeightsError
 
 IMAGE_SIZE = 224
 LEVELS = 5
 GATE = 32  # how many numbers the head makes of all patch tokens
-ADAPTATIONS = ("lora", "linear", "full")
 
 
 class VisionRegressor(nn.Module):
@@ -144,8 +144,8 @@ def create_backbone(row: ImageWeights) -> Any:
     )
     for block in backbone.blocks:
         block.attn = PackedAttention(block.attn)
-        if OnePassMlp.fits(block.mlp):
-            block.mlp = OnePassMlp(block.mlp)
+        if FusedMlp.fits(block.mlp):
+            block.mlp = FusedMlp(block.mlp)
     return backbone
 
 

@@ -8,10 +8,10 @@ from typing import Any, Self
 import numpy as np
 
 from supervision.data.crystals import Crystal, Material
-from supervision.models.neural import NetworkPredictor
+from supervision.models.neural import NeuralPredictor
 from supervision.models.vision.config import VisionConfig
-from supervision.models.vision.data import TrainingViews, ViewSamples, select_views, to_tensor
-from supervision.models.vision.featurize import scene_recipe, scenes_of
+from supervision.models.vision.data import TrainingViews, ViewSamples, to_tensor
+from supervision.models.vision.featurize import scene_featurizer, scenes_of
 from supervision.models.vision.model import (
     VisionRegressor,
     adapt_backbone,
@@ -20,15 +20,16 @@ from supervision.models.vision.model import (
 )
 from supervision.models.vision.render import draw
 from supervision.models.vision.scene import SCENE_VERSION
+from supervision.models.vision.views import select_views
 from supervision.models.weights import Fetched, ImageWeights
 from supervision.runtime.device import autocast, in_bfloat16, to_bfloat16
 from supervision.training.callbacks import EpochRecord
 
 
-class VisionPredictor(NetworkPredictor):
+class VisionPredictor(NeuralPredictor):
     """Renders crystals, reads the pictures with a vision transformer, averages in kelvin."""
 
-    pipeline = "vision"
+    model_family = "vision"
     config_class = VisionConfig
     recipe = ("scene", SCENE_VERSION)
     config: VisionConfig
@@ -101,7 +102,7 @@ class VisionPredictor(NetworkPredictor):
 
     def read(self, crystal: Crystal) -> np.ndarray:
         """One output a view; pictures that symmetry makes equal to the pixel are read once."""
-        scene = scene_recipe(self.config.bonding).of(crystal)
+        scene = scene_featurizer(self.config.bonding).of(crystal)
         pictures = [draw(scene, view) for view in select_views(self.config.views)]
         distinct = {picture.tobytes(): picture for picture in pictures}
         outputs = self.model(to_tensor(distinct.values()).to(self.device)).cpu().numpy()

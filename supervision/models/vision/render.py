@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 
 from supervision.models.vision.scene import FACE, GRID, Scene
+from supervision.models.vision.views import View
 
 SIZE = 224  # pixels
 SMALLEST_SIZE = 32
@@ -37,31 +38,6 @@ WIDEST_BOND = 2  # of OpenCV, which paints 3 pixels for it
 BOND_GREY = 112  # of 255
 DEPTH_STEP = 0.01  # angstrom; atoms closer in depth than this are at the same depth
 NUDGE = 1e-4  # added before rounding, so that exact halves never depend on float noise
-
-
-@dataclass(frozen=True)
-class View:
-    """A supercell and where it is looked at from.
-
-    Attributes:
-        repeats: cells along a, b and c.
-        direction: ``a``, ``b`` or ``c``: that lattice vector points at the viewer; any other name:
-            a random rotation, drawn from the scene's key, the seed, and this name.
-    """
-
-    repeats: tuple[int, int, int]
-    direction: str
-
-    @property
-    def name(self) -> str:
-        """For file names and captions, such as ``2x2x1-a``."""
-        return f"{'x'.join(map(str, self.repeats))}-{self.direction}"
-
-
-SUPERCELLS = ((1, 1, 1), (2, 2, 1), (2, 2, 2))
-VIEWS: tuple[View, ...] = tuple(
-    View(*pair) for pair in product(SUPERCELLS, ("a", "b", "c", "r1", "r2", "r3"))
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,29 +265,3 @@ DITHER_STEP = np.array([49472, 37345], dtype=np.int64)
 def _dither(size: int) -> np.ndarray:
     y, x = np.mgrid[:size, :size]
     return (x * DITHER_STEP[0] + y * DITHER_STEP[1]).astype(np.uint16)
-
-
-def contact_sheet(
-    images: list[np.ndarray], labels: list[str], columns: int, *, gap: int = 12
-) -> np.ndarray:
-    """Pictures of one size in a captioned grid, [height, width, 3] uint8 red-green-blue.
-
-    Raises ValueError where there is no picture or the captions are not as many as the pictures.
-    """
-    if not images or len(images) != len(labels):
-        raise ValueError(
-            f"{len(images)} pictures and {len(labels)} captions: give as many of each."
-        )
-    height, width = images[0].shape[:2]
-    caption = 22
-    rows = -(-len(images) // columns)
-    cell_h, cell_w = height + caption + gap, width + gap
-    sheet = np.full((rows * cell_h + gap, columns * cell_w + gap, 3), 24, dtype=np.uint8)
-    for n, (image, label) in enumerate(zip(images, labels, strict=True)):
-        y, x = gap + (n // columns) * cell_h, gap + (n % columns) * cell_w
-        sheet[y : y + height, x : x + width] = image
-        origin = (x + 2, y + height + caption - 6)
-        cv2.putText(
-            sheet, label, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (215, 215, 215), 1, cv2.LINE_AA
-        )
-    return sheet

@@ -22,7 +22,7 @@ class Weights:
     architecture: str
     license: str
     sources: tuple[Hub | Wheel | Figshare, ...]
-    pipeline: ClassVar[str]
+    model_family: ClassVar[str]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ImageWeights(Weights):
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    pipeline: ClassVar[str] = "vision"
+    model_family: ClassVar[str] = "vision"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class GraphWeights(Weights):
     canonize: bool = True
     predicts: str = "Tc"
     learned_from: str = ""
-    pipeline: ClassVar[str] = "graph"
+    model_family: ClassVar[str] = "graph"
 
 
 IMGFOCUS = Wheel(

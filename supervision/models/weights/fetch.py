@@ -76,12 +76,12 @@ def _config_of(path: Path) -> dict[str, Any]:
         return {}  # the tensors cannot be read either, and that is where it is said
 
 
-def row_of(name: str, pipeline: str) -> Weights:
+def row_of(name: str, model_family: str) -> Weights:
     """The row of a name; ``none`` takes the architecture that UNTRAINED names."""
-    return catalogue.WEIGHTS[catalogue.UNTRAINED[pipeline] if name == "none" else name]
+    return catalogue.WEIGHTS[catalogue.UNTRAINED[model_family] if name == "none" else name]
 
 
-def get_weights(name: str = "auto", pipeline: str = "vision") -> Fetched:
+def get_weights(name: str = "auto", model_family: str = "vision") -> Fetched:
     """Weights by name; ``auto`` takes the first of AUTO that can be had, ``none`` random ones.
 
     A safetensors file may be named after a colon: ``dinov3_vitb16:/path/model.safetensors``; for a
@@ -89,12 +89,14 @@ def get_weights(name: str = "auto", pipeline: str = "vision") -> Fetched:
     Raises WeightsError listing every source and what it said.
     """
     if name == "none":
-        row = row_of(name, pipeline)
+        row = row_of(name, model_family)
         return Fetched(row, None, "", "none", f"weights=none: {row.architecture}, random weights.")
     if name == "auto":
-        return _first_of(catalogue.AUTO[pipeline])
+        return _first_of(catalogue.AUTO[model_family])
     name, _, local = name.partition(":")
-    known = {row.name: row for row in catalogue.WEIGHTS.values() if row.pipeline == pipeline}
+    known = {
+        row.name: row for row in catalogue.WEIGHTS.values() if row.model_family == model_family
+    }
     if name not in known:
         raise WeightsError(f"weights '{name}' is not one of auto, none, {', '.join(known)}.")
     if local:
@@ -171,7 +173,7 @@ def _recorded(path: Path) -> dict[str, str]:
 def _from_file(row: Weights, path: Path) -> Fetched:
     if not path.is_file():
         raise WeightsError(f"{row.name}: there is no file {path}.")
-    if path.suffix == ".pt" and row.pipeline == "graph":
+    if path.suffix == ".pt" and row.model_family == "graph":
         return _from_checkpoint(row, path)
     return _fetched(row, path, sha256_of(path), f"file {path.name}")
 
