@@ -11,6 +11,7 @@ import torch
 from supervision.data.crystals import Crystal, Material
 from supervision.models.vision.render import draw
 from supervision.models.vision.scene import Scene
+from supervision.models.vision.views import select_views
 from supervision.training.batches import LazySequence, RankShard, Step, shuffled
 
 VALIDATION_VIEWS = 2

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from supervision.models.vision.scene import FACE, GRID, Scene
-from supervision.models.vision.views import View
+from supervision.models.vision.views import VIEWS, View
 
 SIZE = 224  # pixels
 SMALLEST_SIZE = 32
