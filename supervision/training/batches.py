@@ -1,4 +1,4 @@
-"""Batches, made when they are asked for: here, or ahead of time by other processes."""
+"""Batches that are made when they are needed: by this process, or ahead of time by workers."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader
 
-Batch = tuple[Any, torch.Tensor, list[str]]  # inputs, targets, ids
-Step = Sequence[Batch]  # their gradients are added up
+Batch = tuple[Any, torch.Tensor, list[str]]  # inputs, targets [b], ids
+Step = Sequence[Batch]  # micro-batches whose gradients are accumulated
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class LazySequence(Generic[Item]):
-    """A sequence of ``count`` items, each a matter of its place alone and made when asked for."""
+    """A sequence of ``count`` items; ``make`` gives each from its index alone, when needed."""
 
     make: Callable[[int], Item]
     count: int
@@ -26,65 +26,68 @@ class LazySequence(Generic[Item]):
     def __iter__(self) -> Iterator[Item]:
         return map(self.make, range(self.count))
 
-    def __getitem__(self, place: int) -> Item:
-        if not 0 <= place < self.count:
-            raise IndexError(place)
-        return self.make(place)
+    def __getitem__(self, index: int) -> Item:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return self.make(index)
 
 
 @dataclass(frozen=True)
 class RankShard:
-    """What of a step one process reads, and into how many parts it cuts it.
+    """Which samples of a step one process reads, and in how many micro-batches.
 
-    ``parts`` counts on top of those that a step has for itself.
+    Attributes:
+        accumulation_steps: micro-batches per step, on top of those that a model asks for.
+        rank: the process, from 0.
+        size: the number of processes.
     """
 
-    parts: int = 1
+    accumulation_steps: int = 1
     rank: int = 0
     size: int = 1
 
-    def of(self, rows: Sequence[int]) -> list[int]:
-        """One's own among a step's samples: every ``size``-th, and perhaps none."""
+    def rows(self, rows: Sequence[int]) -> list[int]:
+        """The process's own samples of a step: every ``size``-th, and perhaps none."""
         return list(rows[self.rank :: self.size])
 
 
-Epochs = Callable[[int, RankShard], LazySequence[Step]]  # number of an epoch, a share -> its steps
+EpochSteps = Callable[[int, RankShard], LazySequence[Step]]  # epoch, shard -> the epoch's steps
 
 
 def shuffled(count: int, batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:
-    """Indices of one epoch's batches in an order that depends on seed and epoch alone."""
+    """Indices of one epoch's batches, in an order that depends on seed and epoch alone."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(count, generator=generator).tolist()
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
 
 
 def load(
-    items: LazySequence[Item], places: Sequence[int], *, device: torch.device, workers: int = 0
+    items: LazySequence[Item], indices: Sequence[int], *, device: torch.device, workers: int = 0
 ) -> Iterable[Item]:
-    """The items at these places in their order, made by ``workers`` processes (0: by this one).
+    """The items at these indices, in order, made by ``workers`` processes (0: by this one).
 
-    For a GPU they lie in memory that it can fetch from by itself.
+    For a GPU they are in pinned memory.
     """
     return DataLoader(
         items,  # type: ignore[arg-type]
-        sampler=places,
+        sampler=indices,
         batch_size=None,
-        collate_fn=_as_it_is,
+        collate_fn=_identity,
         num_workers=workers,
-        worker_init_fn=_send_one,
+        worker_init_fn=_check_transport,
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # else it would draw from the model's random numbers
+        generator=torch.Generator(),  # otherwise it draws from the model's random numbers
     )
 
 
-def _send_one(_worker: int) -> None:
-    """Pack a tensor as a batch is packed to be sent, which takes room for temporary files.
+def _check_transport(_worker: int) -> None:
+    """Pack a tensor as a batch is packed to be sent, which needs room for temporary files.
 
-    Where that cannot be, it is an error here, and raised in who waits. Of the batches themselves it
-    would be told to nobody: the queue drops them, and the wait has no end.
+    Without room this raises, and the main process sees the error. For a batch it would not: the
+    worker's queue drops what it cannot pack, and the main process waits forever.
     """
     ForkingPickler.dumps(torch.zeros(1))
 
 
-def _as_it_is(item: Item) -> Item:
+def _identity(item: Item) -> Item:
     return item

@@ -1,4 +1,4 @@
-"""Training state on disk: written whole or not at all, and never without the one before it."""
+"""Training state on disk: written whole or not at all, and never without the state before it."""
 
 import os
 import zipfile
@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from supervision.runtime.files import PARTIAL, atomic_write
+from supervision.runtime.files import PARTIAL_SUFFIX, atomic_write
 
-FORMAT = 3
-LAST, PREVIOUS = "last.pt", "previous.pt"
-FINISHED = "finished"  # a file that says so
-SHELVED = ".shelf"
+FORMAT = 4
+LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+FINISHED = "finished"  # an empty file: the training has ended
+PARTIAL_RESULTS = ".shelf"  # how the names of files of partial results end
+TRAIN_STATE = "train_state"  # a key: there in states written since the first step
 
 
 class CheckpointError(RuntimeError):
@@ -22,29 +23,34 @@ class CheckpointError(RuntimeError):
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write the state as one file: a reader never sees half of it."""
+    """Write the state as one file; a reader never sees half of it."""
     with atomic_write(path) as file:
         torch.save({"format": FORMAT} | state, file)
 
 
 def load_checkpoint(path: Path, *, identity: Mapping[str, str]) -> dict[str, Any]:
-    """Read a checkpoint without unpickling code, if it was made by the same training.
+    """Read a checkpoint of the same training, without unpickling code.
 
     ``identity`` names everything that must not change between start and resume.
-    Raises CheckpointError where the file is missing, damaged or of another training; the message
-    names what differs.
+    Raises CheckpointError where the file is missing, damaged, of another version or of another
+    training; the message names what differs.
     """
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}.")
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
+        with zipfile.ZipFile(path) as archive:  # torch does not check the checksums
             if archive.testzip() is not None:
                 raise zipfile.BadZipFile("a checksum is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # both raise many types on a damaged file
         raise CheckpointError(f"The checkpoint {path} is damaged and cannot be read.") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint of this version of the project.")
+    if not isinstance(state, dict) or "format" not in state:
+        raise CheckpointError(f"{path} is no checkpoint of this project.")
+    if state["format"] != FORMAT:
+        raise CheckpointError(
+            f"The checkpoint {path} was written by another version of this project; finish that "
+            "training with it, or start a new one with resume=never."
+        )
     theirs, ours = state.get("identity", {}), dict(identity)
     for name in sorted(theirs.keys() | ours.keys()):
         if theirs.get(name) != ours.get(name):
@@ -56,9 +62,9 @@ def load_checkpoint(path: Path, *, identity: Mapping[str, str]) -> dict[str, Any
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Whether a folder holds the state of a training that has not come to its end."""
-    there = any((folder / name).is_file() for name in (LAST, PREVIOUS))
-    return there and not (folder / FINISHED).is_file()
+    """Whether a folder holds the state of a training that has not ended."""
+    has_state = any((folder / name).is_file() for name in (LAST, PREVIOUS))
+    return has_state and not (folder / FINISHED).is_file()
 
 
 @dataclass
@@ -66,34 +72,34 @@ class Checkpoints:
     """A folder with the newest state of a training, the one before it, and its best weights.
 
     Attributes:
-        identity: what must be equal for a resume to be allowed.
-        run: under which id the tracker knows the training; of a resumed one, the id it had.
-        every: steps from one state to the next; every epoch ends with one besides.
-        resume: go on from the newest state that can be read.
-        descending: whether that is from within the descent, not from the work before it.
+        identity: what must be equal for a resume.
+        run: the training's id in the tracker; of a resumed training, the id it had.
+        save_every: steps between two states; the end of an epoch saves one, too.
+        resume: continue from the newest state that can be read.
+        has_train_state: whether that state is from the gradient loop, not from the work before it.
         begun: whether ``begin`` has been called.
 
     Raises CheckpointError for a new training in a folder that holds an unfinished one, and for a
-    resume of one that is missing, damaged or another training.
+    resume where the state is missing, damaged or of another training.
     """
 
     folder: Path
     identity: Mapping[str, str] = field(default_factory=dict)
     run: str = ""
-    every: int = 100
+    save_every: int = 100
     resume: bool = False
-    descending: bool = field(default=False, init=False)
+    has_train_state: bool = field(default=False, init=False)
     begun: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        for scrap in self.folder.glob(f"*{PARTIAL}"):  # of a process that was killed as it wrote
-            scrap.unlink(missing_ok=True)
+        for path in self.folder.glob(f"*{PARTIAL_SUFFIX}"):  # of a process killed while it wrote
+            path.unlink(missing_ok=True)
         if self.resume:
-            state = self.load()  # before hours are spent on what comes first
-            self.run, self.descending = state["run"], "descent" in state
+            state = self.load()  # before hours of other work
+            self.run, self.has_train_state = state["run"], TRAIN_STATE in state
         elif is_unfinished(self.folder):
             raise CheckpointError(
-                f"{self.folder} holds an unfinished training; carry it on with "
+                f"{self.folder} holds an unfinished training; resume it with "
                 f"resume={self.folder}, or name another checkpoint_dir."
             )
 
@@ -104,13 +110,13 @@ class Checkpoints:
 
     @property
     def previous(self) -> Path:
-        """The state before it."""
+        """The state before the newest."""
         return self.folder / PREVIOUS
 
     @property
     def best(self) -> Path:
-        """The best epoch's weights."""
-        return self.folder / "best.pt"
+        """The weights of the best epoch."""
+        return self.folder / BEST
 
     def save(self, state: Mapping[str, Any], best: Mapping[str, torch.Tensor] | None) -> None:
         """Write the state, and the best weights where they are new."""
@@ -122,89 +128,90 @@ class Checkpoints:
         save_checkpoint(self.last, header | dict(state))
 
     def begin(self) -> None:
-        """Write down that there is a training, before it has anything to keep.
+        """Record that a training has begun, before it has any state.
 
-        What an earlier, finished one left in the folder goes first, then the mark that it is.
+        Files of an earlier, finished training in the folder are removed first.
         """
         if self.begun:
             return
         self.begun = True
         if not self.resume:
-            for path in (self.last, self.previous, self.best, *self.folder.glob(f"*{SHELVED}")):
+            old = self.folder.glob(f"*{PARTIAL_RESULTS}")
+            for path in (self.last, self.previous, self.best, *old):
                 path.unlink(missing_ok=True)
         (self.folder / FINISHED).unlink(missing_ok=True)
         if not self.resume:
             self.save({}, best=None)
 
-    def shelf(self, name: str) -> "PartialResults":
-        """Where a long piece of work keeps what it has so far."""
+    def partial_results(self, name: str) -> "PartialResults":
+        """Where a long computation saves the results that it has so far."""
         return PartialResults(self.folder, name, self.identity)
 
     def load(self) -> dict[str, Any]:
-        """The newest state that can be read; what is refused is put aside, and that is said.
+        """The newest state that can be read; one that cannot is renamed, with a message.
 
-        Raises CheckpointError, the newest one's, where none can be.
+        Raises CheckpointError, that of the newest state, where none can be read.
         """
         try:
             return load_checkpoint(self.last, identity=self.identity)
         except CheckpointError as error:
             try:
                 state = load_checkpoint(self.previous, identity=self.identity)
-            except CheckpointError:
-                raise error from None
+            except CheckpointError as error_of_previous:
+                raise (error if self.last.is_file() else error_of_previous) from None
             if self.last.is_file():
                 os.replace(self.last, self.last.with_suffix(".refused"))
-                print(f"{error} Going on from the one before it.", flush=True)
+                print(f"{error} Resuming from the state before it.", flush=True)
             os.replace(self.previous, self.last)
             return state
 
     def finish(self) -> None:
-        """The training has come to its end, with all that follows it: a next one may begin here."""
+        """Record that the training has ended; another one may begin in this folder."""
         (self.folder / FINISHED).touch()
-        for path in self.folder.glob(f"*{SHELVED}"):
+        for path in self.folder.glob(f"*{PARTIAL_RESULTS}"):
             path.unlink()
 
 
 @dataclass
 class PartialResults:
-    """Results of a long piece of work, kept in files of ``every`` as they come.
+    """Results of a long computation, saved in files of ``save_every`` tensors as they come.
 
     Attributes:
-        waiting: what is not in a file yet.
-        files: how many there are.
+        unsaved: results that are not in a file yet.
+        files: the number of files.
     """
 
     folder: Path
     name: str
     identity: Mapping[str, str]
-    every: int = 20
-    waiting: list[torch.Tensor] = field(default_factory=list)
+    save_every: int = 20
+    unsaved: list[torch.Tensor] = field(default_factory=list)
     files: int = 0
 
     def load(self) -> list[torch.Tensor]:
-        """What an earlier process kept, up to the first file that is missing or damaged."""
+        """What an earlier process saved, up to the first file that is missing or damaged."""
         found: list[torch.Tensor] = []
         while self._path(self.files).is_file():
             try:
-                found += load_checkpoint(self._path(self.files), identity=self.identity)["kept"]
+                found += load_checkpoint(self._path(self.files), identity=self.identity)["results"]
             except CheckpointError as error:
-                print(f"{error} It is made again.", flush=True)
+                print(f"{error} Its results are computed again.", flush=True)
                 break
             self.files += 1
         return found
 
     def add(self, result: torch.Tensor) -> None:
-        """Keep one more."""
-        self.waiting.append(result)
-        if len(self.waiting) == self.every:
-            state = {"identity": dict(self.identity), "kept": self.waiting}
+        """Save one more result."""
+        self.unsaved.append(result)
+        if len(self.unsaved) == self.save_every:
+            state = {"identity": dict(self.identity), "results": self.unsaved}
             save_checkpoint(self._path(self.files), state)
-            self.waiting, self.files = [], self.files + 1
+            self.unsaved, self.files = [], self.files + 1
 
     def clear(self) -> None:
-        """Keep nothing any more."""
-        for path in self.folder.glob(f"{self.name}-*{SHELVED}"):
+        """Remove the files."""
+        for path in self.folder.glob(f"{self.name}-*{PARTIAL_RESULTS}"):
             path.unlink()
 
     def _path(self, number: int) -> Path:
-        return self.folder / f"{self.name}-{number}{SHELVED}"
+        return self.folder / f"{self.name}-{number}{PARTIAL_RESULTS}"

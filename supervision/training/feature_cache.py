@@ -1,9 +1,8 @@
-"""Features of a frozen backbone that running_trainings share, kept in a folder of the cache.
+"""Features of a frozen backbone that several trainings share, in a folder of the cache.
 
-Trials of a study read the same pictures or graphs through the same backbone before anything of it
-moves. The first that needs its features works them out and others wait for it; where it is killed,
-the next one goes on from what it had. They are read where they lie, so many processes hold them
-once.
+Before anything of the backbone trains, all trials of a study read the same images or graphs with
+it. The first trial computes the features and the others wait; where it is killed, the next one
+continues from its partial results. The files are memory-mapped, so processes share one copy.
 """
 
 import hashlib
@@ -24,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from supervision.runtime.files import atomic_write
 from supervision.training.checkpoint import PartialResults
 
-UNREAD = 7 * 24 * 3600  # seconds after which features that nobody has read are given up
-NAME = "features"
+UNREAD_SECONDS = 7 * 24 * 3600  # features that nobody has read for so long are removed
+TENSOR = "features"
 
 
 @dataclass(frozen=True)
@@ -33,41 +32,40 @@ class FeatureCache:
     """The features of one backbone.
 
     Attributes:
-        folder: where they are kept.
-        identity: all that they hang on, beside the samples.
+        identity: everything that they depend on, besides the samples.
     """
 
     folder: Path
     identity: Mapping[str, str]
 
-    def of(
-        self, samples: Sequence[Any], make: Callable[[PartialResults], torch.Tensor]
+    def get(
+        self, samples: Sequence[Any], compute: Callable[[PartialResults], torch.Tensor]
     ) -> torch.Tensor:
-        """Features of samples, ``[n, f]``, not to be written to; ``make`` works them out.
+        """Features of samples, ``[n, f]``, read-only.
 
-        It is called where they are not there yet, by one process at a time.
+        ``compute`` is called where they are not cached yet, by one process at a time.
         """
-        told = json.dumps([dict(self.identity), list(samples)], sort_keys=True)
-        path = self.folder / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.safetensors"
+        key = json.dumps([dict(self.identity), list(samples)], sort_keys=True)
+        path = self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _alone(path.with_suffix(".lock")):
+        with _locked(path.with_suffix(".lock")):
             with suppress(FileNotFoundError, SafetensorError):
                 return _read(path)
-            shelf = PartialResults(self.folder, path.stem, self.identity)
-            features = make(shelf)
+            partial = PartialResults(self.folder, path.stem, self.identity)
+            features = compute(partial)
             with atomic_write(path) as file:
-                save_file({NAME: features.contiguous()}, file.name)
-            shelf.clear()
+                save_file({TENSOR: features.contiguous()}, file.name)
+            partial.clear()
             return _read(path)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print("Another process works out the same frozen features; waiting.", flush=True)
+        print("Another process computes the same frozen features; waiting for it.", flush=True)
         lock.acquire()
     try:
         yield
@@ -76,14 +74,14 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path) -> torch.Tensor:
-    features = load_file(path)[NAME]
+    features = load_file(path)[TENSOR]
     os.utime(path)
     return features
 
 
 def remove_unread(folder: Path) -> None:
-    """Remove what nobody has read for a week."""
+    """Remove the features that nobody has read for a week."""
     for path in folder.glob("*"):
         with suppress(FileNotFoundError):
-            if path.is_file() and time.time() - path.stat().st_mtime > UNREAD:
+            if path.is_file() and time.time() - path.stat().st_mtime > UNREAD_SECONDS:
                 path.unlink()

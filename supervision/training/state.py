@@ -1,4 +1,4 @@
-"""What moves while a model trains, and how it is told to move."""
+"""The state of a training: model, optimizer, learning-rate schedule and averaged weights."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,59 +9,16 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
+from supervision.training.config import FitConfig
 from supervision.training.ema import ExponentialMovingAverage
 
-FUSED = ("cpu", "cuda")  # where AdamW is one kernel
-SCHEDULES = ("cosine", "plateau")
-HEAD = "head."  # how the names of a head's parameters begin
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How to descend.
-
-    ``learning_rate`` is the peak, ``head_rate`` that of the head where it has one of its own (0: it
-    has not). ``schedule`` is ``cosine`` (warmup, then down to zero) or ``plateau`` (halved after
-    ``plateau_patience`` epochs without gain). ``patience`` counts epochs without gain, ``beta`` is
-    where the loss turns from squared to absolute, ``average`` the decay of the mean of the weights
-    (0: none).
-    """
-
-    epochs: int = 50
-    learning_rate: float = 1e-4
-    head_rate: float = 0.0
-    weight_decay: float = 0.01
-    schedule: str = "cosine"
-    warmup: float = 0.03
-    plateau_patience: int = 5
-    patience: int = 10
-    clip: float = 1.0
-    beta: float = 0.1
-    average: float = 0.998
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be 1 or more, got {self.epochs}.")
-        for name in ("learning_rate", "clip", "beta"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}.")
-        for name in ("head_rate", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}.")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule '{self.schedule}' is not one of {', '.join(SCHEDULES)}.")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average must be in [0, 1), got {self.average}.")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup is a share of all steps, 0 to 1, got {self.warmup}.")
-        for name in ("patience", "plateau_patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+FUSED_DEVICES = ("cpu", "cuda")  # where AdamW is one kernel
+HEAD_PREFIX = "head."  # of the names of a head's parameters
 
 
 @dataclass
 class TrainState:
-    """What moves while a model trains."""
+    """Everything that a step changes, but for the random numbers."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -69,18 +26,19 @@ class TrainState:
     average: ExponentialMovingAverage
 
     @classmethod
-    def start(
-        cls, model: nn.Module, config: FitConfig, steps: int, device: torch.device
+    def create(
+        cls, model: nn.Module, config: FitConfig, total_steps: int, device: torch.device
     ) -> "TrainState":
+        """The state before the first step: AdamW on the parameters that require gradients."""
         optimizer = torch.optim.AdamW(
-            _groups(model, config),
+            _parameter_groups(model, config),
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
-            fused=device.type in FUSED,
+            fused=device.type in FUSED_DEVICES,
         )
         schedule: LambdaLR | ReduceLROnPlateau
         if config.schedule == "cosine":
-            schedule = LambdaLR(optimizer, cosine_with_warmup(steps, config.warmup))
+            schedule = LambdaLR(optimizer, cosine_with_warmup(total_steps, config.warmup))
         else:
             schedule = ReduceLROnPlateau(
                 optimizer, factor=0.5, patience=config.plateau_patience, threshold=0.0
@@ -89,11 +47,16 @@ class TrainState:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """What trains."""
+        """The parameters that train."""
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
+    @property
+    def learning_rate(self) -> float:
+        """That of the first parameter group, now."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def step(self, clip: float, samples: float) -> None:
-        """Move by the mean over ``samples`` of the gradients, cut to the length ``clip``."""
+        """Take a step by the mean gradient over ``samples``, its norm clipped to ``clip``."""
         for parameter in self.parameters:
             if parameter.grad is not None:
                 parameter.grad.div_(samples)
@@ -103,13 +66,13 @@ class TrainState:
             self.schedule.step()
         self.average.update()
 
-    def judged(self, mae: float) -> None:
-        """An epoch is done, and this is its validation MAE."""
+    def end_epoch(self, val_mae: float) -> None:
+        """Adapt the learning rate to an epoch's validation MAE (``schedule=plateau``)."""
         if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(mae)
+            self.schedule.step(val_mae)
 
     def state(self) -> dict[str, Any]:
-        """What ``load`` needs to go on exactly."""
+        """What ``load`` needs to continue exactly."""
         return {
             "model": trainable_state(self.model),
             "average": self.average.state(),
@@ -118,9 +81,9 @@ class TrainState:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Put back what ``state`` gave.
+        """Restore what ``state`` returned.
 
-        Raises KeyError, RuntimeError or ValueError where it is of another model.
+        Raises KeyError, RuntimeError or ValueError where it belongs to another model.
         """
         load_trainable(self.model, state["model"])
         self.average.load(state["average"])
@@ -128,18 +91,18 @@ class TrainState:
         self.schedule.load_state_dict(state["schedule"])
 
 
-def _groups(model: nn.Module, config: FitConfig) -> list[dict[str, Any]]:
-    """What trains, in one group, or two where the head has a learning rate of its own."""
-    moving = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+def _parameter_groups(model: nn.Module, config: FitConfig) -> list[dict[str, Any]]:
+    """One group, or two where the head has a learning rate of its own."""
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if not config.head_rate:
-        return [{"params": [p for _, p in moving]}]
-    body = [p for name, p in moving if not name.startswith(HEAD)]
-    head = [p for name, p in moving if name.startswith(HEAD)]
-    return [{"params": body}, {"params": head, "lr": config.head_rate}]
+        return [{"params": [p for _, p in trained]}]
+    backbone = [p for name, p in trained if not name.startswith(HEAD_PREFIX)]
+    head = [p for name, p in trained if name.startswith(HEAD_PREFIX)]
+    return [{"params": backbone}, {"params": head, "lr": config.head_rate}]
 
 
 def cosine_with_warmup(steps: int, warmup: float) -> Callable[[int], float]:
-    """Factor of the peak learning rate at a step: linear up, then half a cosine down to zero."""
+    """Step -> factor of the peak learning rate: linear up, then half a cosine down to zero."""
     rising = max(1, round(steps * warmup))
 
     def factor(step: int) -> float:
@@ -158,13 +121,13 @@ def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def load_trainable(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Put back what trainable_state took; raises KeyError or ValueError where they do not fit."""
+    """Restore what ``trainable_state`` returned; KeyError or ValueError where it does not fit."""
     own: dict[str, torch.Tensor] = dict(model.named_buffers())
     own |= dict(model.named_parameters())
     expected = set(trainable_state(model))
     if expected != set(state):
         raise KeyError(f"state and model differ in {sorted(expected ^ set(state))[:3]}")
-    for name, tensor in state.items():  # copy_ would spread a smaller one over a larger
+    for name, tensor in state.items():  # copy_ would broadcast a smaller tensor
         if own[name].shape != tensor.shape:
             raise ValueError(
                 f"{name} is {tuple(tensor.shape)} there, {tuple(own[name].shape)} here"

@@ -1,16 +1,19 @@
-"""fit(): the one gradient loop, behind every predictor that learns by gradients.
+"""The one gradient loop, behind every predictor that learns by gradients.
 
+    history = Trainer(model, steps, validate, config, device=device).train()
+
+Read it from top to bottom: ``train`` -> ``train_epoch`` -> ``train_step`` -> ``forward_backward``.
 It knows batches ``(inputs, targets, ids)``, a model that maps inputs to ``[batch]`` numbers in
-target space, and a function that validates in kelvin; it does not know what a crystal is. A step
-is a list of batches whose gradients are added up: what does not fit into memory at once, or is
-read by several processes.
+target space, and a function that validates in kelvin; it does not know what a crystal is.
+
+A step is a list of micro-batches whose gradients are accumulated. A step that does not fit into
+memory raises ``StepTooLarge`` and is retried in micro-batches half as large.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,305 +23,278 @@ from tqdm.auto import tqdm
 from supervision.runtime.device import autocast
 from supervision.runtime.errors import one_line
 from supervision.runtime.memory import StepMemoryMonitor, is_out_of_memory, limit_fragmentation
-from supervision.runtime.rng import restore_rng_states, rng_states
+from supervision.runtime.rng import restore_rng_states
 from supervision.runtime.signals import defer_signals
-from supervision.training.batches import Epochs, Step, load
+from supervision.training.batches import EpochSteps, Step, load
 from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
-from supervision.training.checkpoint import CheckpointError, Checkpoints
+from supervision.training.checkpoint import TRAIN_STATE, CheckpointError, Checkpoints
+from supervision.training.config import FitConfig
 from supervision.training.distributed import SINGLE_PROCESS, ProcessGroup
-from supervision.training.state import FitConfig, TrainState, load_trainable, trainable_state
+from supervision.training.loop_state import LoopState
+from supervision.training.state import TrainState, load_trainable, trainable_state
+
+LOOP_STATE = "loop_state"  # a key of checkpoints, beside TRAIN_STATE
+
+
+class StepTooLarge(Exception):  # noqa: N818  not an error: the step is retried
+    """A step that does not fit into memory in one of the processes; the message says why."""
 
 
 @dataclass
-class LoopState:
-    """How far a training has come; with its descent, all that going on exactly needs.
+class Trainer:
+    """Trains the parameters that require gradients; leaves the model at its best epoch.
 
     Attributes:
-        best_state: the weights of the best epoch so far.
-        step: how many steps of the epoch under way are done.
-        loss: the sum of their samples' losses.
-        samples: how many these are.
-        seconds: what the epoch under way has taken so far.
-        rate: the learning rate that it began with.
-        parts: into how many a step is cut, beyond what the model asks for.
-        rng: the random numbers' states after the last step.
-        whole: False while a step or an epoch is half written down.
-    """
-
-    history: list[EpochRecord]
-    best_state: dict[str, torch.Tensor]
-    step: int = 0
-    loss: float = 0.0
-    samples: int = 0
-    seconds: float = 0.0
-    rate: float = 0.0
-    parts: int = 1
-    rng: dict[str, Any] = field(default_factory=rng_states)
-    whole: bool = True
-
-    @property
-    def epoch(self) -> int:
-        """The epoch under way."""
-        return _last_epoch(self.history) + 1
-
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """What is done within belongs together: a signal waits until it is done."""
-        with defer_signals():
-            self.whole = False
-            yield
-            self.whole = True
-
-    def state(self) -> dict[str, Any]:
-        """What ``of`` needs."""
-        kept = {name: value for name, value in vars(self).items() if name != "whole"}
-        return kept | {"history": [vars(record) for record in self.history]}
-
-    @classmethod
-    def of(cls, state: Mapping[str, Any]) -> "LoopState":
-        """What ``state`` gave; the random numbers go on from there."""
-        names = [field.name for field in fields(cls) if field.name != "whole"]
-        history = [EpochRecord(**record) for record in state["history"]]
-        restore_rng_states(state["rng"])
-        return cls(**{name: state[name] for name in names} | {"history": history})
-
-    def stepped(self, loss: float, samples: int, seconds: float) -> None:
-        """A step of the epoch under way is done."""
-        self.step += 1
-        self.loss += loss
-        self.samples += samples
-        self.seconds += seconds
-        self.rng = rng_states()
-
-    def ended(self, record: EpochRecord, state: dict[str, torch.Tensor]) -> None:
-        """The epoch under way is done, and this is what came of it."""
-        self.history.append(record)
-        if record.best:
-            self.best_state = state
-        self.step, self.loss, self.samples, self.seconds = 0, 0.0, 0, 0.0
-        self.rng = rng_states()
-
-
-def fit(
-    model: nn.Module,
-    epochs: Epochs,
-    validate: Callable[[], dict[str, float]],
-    config: FitConfig,
-    *,
-    device: torch.device,
-    listener: Callbacks = NO_CALLBACKS,
-    before: EpochRecord | None = None,
-    checkpoints: Checkpoints | None = None,
-    group: ProcessGroup = SINGLE_PROCESS,
-    workers: int = 0,
-    parts: int = 1,
-    quiet: bool = False,
-) -> list[EpochRecord]:
-    """Train the parameters that require gradients; leave the model at its best epoch.
-
-    Args:
-        epochs: number and share of an epoch -> its steps, a matter of these alone, so that a
-            resumed run sees what an defer_signals one would have seen.
+        steps: epoch, shard -> the epoch's steps. They depend on these alone, so that a resumed run
+            sees what an uninterrupted one would have seen.
         validate: errors on the validation materials as ``mae, rmse, r2`` in kelvin; the model has
             its averaged weights then.
-        listener: told of every epoch (of earlier ones too, when resuming), and why steps are cut.
-        before: epoch 0, the model as it comes, where it has been validated already.
-        checkpoints: where the state is kept: every so many steps, after every epoch, and before
-            an interrupt or an error goes its way; of a group, the first one's matter.
-        group: the processes that train together; all of them call this.
+        callbacks: called with every epoch (when resuming, with the earlier ones too), and with the
+            reason why steps are cut.
+        initial: epoch 0, the model before the first step, where it has been validated already.
+        checkpoints: where the state is saved: every so many steps, after every epoch, and when an
+            interrupt or an error ends the training. In a group, the main process's count.
+        group: the processes that train together; all of them call ``train``.
         workers: processes that make batches ahead of time.
-        parts: into how many parts steps are cut from the start.
-
-    Where memory runs out, or the system swaps, the state is kept, steps are cut into parts half as
-    large, whose gradients are added up as before, and the training goes on without workers.
-
-    Returns the history. Raises CheckpointError when a resume is asked for and not possible, and
-    FloatingPointError when the loss is not finite.
+        accumulation_steps: into how many micro-batches steps are cut from the start.
     """
-    group.sync_parameters((*model.parameters(), *model.buffers()))
-    count = len(epochs(1, group.share()))
-    descent = TrainState.start(model, config, config.epochs * count, device)
-    progress = LoopState([before] if before else [], trainable_state(model), parts=parts)
-    if group.broadcast(checkpoints is not None and checkpoints.descending):
-        progress = _restore(descent, checkpoints, group)
-        progress.parts = max(progress.parts, parts)
-        if not quiet:
-            print(f"Going on in epoch {progress.epoch} after {progress.step} steps.", flush=True)
-    elif checkpoints:
-        checkpoints.begin()
-        _keep(descent, progress, checkpoints)  # what came before the first step, too
-    for record in progress.history:
-        listener.epoch(record)
-    watch = StepMemoryMonitor()
-    try:
-        while progress.epoch <= config.epochs and _stale(progress.history) < config.patience:
-            if not progress.step:
-                progress.rate = float(descent.optimizer.param_groups[0]["lr"])
-            steps = epochs(progress.epoch, group.share(progress.parts))
-            left = load(steps, range(progress.step, count), device=device, workers=workers)
-            bar = _bar(left, progress, count, config.epochs, quiet)
-            why = train_epoch(descent, progress, bar, config, device, checkpoints, group, watch)
-            if why:
-                progress.parts, workers, watch = (
-                    2 * progress.parts,
-                    0,
-                    StepMemoryMonitor(watch.takes // 2),
-                )
-                limit_fragmentation()
-                if checkpoints:
-                    _keep(descent, progress, checkpoints)
-                listener.note(f"Steps are cut into {progress.parts} parts from here on: {why}.")
-                continue
-            group.sync_parameters(model.buffers())  # what batch norm has seen of its share
-            record = _judge(descent, progress, validate)
-            if checkpoints:
-                _keep(descent, progress, checkpoints)
-            listener.epoch(record)
-            if not quiet:
-                print(progress_line(progress.history, config.epochs), flush=True)
-    except BaseException:
-        if checkpoints and progress.whole:
-            with defer_signals():  # torchrun sends a signal after another process's error
-                _keep(descent, progress, checkpoints)
-        raise
-    load_trainable(model, progress.best_state)
-    model.eval()
-    return progress.history
 
+    model: nn.Module
+    steps: EpochSteps
+    validate: Callable[[], dict[str, float]]
+    config: FitConfig
+    device: torch.device
+    callbacks: Callbacks = NO_CALLBACKS
+    initial: EpochRecord | None = None
+    checkpoints: Checkpoints | None = None
+    group: ProcessGroup = SINGLE_PROCESS
+    workers: int = 0
+    accumulation_steps: int = 1
+    quiet: bool = False
+    state: TrainState = field(init=False)
+    loop: LoopState = field(init=False)
+    steps_per_epoch: int = field(init=False)
+    monitor: StepMemoryMonitor = field(init=False, default_factory=StepMemoryMonitor)
+    reason_to_split: str = field(init=False, default="")
 
-def _bar(
-    left: Iterable[Step], progress: LoopState, count: int, epochs: int, quiet: bool
-) -> "tqdm[Step]":
-    """The steps that are left of the epoch under way, counted where a user looks on."""
-    return tqdm(
-        left,
-        total=count,
-        initial=progress.step,
-        desc=f"epoch {progress.epoch}/{epochs}",
-        leave=False,
-        disable=quiet or None,
-        unit="step",
-    )
+    def train(self) -> list[EpochRecord]:
+        """Train to the last epoch, or until ``patience`` epochs bring no gain; returns the history.
 
-
-def train_epoch(
-    descent: TrainState,
-    progress: LoopState,
-    bar: "tqdm[Step]",
-    config: FitConfig,
-    device: torch.device,
-    checkpoints: Checkpoints | None,
-    group: ProcessGroup,
-    watch: StepMemoryMonitor,
-) -> str:
-    """The steps that are left of the epoch under way, or why they must be cut smaller."""
-    descent.model.train()
-    why = watch.begin()
-    for step in bar:
-        start = time.monotonic()
-        group.reseed(progress.epoch, progress.step)
-        smallest = all(len(targets) == 1 for _, targets, _ in step)
-        if smallest:
-            why = ""
-        found = (0.0, 0)
+        Raises CheckpointError where the checkpoint does not fit the model, FloatingPointError
+        where the loss is not finite, ValueError where an epoch has no steps.
+        """
+        self._start_or_resume()
         try:
-            if not why:
-                found = gradients(descent, step, config, device)
-        except Exception as error:
-            if smallest or not is_out_of_memory(error):
-                raise
-            why = f"an allocation failed ({one_line(error)[:200]})"
-        loss, samples, stopped = group.all_reduce(descent.parameters, (*found, float(bool(why))))
+            while not self._is_finished():
+                reason = ""
+                try:
+                    self.train_epoch()
+                except StepTooLarge as error:
+                    reason = str(error)  # its frames hold tensors: they go before the next try
+                if reason:
+                    self._split_steps(reason)
+                else:
+                    self.validate_epoch()
+        except BaseException:
+            if self.checkpoints and self.loop.consistent:
+                with defer_signals():  # torchrun sends a signal after another process's error
+                    self._save()
+            raise
+        load_trainable(self.model, self.loop.best_state)
+        self.model.eval()
+        return self.loop.history
+
+    def train_epoch(self) -> None:
+        """Take the steps that are left of the current epoch. Raises StepTooLarge."""
+        if not self.loop.step:
+            self.loop.learning_rate = self.state.learning_rate
+        steps = self.steps(self.loop.epoch, self.group.shard(self.loop.accumulation_steps))
+        indices = range(self.loop.step, self.steps_per_epoch)
+        bar = self._progress_bar(load(steps, indices, device=self.device, workers=self.workers))
+        self.model.train()
+        self.reason_to_split = self.monitor.check_before_steps()
+        for step in bar:
+            self.train_step(step)
+            mean_loss = self.loop.loss_sum / self.loop.samples
+            bar.set_postfix(loss=f"{mean_loss:.4f}", refresh=False)
+        if not self.loop.samples:
+            raise ValueError("An epoch has no steps: there is nothing to train on.")
+
+    def train_step(self, step: Step) -> None:
+        """One update of the weights by all processes. Raises StepTooLarge, in all of them."""
+        start = time.monotonic()
+        self.group.reseed(self.loop.epoch, self.loop.step)
+        loss_sum, samples, reason = self.forward_backward(step)
+        loss_sum, samples, stopped = self.group.all_reduce(
+            self.state.parameters, (loss_sum, samples, float(bool(reason)))
+        )
         if stopped:
-            descent.optimizer.zero_grad(set_to_none=True)
-            restore_rng_states(progress.rng)
-            return why or "another process of the team has no memory left"
-        with progress.changing():
-            descent.step(config.clip, samples)
-            progress.stepped(loss, int(samples), time.monotonic() - start)
-        bar.set_postfix(loss=f"{progress.loss / progress.samples:.4f}", refresh=False)
-        if checkpoints and progress.step % checkpoints.every == 0:
-            _keep(descent, progress, checkpoints)
-        why = watch.too_much(time.monotonic() - start)
-    if not progress.samples:
-        raise ValueError("An epoch has no steps: there is nothing to train on.")
-    return ""
+            self.state.optimizer.zero_grad(set_to_none=True)
+            restore_rng_states(self.loop.rng)
+            raise StepTooLarge(reason or "another process of the group has no memory left")
+        with self.loop.changing():
+            self.state.step(self.config.clip, samples)
+            self.loop.end_step(loss_sum, int(samples), time.monotonic() - start)
+        if self.checkpoints and self.loop.step % self.checkpoints.save_every == 0:
+            self._save()
+        self.reason_to_split = self.monitor.check_after_step(time.monotonic() - start)
+
+    def forward_backward(self, step: Step) -> tuple[float, float, str]:
+        """Accumulate the gradients of a step's micro-batches.
+
+        Returns the sum of the losses, the number of samples and, where the step does not fit into
+        this process's memory, why. Steps of single samples cannot be cut: they are tried anyway.
+        """
+        is_smallest = all(len(targets) == 1 for _, targets, _ in step)
+        if self.reason_to_split and not is_smallest:
+            return 0.0, 0.0, self.reason_to_split
+        try:
+            return *accumulate_gradients(self.state, step, self.config.beta, self.device), ""
+        except Exception as error:
+            if is_smallest or not is_out_of_memory(error):
+                raise
+            return 0.0, 0.0, f"an allocation failed ({one_line(error)[:200]})"
+
+    def validate_epoch(self) -> None:
+        """Validate the averaged weights and end the epoch: save, report."""
+        start = time.monotonic()
+        self.group.sync_parameters(self.model.buffers())  # batch norm's, of each process's shard
+        self.model.eval()
+        with self.state.average.in_place():
+            errors, weights = self.validate(), trainable_state(self.model)
+        require_finite("validation MAE", errors["mae"])
+        loop = self.loop
+        record = EpochRecord(
+            epoch=loop.epoch,
+            train_loss=loop.loss_sum / loop.samples,
+            val_mae=errors["mae"],
+            val_rmse=errors["rmse"],
+            val_r2=errors["r2"],
+            learning_rate=loop.learning_rate,
+            seconds=loop.seconds + time.monotonic() - start,
+            best=errors["mae"] < min((r.val_mae for r in loop.history), default=math.inf),
+            accumulation_steps=loop.accumulation_steps,
+        )
+        with loop.changing():
+            loop.end_epoch(record, weights)
+            self.state.end_epoch(record.val_mae)
+        if self.checkpoints:
+            self._save()
+        self.callbacks.epoch(record)
+        if not self.quiet:
+            print(progress_line(loop.history, self.config.epochs), flush=True)
+
+    def _start_or_resume(self) -> None:
+        self.group.sync_parameters((*self.model.parameters(), *self.model.buffers()))
+        self.steps_per_epoch = len(self.steps(1, self.group.shard()))
+        total = self.config.epochs * self.steps_per_epoch
+        self.state = TrainState.create(self.model, self.config, total, self.device)
+        has_state = self.checkpoints is not None and self.checkpoints.has_train_state
+        if self.group.broadcast(has_state):
+            self._restore()
+        else:
+            history = [self.initial] if self.initial else []
+            weights = trainable_state(self.model)
+            self.loop = LoopState(history, weights, accumulation_steps=self.accumulation_steps)
+            if self.checkpoints:
+                self.checkpoints.begin()
+                self._save()  # includes the work before the first step
+        for record in self.loop.history:
+            self.callbacks.epoch(record)
+
+    def _restore(self) -> None:
+        """Continue from the newest checkpoint, which the main process reads."""
+        saved = self.group.broadcast(self.checkpoints.load() if self.checkpoints else {})
+        try:
+            self.state.load(saved[TRAIN_STATE])
+        except (KeyError, RuntimeError, ValueError) as error:
+            where = self.checkpoints.last if self.checkpoints else "of the group"
+            raise CheckpointError(
+                f"The checkpoint {where} is of a model that other code built "
+                f"({one_line(error)}); resume with that code, or start anew with resume=never."
+            ) from error
+        self.loop = LoopState.restore(saved[LOOP_STATE])
+        self.loop.accumulation_steps = max(self.loop.accumulation_steps, self.accumulation_steps)
+        if not self.quiet:
+            message = f"Resuming epoch {self.loop.epoch} after {self.loop.step} steps."
+            print(message, flush=True)
+
+    def _is_finished(self) -> bool:
+        return (
+            self.loop.epoch > self.config.epochs
+            or self.loop.epochs_without_gain >= self.config.patience
+        )
+
+    def _split_steps(self, reason: str) -> None:
+        """Cut steps into micro-batches half as large from here on, without workers."""
+        self.loop.accumulation_steps *= 2
+        self.workers = 0
+        self.monitor = StepMemoryMonitor(self.monitor.step_bytes // 2)
+        limit_fragmentation()
+        if self.checkpoints:
+            self._save()
+        parts = self.loop.accumulation_steps
+        self.callbacks.note(f"Steps are cut into {parts} parts from here on: {reason}.")
+
+    def _save(self) -> None:
+        assert self.checkpoints is not None
+        loop = self.loop
+        is_best = not loop.step and (not loop.history or loop.history[-1].best)
+        self.checkpoints.save(
+            {TRAIN_STATE: self.state.state(), LOOP_STATE: loop.state()},
+            best=loop.best_state if is_best else None,
+        )
+
+    def _progress_bar(self, steps: Iterable[Step]) -> "tqdm[Step]":
+        """Shown on a terminal only."""
+        return tqdm(
+            steps,
+            total=self.steps_per_epoch,
+            initial=self.loop.step,
+            desc=f"epoch {self.loop.epoch}/{self.config.epochs}",
+            leave=False,
+            disable=self.quiet or None,
+            unit="step",
+        )
 
 
-def gradients(
-    descent: TrainState, step: Step, config: FitConfig, device: torch.device
-) -> tuple[float, int]:
-    """The gradients of the sum of a step's losses; returns that, and of how many samples it is."""
+def accumulate_gradients(
+    state: TrainState, step: Step, beta: float, device: torch.device
+) -> tuple[float, float]:
+    """The gradients of the sum of a step's losses; returns that sum and the number of samples."""
     loss_sum, samples = 0.0, 0
-    descent.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     for inputs, targets, _ids in step:
-        loss = _loss(
-            descent.model,
+        loss = smooth_l1(
+            state.model,
             inputs.to(device, non_blocking=True),
             targets.to(device, non_blocking=True),
-            config,
+            beta,
             device,
         )
         loss.backward()
         loss_sum, samples = loss_sum + loss.item(), samples + len(targets)
-        _require_finite("training loss", loss_sum)
+        require_finite("training loss", loss_sum)
     return loss_sum, samples
 
 
-def _judge(
-    descent: TrainState, progress: LoopState, validate: Callable[[], dict[str, float]]
-) -> EpochRecord:
-    """Validate the averaged weights; the epoch under way is done then."""
-    start = time.monotonic()
-    descent.model.eval()
-    with descent.average.in_place():
-        errors, state = validate(), trainable_state(descent.model)
-    _require_finite("validation MAE", errors["mae"])
-    record = EpochRecord(
-        epoch=progress.epoch,
-        train_loss=progress.loss / progress.samples,
-        val_mae=errors["mae"],
-        val_rmse=errors["rmse"],
-        val_r2=errors["r2"],
-        learning_rate=progress.rate,
-        seconds=progress.seconds + time.monotonic() - start,
-        best=errors["mae"] < min((r.val_mae for r in progress.history), default=math.inf),
-        parts=progress.parts,
-    )
-    with progress.changing():
-        progress.ended(record, state)
-        descent.judged(record.val_mae)
-    return record
-
-
-def _loss(
-    model: nn.Module, inputs: Any, targets: torch.Tensor, config: FitConfig, device: torch.device
+def smooth_l1(
+    model: nn.Module, inputs: Any, targets: torch.Tensor, beta: float, device: torch.device
 ) -> torch.Tensor:
-    """The sum of the samples' losses."""
+    """The sum of the samples' losses: squared below ``beta``, absolute above."""
     with autocast(device):
         predicted = model(inputs)  # [batch]
     if predicted.shape != targets.shape:
         raise ValueError(
             f"The model gave {tuple(predicted.shape)} for targets {tuple(targets.shape)}."
         )
-    return nn.functional.smooth_l1_loss(
-        predicted.float(), targets, beta=config.beta, reduction="sum"
-    )
+    return nn.functional.smooth_l1_loss(predicted.float(), targets, beta=beta, reduction="sum")
 
 
-def _require_finite(what: str, value: float) -> None:
+def require_finite(what: str, value: float) -> None:
+    """Raise FloatingPointError where a loss or an error is NaN or infinite."""
     if not math.isfinite(value):
         raise FloatingPointError(f"The {what} became {value}; a lower learning_rate may help.")
-
-
-def _stale(history: list[EpochRecord]) -> int:
-    """Epochs since the best one."""
-    best = max((r.epoch for r in history if r.best), default=0)
-    return _last_epoch(history) - best
-
-
-def _last_epoch(history: list[EpochRecord]) -> int:
-    return history[-1].epoch if history else 0
 
 
 def progress_line(history: list[EpochRecord], epochs: int) -> str:
@@ -331,34 +307,9 @@ def progress_line(history: list[EpochRecord], epochs: int) -> str:
         f"epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}  "
         f"val MAE {record.val_mae:.3f} K  RMSE {record.val_rmse:.2f} K  R2 {record.val_r2:.3f}  "
         f"best {best.val_mae:.3f} K (epoch {best.epoch})  "
-        f"{_clock(record.seconds)} an epoch, {_clock(left)} left"
+        f"{_duration(record.seconds)} per epoch, {_duration(left)} left"
     )
 
 
-def _clock(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def _keep(descent: TrainState, progress: LoopState, checkpoints: Checkpoints) -> None:
-    """Write everything down."""
-    best = not progress.step and (not progress.history or progress.history[-1].best)
-    checkpoints.save(
-        {"descent": descent.state(), "progress": progress.state()},
-        best=progress.best_state if best else None,
-    )
-
-
-def _restore(
-    descent: TrainState, checkpoints: Checkpoints | None, group: ProcessGroup
-) -> LoopState:
-    """Go on from the newest checkpoint, which the first of the group reads."""
-    state = group.broadcast(checkpoints.load() if checkpoints else {})
-    try:
-        descent.load(state["descent"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        where = checkpoints.last if checkpoints else "of the team"
-        raise CheckpointError(
-            f"The checkpoint {where} is of a model that other code built "
-            f"({one_line(error)}); go on with that code, or start anew."
-        ) from error
-    return LoopState.of(state["progress"])
