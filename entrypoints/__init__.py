@@ -1,7 +1,7 @@
-"""Thin command lines, one file an MLproject entry point.
+"""Thin command lines, one file per entry point of MLproject.
 
 Two OpenMP pools (torch's and numpy's or OpenCV's) spin against each other on small machines
-unless they wait passively, and that must be said before torch is imported.
+unless they wait passively, which must be set before torch is imported.
 """
 
 import os

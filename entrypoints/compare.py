@@ -1,4 +1,4 @@
-"""Write one report of several runs: tables, paired differences, figures, and what they say.
+"""Compare finished runs: tables, paired differences, figures and findings in one report.
 
 mlflow run . -e compare --env-manager local
 python -m entrypoints.compare --runs ID,ID,... --out results/comparison.md
@@ -10,10 +10,16 @@ from typing import Annotated
 import typer
 
 from entrypoints.options import run_cli
-from supervision.data.datasets.load import named
-from supervision.data.splits import KINDS
+from supervision.data.datasets.load import dataset_label
+from supervision.data.splits import SPLIT_KINDS
 from tracking.comparison.report import publish
-from tracking.comparison.results import Result, disambiguate, from_file, latest, require_comparable
+from tracking.comparison.results import (
+    Result,
+    check_comparable,
+    from_file,
+    newest_of_each_kind,
+    with_unique_names,
+)
 from tracking.runs import tracked_run
 
 app = typer.Typer(add_completion=False)
@@ -21,26 +27,37 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    runs: Annotated[str, typer.Option(help="ids, commas between; empty: latest of each kind")] = "",
-    dataset: Annotated[str, typer.Option(help="of the latest runs")] = "3dsc",
-    beside: Annotated[str, typer.Option(help="predictions as CSV files, commas between")] = "",
-    timed: Annotated[int, typer.Option(help="crystals that each model is timed on; 0: none")] = 10,
-    out: Annotated[str, typer.Option(help="also write the report here (.md)")] = "",
+    runs: Annotated[
+        str, typer.Option(help="run ids, separated by commas; empty: the newest of each kind")
+    ] = "",
+    dataset: Annotated[
+        str, typer.Option(help="of the newest runs; empty: that of the newest finished run")
+    ] = "",
+    beside: Annotated[
+        str, typer.Option(help="predictions from elsewhere: CSV files, separated by commas")
+    ] = "",
+    timed: Annotated[int, typer.Option(help="crystals to time each model on; 0: no timing")] = 10,
+    out: Annotated[str, typer.Option(help="also write the report to this file (.md)")] = "",
 ) -> None:
     """Compare models on the same test materials."""
 
     def run() -> None:
         if out and not out.endswith(".md"):
-            raise ValueError(f"out={out} must end in .md; the page and the figures go beside it.")
+            raise ValueError(
+                f"out={out} must end in .md; the page and the figures are written beside it."
+            )
         if timed < 0:
             raise ValueError(f"timed must be 0 or more, got {timed}.")
-        results = [Result.read(id) for id in _listed(runs)] or latest(named(dataset), KINDS)
+        results = [Result.read(id) for id in _listed(runs)]
+        if not results:
+            label = dataset_label(dataset) if dataset else ""
+            results = newest_of_each_kind(label, SPLIT_KINDS)
         results += [from_file(Path(path), results) for path in _listed(beside)]
-        results = disambiguate(results)
-        require_comparable(results)
+        results = with_unique_names(results)
+        check_comparable(results)
         publish(results, timed, Path(out) if out else None)
 
-    run_cli(tracked_run("comparison")(run))
+    run_cli(tracked_run("compare")(run))
 
 
 def _listed(text: str) -> list[str]:

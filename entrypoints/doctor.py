@@ -1,4 +1,4 @@
-"""What works here and what does not, and how to mend it.
+"""Checks what works on this machine, and says how to fix the rest.
 
 python -m entrypoints.doctor
 """
@@ -9,19 +9,20 @@ from textwrap import wrap
 import typer
 
 from supervision.doctor import BROKEN, CHECKS, OK, Finding
-from tracking import doctor as checkup
+from tracking import doctor
 
 app = typer.Typer(add_completion=False)
-NAMES, STATES = 17, 8  # columns
-WIDEST = 120
+NAME_COLUMNS, STATE_COLUMNS = 17, 8
+MAX_COLUMNS = 120
 
 
 @app.command()
 def main() -> None:
-    """Check everything that a training needs; exit 1 where something is broken."""
-    print(f"{'check':<{NAMES}}{'state':<{STATES}}found, and -> how to mend it", flush=True)
+    """Check everything that a training needs; exit status 1 where something is broken."""
+    header = f"{'check':<{NAME_COLUMNS}}{'state':<{STATE_COLUMNS}}"
+    print(f"{header}what was found, and -> how to fix it", flush=True)
     states = []
-    for check in (*CHECKS, checkup.CHECK):
+    for check in (*CHECKS, doctor.CHECK):
         finding = check.finding()
         print(row(check.name, finding), flush=True)
         states.append(finding.state)
@@ -32,11 +33,11 @@ def main() -> None:
 
 def row(name: str, finding: Finding) -> str:
     """A finding as lines of the table, no wider than the terminal."""
-    width = min(shutil.get_terminal_size().columns, WIDEST) - NAMES - STATES
-    said = [part for line in finding.found.splitlines() for part in wrap(line, width)]
-    mend = wrap(finding.mend, width, initial_indent="-> ", subsequent_indent="   ")
-    indent = "\n" + " " * (NAMES + STATES)
-    return f"{name:<{NAMES}}{finding.state:<{STATES}}" + indent.join(said + mend)
+    columns = min(shutil.get_terminal_size().columns, MAX_COLUMNS) - NAME_COLUMNS - STATE_COLUMNS
+    found = [part for line in finding.found.splitlines() for part in wrap(line, columns)]
+    fix = wrap(finding.fix, columns, initial_indent="-> ", subsequent_indent="   ")
+    indent = "\n" + " " * (NAME_COLUMNS + STATE_COLUMNS)
+    return f"{name:<{NAME_COLUMNS}}{finding.state:<{STATE_COLUMNS}}" + indent.join(found + fix)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Bring a training that ran elsewhere into MLflow: its history, artifacts and model.
+"""Import a training that ran elsewhere into MLflow: its history, artifacts and model.
 
 python -m entrypoints.import_run FOLDER
 """
@@ -15,12 +15,12 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    folder: Annotated[Path, typer.Argument(help="what a training with --out has left")],
+    folder: Annotated[Path, typer.Argument(help="the folder of a training with --out")],
 ) -> None:
-    """Log, judge and register what a training has left in a folder."""
+    """Log, evaluate and register what a training wrote into a folder."""
 
     def run() -> None:
-        from tracking.import_run import import_folder  # where it is missing, run_cli says so
+        from tracking.import_run import import_folder  # run_cli reports a missing package
 
         import_folder(folder.expanduser())
 

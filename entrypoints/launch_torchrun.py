@@ -1,8 +1,8 @@
-"""A command run by several processes: started again by torchrun, in the place of this one.
+"""Runs a command as several processes: torchrun starts it again, in place of this process.
 
-    python -m entrypoints.launch_torchrun TORCHRUN'S OPTIONS -m entrypoints.train_dino ...
+    python -m entrypoints.launch_torchrun TORCHRUN_OPTIONS -m entrypoints.train_dino ...
 
-It is torchrun, which ends as the process that failed first did, and leaves the talking to it.
+This is torchrun with the exit status of the process that failed first, whose message stands alone.
 """
 
 import logging
@@ -10,21 +10,21 @@ import os
 import shlex
 import sys
 
-STARTED = "TORCHELASTIC_RUN_ID"  # torchrun sets it for those that it starts
+STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"  # an environment variable
 
 
 def restart_with_torchrun(torchrun: str) -> None:
-    """Become torchrun with these options of its own, which starts this very command.
+    """Replace this process with torchrun, which starts the same command in several processes.
 
-    Does not return, unless nothing is asked for or this process is one that torchrun started.
+    Returns only where no options are given or where torchrun started this process.
     """
-    if not torchrun or STARTED in os.environ:
+    if not torchrun or STARTED_BY_TORCHRUN in os.environ:
         return
     command = sys.modules["__main__"].__spec__
-    assert command is not None, "a command is started by python -m"
+    module = command.name if command else "entrypoints.cli"  # a console script has no spec
     sys.stdout.flush()
     launch = [sys.executable, "-m", "entrypoints.launch_torchrun", *shlex.split(torchrun)]
-    os.execv(sys.executable, [*launch, "-m", command.name, *sys.argv[1:]])
+    os.execv(sys.executable, [*launch, "-m", module, *sys.argv[1:]])
 
 
 def main() -> None:
@@ -40,8 +40,8 @@ def main() -> None:
         rank, failure = error.get_first_failure()
         status = failure.exitcode
         if status < 0:
-            said = f"Process {rank + 1} of this training was killed (signal {-status})."
-            print(said, file=sys.stderr, flush=True)
+            message = f"Process {rank + 1} of this training was killed (signal {-status})."
+            print(message, file=sys.stderr, flush=True)
         sys.exit(status if status > 0 else 128 - status)
     except SignalException as error:
         sys.exit(128 + error.sigval)

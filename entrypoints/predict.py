@@ -1,64 +1,78 @@
-"""Tc of CIF files without a server, from the champion or a model of your choice.
+"""Tc of structure files without a server, by the best registered model or another one.
 
-python -m entrypoints.predict a.cif b.cif folder/
+python -m entrypoints.predict a.cif POSCAR folder/
 python -m entrypoints.predict a.cif --model runs:/RUN_ID/model --out predictions.csv
 """
 
+import csv
 import io
 import math
 import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import pandas as pd
 import typer
 
 from entrypoints.options import run_cli
-from supervision.data.datasets.table import load_cif
 from supervision.data.errors import CrystalError, DatasetError
-from supervision.runtime.errors import reason
-from supervision.runtime.files import atomic_write, shown
-from supervision.runtime.text import cell, printable
-from tracking.serving.models import open_model, predict_tc, story
+from supervision.data.structure_files import find_structure_files
+from supervision.data.structure_inputs import file_inputs
+from supervision.runtime.errors import error_reason
+from supervision.runtime.text import csv_cell, printable
+from tracking.serving.models import PredictionRow, load_model
 
 app = typer.Typer(add_completion=False)
-COLUMNS = ["file", "tc_kelvin", "problem"]
-SHOWN: Any = {"float_format": lambda x: f"{x:.2f}", "na_rep": "-"}
-CHAMPION = "models:/supervision-vision@champion"
+COLUMNS = ["file", "tc_kelvin", "problem", "formula"]  # of the CSV file; old ones lack the last
+SHOWN_COLUMNS = ["file", "formula", "tc_kelvin", "problem"]
+TABLE_FORMAT: Any = {"float_format": lambda x: f"{x:.2f}", "na_rep": "-"}
 
 
 @app.command()
 def main(
-    paths: Annotated[list[Path], typer.Argument(help="CIF files and folders of them")],
-    model: Annotated[str, typer.Option(help="model URI or folder")] = CHAMPION,
+    paths: Annotated[
+        list[Path], typer.Argument(help="structure files, folders of them, CSV tables")
+    ],
+    model: Annotated[
+        str, typer.Option(help="registered name, model URI or folder; empty: the best champion")
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="also write the table as CSV")] = None,
 ) -> None:
-    """Print a table of critical temperatures; a file that cannot be read says why in its row."""
+    """Print a table of critical temperatures; a file that cannot be read has its reason there."""
     run_cli(lambda: _predict(paths, model, out))
 
 
 def _predict(paths: list[Path], model: str, out: Path | None) -> None:
-    files = find_cifs(paths)
+    found = find_structure_files(paths)
+    if found.skipped:
+        print(found.skipped_line(), flush=True)
     if out is not None:
-        check_free(out)
-    loaded = open_model(model)
-    print(story(loaded) or f"Model {model}", flush=True)
-    table = pd.DataFrame([_row(loaded, file) for file in files], columns=COLUMNS)
-    print(table.to_string(index=False, **SHOWN))
-    if out is not None:
-        texts = {name: table[name].map(cell) for name in ("file", "problem")}
-        with atomic_write(out) as file:
-            file.write(table.assign(**texts).to_csv(index=False).encode())
+        check_out(out)
+    loaded = load_model(model)
+    print(loaded.summary(), flush=True)
+    rows: list[PredictionRow] = []
+    with _csv_writer(out) as write:
+        for batch in loaded.predict_inputs(file_inputs(found.files)):
+            write(batch)
+            rows += batch
+    table = pd.DataFrame(map(_cells, rows), columns=COLUMNS)
+    print(table[SHOWN_COLUMNS].to_string(index=False, **TABLE_FORMAT))
     if table["tc_kelvin"].isna().all():
-        raise CrystalError("No file could be read; the last column says why.")
+        raise CrystalError("No structure could be predicted; the last column says why.")
 
 
-def check_free(out: Path) -> None:
-    """Before an hour of predicting: the table can be written, and not over one that is no such."""
+def check_out(out: Path) -> None:
+    """Check, before anything is predicted, that the table can be written.
+
+    Raises DatasetError where the folder is missing or read-only, and where ``out`` is a file that
+    is not a table of predictions.
+    """
     if not out.parent.is_dir():
         raise DatasetError(f"There is no folder {out.parent} to write {out.name} to.")
     if out.exists():
-        header = ",".join(COLUMNS).encode()
+        header = ",".join(COLUMNS[:3]).encode()
         with out.open("rb") if out.is_file() else io.BytesIO() as file:
             known = file.read(len(header)) == header
         if not known:
@@ -70,35 +84,37 @@ def check_free(out: Path) -> None:
             pass
     except OSError as error:
         raise DatasetError(
-            f"{out.name} cannot be written to {out.parent} ({reason(error)}); name another folder."
+            f"{out.name} cannot be written to {out.parent} ({error_reason(error)}); "
+            "name another folder."
         ) from error
 
 
-def find_cifs(paths: list[Path]) -> list[Path]:
-    """What is named, and all that ends in .cif (or .CIF) below the folders named, in order."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            below = [p for p in path.rglob("*") if p.suffix.lower() == ".cif" and not p.is_dir()]
-            if not below:
-                raise DatasetError(f"The folder {path} holds no .cif file.")
-            found += sorted(below)
-        elif path.exists():
-            found.append(path)
-        else:
-            raise DatasetError(f"{path} is neither a file nor a folder.")
-    return found
+@contextmanager
+def _csv_writer(out: Path | None) -> Iterator[Callable[[Iterable[PredictionRow]], None]]:
+    """A function that adds rows to the CSV file, if there is one, at once and as whole lines."""
+    if out is None:
+        yield lambda rows: None
+        return
+    with out.open("w", newline="", encoding="utf-8") as file:
+        _write_lines(file, [COLUMNS])
+        yield lambda rows: _write_lines(file, map(_csv_cells, rows))
 
 
-def _row(model: Any, file: Path) -> dict[str, str | float]:
-    row: dict[str, str | float] = {"file": shown(file), "tc_kelvin": math.nan, "problem": ""}
-    try:
-        row["tc_kelvin"] = predict_tc(model, load_cif(file))
-    except CrystalError as error:
-        row["problem"] = printable(str(error))
-    except OSError as error:
-        row["problem"] = printable(reason(error))
-    return row
+def _write_lines(file: TextIO, lines: Iterable[Sequence[object]]) -> None:
+    """Write lines in one piece, so that a killed process leaves no half of one."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    file.write(text.getvalue())
+    file.flush()
+
+
+def _cells(row: PredictionRow) -> tuple[str, float, str, str]:
+    return row.name, row.tc_kelvin, printable(row.error), row.formula
+
+
+def _csv_cells(row: PredictionRow) -> tuple[str, float | str, str, str]:
+    tc = "" if math.isnan(row.tc_kelvin) else row.tc_kelvin
+    return csv_cell(row.name), tc, csv_cell(row.error), csv_cell(row.formula)
 
 
 if __name__ == "__main__":

@@ -1,95 +1,84 @@
-"""Search a model_family's settings with Optuna; every trial is a run below the study's own.
+"""Search a model family's settings with Optuna; every trial is a run below the study's own.
 
 mlflow run . -e tune --env-manager local -P model_family=composition -P trials=20
-python -m entrypoints.tune --model_family graph --study mine --trials 40 --workers 2
+python -m entrypoints.tune --model-family graph --study mine --trials 40 --workers 2
 """
 
 import time
-from typing import Annotated
+from dataclasses import dataclass
 
-import typer
-
-from entrypoints.options import (
-    DataOption,
-    DatasetOption,
-    DeviceOption,
-    LimitOption,
-    LossOption,
-    ParallelOption,
-    SplitOption,
-    experiment_of,
-    parse_auto,
-    parse_bool,
-    run_cli,
-)
+from entrypoints.options import Given, experiment_of, experiment_options, make_app, parse, run_cli
+from supervision.runtime.options import option, options_of
 from tracking.runs import tracked_run
 from tracking.tuning.trials import StudyPlan
 from tracking.tuning.tuning import tune
 
-app = typer.Typer(add_completion=False)
+DATA = ("dataset", "data", "split", "limit", "seed", "allow_loss", "parallel")
 
 
-@app.command()
-def main(
-    model_family: Annotated[str, typer.Option(help="vision, graph or composition")] = "composition",
-    trials: Annotated[int, typer.Option(help="how many the study is to have")] = 20,
-    study: Annotated[str, typer.Option(help="name; one that is there is carried on")] = "auto",
-    storage: Annotated[
-        str, typer.Option(help="a journal file, sqlite:///FILE, or postgresql+psycopg2://...")
-    ] = "studies.journal",
-    workers: Annotated[int, typer.Option(help="processes on this machine")] = 1,
-    timeout: Annotated[float, typer.Option(help="seconds; no trial begins later; 0: none")] = 0,
-    objectives: Annotated[str, typer.Option(help="mae, or mae,milliseconds")] = "mae",
-    pruner: Annotated[str, typer.Option(help="median, hyperband or none")] = "median",
-    epochs: Annotated[str, typer.Option(help="of a trial, or auto: as train_* has")] = "auto",
-    final_epochs: Annotated[
-        str, typer.Option(help="of default and best, or auto: as train_* has")
-    ] = "auto",
-    retrain: Annotated[str, typer.Option(help="train default and best to the end")] = "true",
-    dataset: DatasetOption = "classics",
-    data: DataOption = "",
-    split: SplitOption = "random",
-    weights: Annotated[str, typer.Option(help="auto, none, a name, or name:file")] = "auto",
-    limit: LimitOption = 0,
-    seed: Annotated[int, typer.Option(help="of split, trials and running_trainings")] = 42,
-    device: DeviceOption = "auto",
-    allow_loss: LossOption = "false",
-    parallel: ParallelOption = "false",
-) -> None:
-    """Search, then train by what was best, and say whether that was worth it."""
+@dataclass(frozen=True)
+class TuneOptions:
+    """A study and its trials. Raises ValueError for a value out of range."""
+
+    model_family: str = option("composition", "vision, graph or composition")
+    trials: int = option(20, "number of trials of the study")
+    study: str = option("auto", "name of the study; one that exists is resumed")
+    storage: str = option(
+        "studies.journal", "a journal file, sqlite:///FILE, or postgresql+psycopg2://..."
+    )
+    workers: int = option(1, "worker processes on this machine")
+    timeout: float = option(0.0, "seconds after which no trial begins; 0: no limit")
+    objectives: str = option("mae", "mae, or mae,milliseconds")
+    pruner: str = option("median", "median, hyperband or none")
+    epochs: int = option(0, "epochs of a trial; 0: as in the family's training")
+    final_epochs: int = option(0, "epochs of the final trainings; 0: as in the family's training")
+    retrain: bool = option(True, "train with the default and the best settings at the end")
+    weights: str = option("auto", "pretrained weights: auto, none, a name, or name:file")
+    device: str = option("auto", "auto, cpu, cuda, ...")
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+
+
+def main(given: Given) -> None:
+    """Search, train with the best settings, and say whether the search was worth it."""
 
     def run() -> None:
-        for name, value in (("trials", trials), ("workers", workers)):
-            if value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value}.")
-        experiment = experiment_of(
-            "false",
-            allow_loss,
-            parallel,
-            dataset=dataset,
-            data=data,
-            split=split,
-            limit=limit,
-            seed=seed,
-        )
-        plan = StudyPlan(
-            study=f"{model_family} {experiment.dataset} {split}" if study == "auto" else study,
-            storage=storage,
-            model_family=model_family,
-            experiment=experiment,
-            weights=weights,
-            device=device,
-            epochs=parse_auto(epochs, 0, "epochs"),
-            final_epochs=parse_auto(final_epochs, 0, "final_epochs"),
-            objectives=tuple(name.strip() for name in objectives.split(",")),
-            pruner=pruner,
-            until=time.time() + timeout if timeout else 0.0,
-        )
-        tune(plan, trials=trials, workers=workers, retrain=parse_bool(retrain, "retrain"))
+        options = parse(TuneOptions, given)
+        plan = _plan(options, given)
+        tune(plan, trials=options.trials, workers=options.workers, retrain=options.retrain)
 
-    known_as = f"{model_family} · {dataset}" if study == "auto" else study
-    run_cli(tracked_run(f"study · {known_as}")(run))
+    name = given["study"]
+    if name == "auto":
+        name = f"{given['model_family']} · {given['dataset']}"
+    run_cli(tracked_run(f"study · {name}")(run))
 
+
+def _plan(options: TuneOptions, given: Given) -> StudyPlan:
+    experiment = experiment_of(given, register=False)
+    name = f"{options.model_family} {experiment.dataset} {experiment.split}"
+    return StudyPlan(
+        study=name if options.study == "auto" else options.study,
+        storage=options.storage,
+        model_family=options.model_family,
+        experiment=experiment,
+        weights=options.weights,
+        device=options.device,
+        epochs=options.epochs,
+        final_epochs=options.final_epochs,
+        objectives=tuple(name.strip() for name in options.objectives.split(",")),
+        pruner=options.pruner,
+        deadline=time.time() + options.timeout if options.timeout else 0.0,
+    )
+
+
+app = make_app(
+    main,
+    [("Study", options_of(TuneOptions)), ("Data", experiment_options(*DATA))],
+    "Search settings, train with the best, and say whether the search was worth it.",
+)
 
 if __name__ == "__main__":
     app()

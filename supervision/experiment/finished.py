@@ -1,4 +1,4 @@
-"""A folder that a training has finished, read again: all that a tracker must know of it."""
+"""Reads the folder of a finished training: everything that an import into MLflow needs."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ from supervision.training.callbacks import EpochRecord
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a training left in a folder.
+    """What a training wrote into a folder.
 
     Attributes:
         id: sha256 over all of it.
@@ -44,8 +44,8 @@ class FinishedRun:
     ended: float
     minutes: float
     size: Mapping[str, int]
-    task: RunSpec
-    prepared: DataSplits
+    spec: RunSpec
+    splits: DataSplits
     history: Sequence[tuple[EpochRecord, float]]
     predictions: Sequence[Prediction]
     notes: Sequence[str]
@@ -57,16 +57,20 @@ class FinishedRun:
 
     @classmethod
     def read(cls, folder: Path) -> "FinishedRun":
-        """Check and read a folder. Raises RunFolderError for one that is unfinished or damaged."""
-        _require_whole(folder)
+        """Check and read a folder.
+
+        Raises RunFolderError for one that is unfinished, damaged or of another version.
+        """
+        _require_complete(folder)
         facts = json.loads((folder / RUN).read_text())
         if facts["format"] != FORMAT:
             raise RunFolderError(
-                f"{folder} is of format {facts['format']}, and this code reads format {FORMAT}."
+                f"{folder} is of format {facts['format']}, and this code reads format {FORMAT}: "
+                "import it with the version of this project that trained it."
             )
-        task = _task(facts["task"])
+        spec = _read_spec(facts["spec"])
         archive = read_archive(folder / DATA)
-        split = archive.split(task.experiment.split)
+        split = archive.split(spec.experiment.split)
         return cls(
             folder=folder,
             id=sha256_of(folder / WHOLE),
@@ -74,20 +78,20 @@ class FinishedRun:
             ended=facts["ended"],
             minutes=facts["minutes"],
             size=facts["size"],
-            task=task,
-            prepared=DataSplits(archive.dataset, archive.materials, split),
+            spec=spec,
+            splits=DataSplits(archive.dataset, archive.materials, split),
             history=read_history(folder),
-            predictions=_predictions(folder / PREDICTIONS),
+            predictions=_read_predictions(folder / PREDICTIONS),
             notes=facts.get("notes", []),
         )
 
 
-def _require_whole(folder: Path) -> None:
+def _require_complete(folder: Path) -> None:
     if not (folder / RUN).is_file():
         raise RunFolderError(f"{folder} holds no training: there is no {RUN} in it.")
     if not (folder / WHOLE).is_file():
         raise RunFolderError(
-            f"The training in {folder} is unfinished: carry it on with the command that began it."
+            f"The training in {folder} is unfinished: resume it with the command that began it."
         )
     try:
         written = json.loads((folder / WHOLE).read_text())
@@ -96,16 +100,19 @@ def _require_whole(folder: Path) -> None:
     found = contents(folder)
     for name in sorted(written.keys() | found.keys()):
         if written.get(name) != found.get(name):
-            what = "missing" if name not in found else "not as the training left it"
-            raise RunFolderError(f"{folder} is damaged: {name} is {what}; copy it again.")
+            fault = "is missing" if name not in found else "has changed since the training"
+            raise RunFolderError(f"{folder} is damaged: {name} {fault}; copy it again.")
 
 
-def _task(facts: dict[str, Any]) -> RunSpec:
-    experiment, origin = Experiment(**facts.pop("experiment")), WeightsInfo(**facts.pop("origin"))
-    return RunSpec(experiment=experiment, origin=origin, **facts)
+def _read_spec(facts: dict[str, Any]) -> RunSpec:
+    experiment, weights = Experiment(**facts.pop("experiment")), WeightsInfo(**facts.pop("weights"))
+    return RunSpec(experiment=experiment, weights=weights, **facts)
 
 
-def _predictions(path: Path) -> list[Prediction]:
+def _read_predictions(path: Path) -> list[Prediction]:
     with path.open(newline="") as file:
         rows = list(csv.reader(file))[1:]
-    return [Prediction(id, of, part, float(tc), float(said)) for id, of, part, tc, said in rows]
+    return [
+        Prediction(id, formula, part, float(tc), float(tc_pred))
+        for id, formula, part, tc, tc_pred in rows
+    ]

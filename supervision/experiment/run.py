@@ -1,7 +1,7 @@
-"""The road every training takes, whatever the paradigm: data, split, fit, keep, predict, judge.
+"""One training, whatever the model family: data, split, fit, save, predict, evaluate.
 
-Where it is written down, a logbook knows: an MLflow run (``tracking.train``), or a plain folder
-(``supervision.experiment.run_folder``) that is brought into one later.
+A logger records it: an MLflow run (``tracking.mlflow_logger``) or a plain folder
+(``supervision.experiment.run_folder``), which is imported into a run later.
 """
 
 import os
@@ -17,6 +17,7 @@ import numpy as np
 from supervision.data.crystals import Reject
 from supervision.evaluation.prediction import Prediction, predict_materials
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
+from supervision.models.families import get_family
 from supervision.models.setup import ModelSetup, WeightsInfo
 from supervision.runtime.keep_awake import keep_awake
 from supervision.runtime.lock import TrainingLock
@@ -25,214 +26,221 @@ from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.distributed import ProcessGroup
 
-# what does not change what a model has learned so far
-FREE_ON_RESUME = ("device", "patience", "processes")
-JUDGED_ON = ("val", "test")
-Claim = Callable[[Path], None]
+FREE_ON_RESUME = ("device", "patience", "processes")  # may differ when a training is resumed
+EVALUATED_PARTS = ("val", "test")
+LockFolder = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What is trained, on what and from what: all that a run is told by.
+    """What is trained, on what, and from which weights.
 
     Attributes:
-        model_family: vision, graph, ....
-        variant: which of its models, in a word.
-        settings: all that the predictor was told.
+        variant: which of the family's models, in a word.
+        settings: everything that the predictor was configured with.
     """
 
     model_family: str
     variant: str
     settings: Mapping[str, Any]
-    origin: WeightsInfo
+    weights: WeightsInfo
     experiment: Experiment
     code_version: str
 
     @classmethod
     def of(cls, setup: ModelSetup, experiment: Experiment) -> "RunSpec":
-        """What a model is to be trained on, by this code."""
+        """The spec of a model's training by this code."""
         return cls(
             setup.model_family,
             setup.variant,
             setup.settings,
-            setup.origin,
+            setup.weights,
             experiment,
             code_version(),
         )
 
     @property
     def model_name(self) -> str:
-        """Under which the models of this paradigm are registered."""
-        return f"supervision-{self.model_family}"
+        """The name under which the family's models are registered."""
+        return get_family(self.model_family).model_name
 
     def title(self, dataset: str) -> str:
-        """The run's name, with the data set's own."""
-        split, weights = self.experiment.split, self.origin.weights
-        return " · ".join((self.model_family, dataset, split, weights, self.variant))
+        """The run's name; ``dataset`` is the data set's own name."""
+        parts = [self.model_family, dataset, self.experiment.split, self.variant]
+        if self.weights.pretrained:
+            parts.insert(3, self.weights.name)
+        elif "epochs" in self.settings:
+            parts.insert(3, "from scratch")
+        return " · ".join(parts)
 
     def params(self) -> dict[str, Any]:
-        """What was asked for."""
+        """The options of experiment and model, to be logged."""
         return self.experiment.settings() | dict(self.settings)
 
     def tags(self) -> dict[str, str]:
-        """What a run is found again by."""
-        origin = self.origin
+        """What a run is found by."""
+        weights = self.weights
         return {
             "dataset": self.experiment.dataset,
             "split": self.experiment.split,
-            "weights": origin.weights,
-            "weights_source": origin.source,
-            "weights_choice": origin.choice,
-            "weights_license": origin.license,
-            "pretrained": str(origin.pretrained).lower(),
+            "weights": weights.name,
+            "weights_source": weights.source,
+            "weights_choice": weights.choice,
+            "weights_license": weights.license,
+            "pretrained": str(weights.pretrained).lower(),
             "model_family": self.model_family,
             "code_version": self.code_version,
         }
 
-    def identity(self, prepared: DataSplits) -> dict[str, str]:
-        """What must be equal for a training to be carried on."""
+    def identity(self, splits: DataSplits) -> dict[str, str]:
+        """What must be equal for a training to be resumed."""
         return identity_of(self.settings) | {
-            "data set hash": prepared.dataset.hash,
-            "split hash": prepared.split.hash,
-            "weights": self.origin.weights,
-            "weights hash": self.origin.hash,
+            "data set hash": splits.dataset.hash,
+            "split hash": splits.split.hash,
+            "weights": self.weights.name,
+            "weights hash": self.weights.hash,
         }
 
-    def made_from(self, prepared: DataSplits, run: str) -> dict[str, Any]:
+    def provenance(self, splits: DataSplits, run_id: str) -> dict[str, Any]:
         """What is saved with a model: the run, the data and the materials that it learned from."""
         return {
-            "run_id": run,
+            "run_id": run_id,
             "code_version": self.code_version,
-            "dataset": prepared.dataset.name,
-            "dataset_hash": prepared.dataset.hash,
+            "dataset": splits.dataset.name,
+            "dataset_hash": splits.dataset.hash,
             "split": self.experiment.split,
-            "split_hash": prepared.split.hash,
+            "split_hash": splits.split.hash,
             "seed": self.experiment.seed,
             "limit": self.experiment.limit,
-            "materials": [m.id for part in ("train", "val") for m in prepared.part(part)],
-            "weights": self.origin.weights,
-            "weights_hash": self.origin.hash,
+            "materials": [m.id for part in ("train", "val") for m in splits.part(part)],
+            "weights": self.weights.name,
+            "weights_hash": self.weights.hash,
         }
 
 
 def identity_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that a training cannot be carried on without."""
+    """The settings that must be equal for a training to be resumed."""
     free = set(FREE_ON_RESUME)
     if settings["schedule"] == "plateau":
-        free.add("epochs")  # only a cosine depends on how many are to come
+        free.add("epochs")  # only a cosine depends on the number of epochs
     return {name: str(value) for name, value in settings.items() if name not in free}
 
 
 class RunLogger(Protocol):
-    """Where a training is written down, in the order of its methods."""
+    """Where a training is recorded. The methods are called in this order."""
 
     @property
-    def run(self) -> str:
-        """Under which id the training is known."""
+    def run_id(self) -> str:
+        """The id of the training; of a resumed one, the id it had."""
 
-    def describe(self, task: RunSpec) -> None:
-        """What is to be done."""
+    def log_spec(self, spec: RunSpec) -> None:
+        """What is trained."""
 
-    def rejects(self, rejects: Sequence[Reject]) -> None:
-        """What could not be used, and why."""
+    def log_rejects(self, rejects: Sequence[Reject]) -> None:
+        """What cannot be used, and why."""
 
-    def inputs(self, task: RunSpec, prepared: DataSplits) -> None:
+    def log_data(self, spec: RunSpec, splits: DataSplits) -> None:
         """The materials and their split."""
 
-    def picture(self, rgb: np.ndarray, name: str) -> None:
-        """A picture ``[h, w, 3]`` under a path."""
+    def log_image(self, rgb: np.ndarray, name: str) -> None:
+        """An image ``[h, w, 3]`` under a path."""
 
-    def checkpoints(self, task: RunSpec, prepared: DataSplits, claim: Claim) -> Checkpoints:
-        """Where the training's state goes; the book becomes that of one that is carried on.
+    def open_checkpoints(
+        self, spec: RunSpec, splits: DataSplits, lock_folder: LockFolder
+    ) -> Checkpoints:
+        """The checkpoints; the logger continues the record of a training that is resumed.
 
-        ``claim`` is called of a folder before anything there is touched.
+        ``lock_folder`` is called with a folder before anything in it is touched.
         """
 
-    def epoch(self, record: EpochRecord) -> None:
-        """An epoch; an earlier one again, where a training is carried on."""
+    def log_epoch(self, record: EpochRecord) -> None:
+        """An epoch; when resuming, the earlier ones come again."""
 
-    def note(self, text: str) -> None:
-        """A sentence that should be found again."""
+    def log_note(self, text: str) -> None:
+        """A sentence for the run's notes."""
 
-    def watching(self) -> AbstractContextManager[None]:
-        """While the model trains within it, how the machine fares."""
+    def monitor_system(self) -> AbstractContextManager[None]:
+        """Records memory, CPU and GPU within the block."""
 
-    def trained(self, minutes: float, size: Mapping[str, int]) -> None:
-        """How long it took, and how large the model is."""
+    def log_training(self, minutes: float, size: Mapping[str, int]) -> None:
+        """How long the training took, and how large the model is."""
 
-    def model(self, task: RunSpec, prepared: DataSplits, save: Callable[[Path], object]) -> None:
+    def log_model(self, spec: RunSpec, splits: DataSplits, save: Callable[[Path], object]) -> None:
         """The trained model, which ``save`` writes into a folder."""
 
-    def judge(
+    def log_evaluation(
         self,
-        task: RunSpec,
-        prepared: DataSplits,
+        spec: RunSpec,
+        splits: DataSplits,
         predictions: Sequence[Prediction],
         history: Sequence[EpochRecord],
     ) -> None:
-        """What it says of the materials that it did not learn from."""
+        """The predictions of the validation and test materials."""
 
     def finish(self, checkpoints: Checkpoints | None) -> None:
-        """All is written down."""
+        """The record is complete."""
 
 
-def train(setup: ModelSetup, experiment: Experiment, book: RunLogger) -> None:
-    """Train, keep the model, and hand over what it says of validation and test materials.
+def run_training(setup: ModelSetup, experiment: Experiment, logger: RunLogger) -> None:
+    """Train, save the model, and log its predictions of the validation and test materials.
 
-    The model is kept before anything is judged or drawn: no later fault may cost it.
-    Raises BusyError where another training is in the way.
+    The model is saved before anything is evaluated or plotted: no later fault may cost it.
+    Raises BusyError where another training runs on this machine or in the checkpoint folder.
     """
-    task, predictor = RunSpec.of(setup, experiment), setup.predictor
-    with TrainingLock(book.run) as lock:
+    spec, predictor = RunSpec.of(setup, experiment), setup.predictor
+    has_epochs = get_family(setup.model_family).has_epochs  # then it is resumed and takes long
+    with TrainingLock(logger.run_id) as lock:
         checkpoints: Checkpoints | None = None
-        if setup.resumable:
+        if has_epochs:
             lock.lock_machine(parallel=experiment.parallel)
-        book.describe(task)
-        prepared = split_materials(experiment, setup.featurize, book.rejects)
-        book.inputs(task, prepared)
-        for name, rgb in setup.pictures(prepared.materials).items():
-            book.picture(rgb, f"plots/{name}.png")
-        if setup.resumable:
-            checkpoints = book.checkpoints(task, prepared, lock.lock_folder)
-            lock.rename_run(book.run)
-            require_one(task.identity(prepared))
+        logger.log_spec(spec)
+        splits = split_materials(experiment, setup.featurize, logger.log_rejects)
+        logger.log_data(spec, splits)
+        for name, rgb in setup.images(splits.materials).items():
+            logger.log_image(rgb, f"plots/{name}.png")
+        if has_epochs:
+            checkpoints = logger.open_checkpoints(spec, splits, lock.lock_folder)
+            lock.rename_run(logger.run_id)
+            require_equal_ranks(spec.identity(splits))
         start = time.monotonic()
-        with keep_awake(), book.watching():
+        with keep_awake(), logger.monitor_system():
             history = predictor.fit(
-                prepared.part("train"),
-                prepared.part("val"),
-                listener=Callbacks(book.epoch, book.note),
+                splits.part("train"),
+                splits.part("val"),
+                callbacks=Callbacks(logger.log_epoch, logger.log_note),
                 checkpoints=checkpoints,
             )
-        book.trained(_spent(history, time.monotonic() - start) / 60, predictor.size)
-        book.model(task, prepared, predictor.save)
-        parts = {part: prepared.part(part) for part in JUDGED_ON}
-        print(f"Predicting {sum(map(len, parts.values()))} materials to be judged on.", flush=True)
-        book.judge(task, prepared, predict_materials(predictor, parts), history)
-        book.finish(checkpoints)
+        logger.log_training(_seconds(history, time.monotonic() - start) / 60, predictor.size)
+        logger.log_model(spec, splits, predictor.save)
+        parts = {part: splits.part(part) for part in EVALUATED_PARTS}
+        count = sum(map(len, parts.values()))
+        print(f"Predicting {count} validation and test materials.", flush=True)
+        logger.log_evaluation(spec, splits, predict_materials(predictor, parts), history)
+        logger.finish(checkpoints)
 
 
-def follow(setup: ModelSetup, experiment: Experiment) -> None:
-    """Train as one of a group, whose first process takes the road above and writes it down."""
+def run_other_rank(setup: ModelSetup, experiment: Experiment) -> None:
+    """Train as a further process of a group; the main process calls ``run_training``."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
-        prepared = split_materials(experiment, setup.featurize, lambda rejects: None)
-        require_one(RunSpec.of(setup, experiment).identity(prepared))
+        splits = split_materials(experiment, setup.featurize, lambda rejects: None)
+        require_equal_ranks(RunSpec.of(setup, experiment).identity(splits))
         setup.predictor.fit(
-            prepared.part("train"), prepared.part("val"), listener=NO_CALLBACKS, checkpoints=None
+            splits.part("train"), splits.part("val"), callbacks=NO_CALLBACKS, checkpoints=None
         )
 
 
-def require_one(identity: Mapping[str, str]) -> None:
+def require_equal_ranks(identity: Mapping[str, str]) -> None:
     """Raise ValueError where the processes of a group would not train the same."""
-    for rank, other in enumerate(ProcessGroup.current().all_gather([dict(identity)])):
+    group = ProcessGroup.current()
+    for rank, other in enumerate(group.all_gather([dict(identity)])):
         for name, ours in identity.items():
             if other[name] != ours:
                 raise ValueError(
                     f"The processes of this training differ: {name} is {other[name]} in process "
-                    f"{rank}, {ours} in process {ProcessGroup.current().rank}."
+                    f"{rank}, {ours} in process {group.rank}."
                 )
 
 
-def _spent(history: Sequence[EpochRecord], here: float) -> float:
-    """Seconds of a training: those spent here, or all its epochs' where it was carried on."""
+def _seconds(history: Sequence[EpochRecord], here: float) -> float:
+    """The duration of a training: that of this process, or of all epochs where it was resumed."""
     return max(here, sum(record.seconds for record in history))

@@ -1,15 +1,15 @@
-"""A plain folder as the logbook of a training, where there is no tracker.
+"""A plain folder as the logger of a training, where MLflow is not installed.
 
-    run.json         what was asked for, when it began and ended, how large the model is
-    data.zip         the materials and their split, without what was prepared of them
+    run.json         what is trained, when it began and ended, how large the model is
+    data.zip         the materials and their split, without their features
     split.csv, rejects.csv, plots/, log.txt
-    history.jsonl    an epoch a line, with the time at which it ended
-    model/           the predictor, with what it was made from
-    predictions.csv  of the validation and the test materials
+    history.jsonl    one line per epoch, with the time at which it ended
+    model/           the predictor, with its provenance
+    predictions.csv  of the validation and test materials
     checkpoints/     while it is unfinished
     whole.json       the sha256 of all these, written last
 
-What is in it is read again by ``supervision.experiment.finished``.
+``supervision.experiment.finished`` reads it.
 """
 
 import csv
@@ -31,15 +31,16 @@ import numpy as np
 from supervision.data.archive import Archive, DatasetSpec, write_archive
 from supervision.data.crystals import Reject
 from supervision.evaluation.prediction import Prediction
-from supervision.experiment.run import Claim, ModelSetup, RunSpec, train
+from supervision.experiment.run import LockFolder, RunSpec, run_training
 from supervision.experiment.spec import DataSplits, Experiment
-from supervision.models.predictor import MADE_FROM
+from supervision.models.predictor import PROVENANCE_FILE
+from supervision.models.setup import ModelSetup
 from supervision.models.weights.sources import sha256_of
 from supervision.runtime.files import atomic_write
 from supervision.runtime.images import save_png
 from supervision.runtime.lock import TrainingLock
 from supervision.runtime.signals import interrupt_on_signal
-from supervision.runtime.text import cell
+from supervision.runtime.text import csv_cell
 from supervision.training.callbacks import EpochRecord
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.resuming import AUTO, open_checkpoints
@@ -47,31 +48,31 @@ from supervision.training.resuming import AUTO, open_checkpoints
 RUN, DATA, HISTORY, MODEL, PLOTS = "run.json", "data.zip", "history.jsonl", "model", "plots"
 SPLIT, REJECTS, PREDICTIONS, LOG = "split.csv", "rejects.csv", "predictions.csv", "log.txt"
 WHOLE = "whole.json"
-FORMAT = 1
-KEPT = (RUN, DATA, HISTORY, MODEL, PLOTS, SPLIT, REJECTS, PREDICTIONS)
+FORMAT = 2
+CONTENTS = (RUN, DATA, HISTORY, MODEL, PLOTS, SPLIT, REJECTS, PREDICTIONS)
 
 
 class RunFolderError(RuntimeError):
-    """A folder that cannot be trained into, or not be brought in; the message says why."""
+    """A folder that cannot be trained into, or not be imported; the message says why."""
 
 
 def train_into_folder(folder: Path, make: Callable[[], tuple[ModelSetup, Experiment]]) -> None:
-    """Train into a folder; the same command carries on what was broken off there.
+    """Train into a folder; the same command resumes what is unfinished there.
 
-    Raises RunFolderError where a training is finished there already, or something else lies there.
+    Raises RunFolderError where the folder holds a finished training or something else.
     """
-    there = sorted(folder.iterdir()) if folder.is_dir() else []
-    if (folder / WHOLE) in there:
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    if (folder / WHOLE) in found:
         raise RunFolderError(f"{folder} holds a finished training; name another folder.")
-    if there and (folder / LOG) not in there:
+    if found and (folder / LOG) not in found:
         raise RunFolderError(f"{folder} holds something else than a training; name another folder.")
     with TrainingLock(str(folder)) as lock, interrupt_on_signal():
         lock.lock_folder(folder)
-        with (folder / LOG).open("a") as log, redirect_stdout(_Both(log)):
+        with (folder / LOG).open("a") as log, redirect_stdout(_Tee(log)):
             try:
                 setup, experiment = make()
                 _require_own_checkpoints(experiment, folder)
-                train(setup, experiment, FolderLogger(folder))
+                run_training(setup, experiment, FolderLogger(folder))
             except BaseException:
                 traceback.print_exc(file=log)
                 raise
@@ -80,13 +81,13 @@ def train_into_folder(folder: Path, make: Callable[[], tuple[ModelSetup, Experim
 def _require_own_checkpoints(experiment: Experiment, folder: Path) -> None:
     if experiment.checkpoint_dir or experiment.resume != AUTO:
         raise RunFolderError(
-            f"out={folder} keeps its checkpoints in itself, and the same command carries on what "
-            "is unfinished there: leave checkpoint_dir and resume out."
+            f"out={folder} has its checkpoints in itself, and the same command resumes what is "
+            "unfinished there: leave checkpoint_dir and resume out."
         )
 
 
 class FolderLogger:
-    """A folder; see ``supervision.experiment.run.RunLogger``."""
+    """Records a training in a folder; see ``supervision.experiment.run.RunLogger``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -97,43 +98,52 @@ class FolderLogger:
         self.epochs = read_history(folder)
 
     @property
-    def run(self) -> str:
-        """A name that no other training has."""
+    def run_id(self) -> str:
+        """An id that no other training has."""
         return str(self.facts["id"])
 
-    def describe(self, task: RunSpec) -> None:
+    def log_spec(self, spec: RunSpec) -> None:
         """run.json."""
-        self._state(task=asdict(task))
+        self._update(spec=asdict(spec))
 
-    def rejects(self, rejects: Sequence[Reject]) -> None:
+    def log_rejects(self, rejects: Sequence[Reject]) -> None:
         """rejects.csv."""
-        self._table(REJECTS, ("file", "reason"), [(cell(r.name), cell(r.reason)) for r in rejects])
+        rows = [(csv_cell(r.name), csv_cell(r.reason)) for r in rejects]
+        self._write_table(REJECTS, ("file", "reason"), rows)
 
-    def inputs(self, task: RunSpec, prepared: DataSplits) -> None:
+    def log_data(self, spec: RunSpec, splits: DataSplits) -> None:
         """data.zip and split.csv."""
-        asked = task.experiment
-        made = DatasetSpec(asked.dataset, asked.data, asked.limit, asked.seed, asked.allow_loss)
-        split = prepared.split
-        archive = Archive(made, prepared.dataset, prepared.materials, {split.kind: split})
+        asked = spec.experiment
+        dataset_spec = DatasetSpec(
+            asked.dataset, asked.data, asked.limit, asked.seed, asked.allow_loss
+        )
+        split = splits.split
+        archive = Archive(dataset_spec, splits.dataset, splits.materials, {split.kind: split})
         write_archive(self.folder / DATA, archive)
         split.save(self.folder / SPLIT)
 
-    def picture(self, rgb: np.ndarray, name: str) -> None:
+    def log_image(self, rgb: np.ndarray, name: str) -> None:
         """A PNG file."""
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
         save_png(path, rgb)
 
-    def checkpoints(self, task: RunSpec, prepared: DataSplits, claim: Claim) -> Checkpoints:
-        """A folder within; what is unfinished there is carried on."""
-        folder = str(self.folder / "checkpoints")
-        found = open_checkpoints(task.identity(prepared), folder=folder, run=self.run, claim=claim)
+    def open_checkpoints(
+        self, spec: RunSpec, splits: DataSplits, lock_folder: LockFolder
+    ) -> Checkpoints:
+        """A folder within this one; an unfinished training there is resumed."""
+        found = open_checkpoints(
+            spec.identity(splits),
+            folder=str(self.folder / "checkpoints"),
+            run=self.run_id,
+            lock_folder=lock_folder,
+        )
         if found.resume:
-            print(f"Carrying on what was broken off in {self.folder}.", flush=True)
+            print(f"Resuming the unfinished training in {self.folder}.", flush=True)
         return found
 
-    def epoch(self, record: EpochRecord) -> None:
-        """history.jsonl; an epoch that was done twice counts as it was done last."""
+    def log_epoch(self, record: EpochRecord) -> None:
+        """history.jsonl; an epoch that was trained twice is recorded as the second time."""
         if record in [known for known, _ in self.epochs]:
             return
         before = [line for line in self.epochs if line[0].epoch < record.epoch]
@@ -141,52 +151,52 @@ class FolderLogger:
         lines = [json.dumps(vars(known) | {"time": ended}) for known, ended in self.epochs]
         self._write(HISTORY, "".join(f"{line}\n" for line in lines))
 
-    def note(self, text: str) -> None:
+    def log_note(self, text: str) -> None:
         """run.json and log.txt."""
-        self._state(notes=[*self.facts.get("notes", []), text])
+        self._update(notes=[*self.facts.get("notes", []), text])
         print(text, flush=True)
 
-    def watching(self) -> AbstractContextManager[None]:
-        """Nothing here watches the machine."""
+    def monitor_system(self) -> AbstractContextManager[None]:
+        """A folder has no system metrics."""
         return nullcontext()
 
-    def trained(self, minutes: float, size: Mapping[str, int]) -> None:
+    def log_training(self, minutes: float, size: Mapping[str, int]) -> None:
         """run.json."""
-        self._state(minutes=minutes, size=dict(size))
+        self._update(minutes=minutes, size=dict(size))
 
-    def model(self, task: RunSpec, prepared: DataSplits, save: Callable[[Path], object]) -> None:
-        """model/, with what it was made from."""
+    def log_model(self, spec: RunSpec, splits: DataSplits, save: Callable[[Path], object]) -> None:
+        """model/, with its provenance."""
         save(self.folder / MODEL)
-        made_from = task.made_from(prepared, self.run)
-        self._write(f"{MODEL}/{MADE_FROM}", json.dumps(made_from, indent=1))
+        provenance = spec.provenance(splits, self.run_id)
+        self._write(f"{MODEL}/{PROVENANCE_FILE}", json.dumps(provenance, indent=1))
 
-    def judge(
+    def log_evaluation(
         self,
-        task: RunSpec,
-        prepared: DataSplits,
+        spec: RunSpec,
+        splits: DataSplits,
         predictions: Sequence[Prediction],
         history: Sequence[EpochRecord],
     ) -> None:
-        """predictions.csv; they are judged where they are brought in."""
-        self._table(PREDICTIONS, Prediction._fields, predictions)
+        """predictions.csv; the import evaluates them."""
+        self._write_table(PREDICTIONS, Prediction._fields, predictions)
 
     def finish(self, checkpoints: Checkpoints | None) -> None:
         """whole.json."""
-        self._state(ended=time.time())
+        self._update(ended=time.time())
         self._write(WHOLE, json.dumps(contents(self.folder), indent=1))
         if checkpoints:
             shutil.rmtree(checkpoints.folder)
         print(
-            f"{self.folder} is whole. Where MLflow is, python -m entrypoints.import_run "
-            f"{self.folder} judges it and brings it in.",
+            f"{self.folder} is complete. Where MLflow is installed, python -m "
+            f"entrypoints.import_run {self.folder} evaluates and imports it.",
             flush=True,
         )
 
-    def _state(self, **facts: Any) -> None:
+    def _update(self, **facts: Any) -> None:
         self.facts |= facts
         self._write(RUN, json.dumps(self.facts, indent=1))
 
-    def _table(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    def _write_table(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         with (self.folder / name).open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
@@ -209,7 +219,7 @@ def read_history(folder: Path) -> list[tuple[EpochRecord, float]]:
 
 def contents(folder: Path) -> dict[str, str]:
     """The sha256 of every file of a training, by its path in the folder."""
-    roots = [folder / name for name in KEPT]
+    roots = [folder / name for name in CONTENTS]
     files = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*"))]
     return {
         path.relative_to(folder).as_posix(): sha256_of(path)
@@ -218,8 +228,8 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-class _Both(TextIOBase):
-    """What is printed, also in a file."""
+class _Tee(TextIOBase):
+    """Writes to a file and to standard output."""
 
     def __init__(self, file: TextIO) -> None:
         self.file, self.screen = file, sys.stdout

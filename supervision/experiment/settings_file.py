@@ -1,8 +1,8 @@
-"""Settings as a file: what a study found best, for a training to take.
+"""Settings as a file: what a study found best, for a training to use.
 
     {"model_family": "vision", "settings": {"lora_rank": 24, "beta": 0.05}}
 
-A setting goes into the field of its name, whichever of a model_family's configurations has it.
+A setting is the field of its name, in whichever of the family's configs has it.
 """
 
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 
-def configured(settings: Mapping[str, Any], *configs: Any) -> list[Any]:
-    """FeatureCache dataclasses with these settings in the place of their own.
+def apply_settings(settings: Mapping[str, Any], *configs: Any) -> list[Any]:
+    """Frozen dataclasses with these settings in place of their own.
 
     Raises ValueError for a setting that none of them has, or that one refuses.
     """
@@ -29,20 +29,20 @@ def configured(settings: Mapping[str, Any], *configs: Any) -> list[Any]:
 
 def write_settings(path: Path, model_family: str, settings: Mapping[str, Any]) -> None:
     """Write the file that ``read_settings`` reads."""
-    path.write_text(
-        json.dumps({"model_family": model_family, "settings": dict(settings)}, indent=1)
-    )
+    content = {"model_family": model_family, "settings": dict(settings)}
+    path.write_text(json.dumps(content, indent=1))
 
 
 def read_settings(path: Path, model_family: str) -> dict[str, Any]:
-    """The settings in a file; ValueError where it is none, or of another model_family."""
+    """The settings in a file; ValueError where it is none, or of another model family."""
     if not path.is_file():
         raise ValueError(f"config={path}: there is no such file.")
     try:
         found = json.loads(path.read_text())
-        made_for, settings = found["model_family"], dict(found["settings"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no file of settings as a study writes it.") from error
-    if made_for != model_family:
-        raise ValueError(f"{path} holds settings of {made_for}, not of {model_family}.")
+        family = found.get("model_family", found.get("pipeline"))  # the key of earlier versions
+        settings = dict(found["settings"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no settings of a study.") from error
+    if family != model_family:
+        raise ValueError(f"{path} holds settings of {family}, not of {model_family}.")
     return settings

@@ -1,55 +1,104 @@
-"""The paradigms by name: their configurations before anyone chose, and what is built of them.
+"""The model families by name. A family is a folder beside this file with a ``family.py`` in it.
 
-Each is imported where it is asked for: that takes seconds, and nobody needs all of them.
+    family = get_family("vision")
+    configs = default_configs(family, "classics", seed=42)
+    setup = family.setup("auto", "cpu", *configs)
+
+ARCHITECTURE.md says how to add one.
 """
 
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from supervision.models.predictor import CONFIG_FILE, Predictor
 from supervision.models.setup import ModelSetup
-from supervision.training.state import FitConfig
+from supervision.runtime.options import configure
+
+ORDER = ("vision", "graph", "composition")  # of display; other families follow by name
 
 
-def default_configs(model_family: str, dataset: str, seed: int) -> list[Any]:
-    """What ``train_*`` takes for a data set where nothing is chosen.
+@dataclass(frozen=True)
+class ModelFamily:
+    """What the rest of the project needs to know of a model family.
 
-    Raises ValueError where there is no such paradigm.
+    Attributes:
+        reads: what a model reads and with what, to be put after "a model that reads", such as
+            "the crystal's graph with ALIGNN".
+        entry_point: the words after ``python -m entrypoints.`` that train it: ``train NAME``. (The
+            three oldest families have modules of their own.) MLproject has it with ``_``.
+        configs: the config dataclasses, whose options are those of the entry point. With a second
+            one, a FitConfig, the family learns epoch by epoch from pretrained weights.
+        setup: ``(weights, device, *configs)`` -> a model ready to be trained. It imports the
+            family's heavy packages itself.
+        predictor: ``module:class`` of its predictor.
+        serving_packages: all distributions that are imported from the loading of a saved model to
+            its answer; they become the requirements of the served model.
     """
-    if model_family == "vision":
-        from supervision.models.vision import family as vision
-        from supervision.models.vision.config import VisionConfig
 
-        preset = vision.PRESETS.get(dataset, vision.Preset())
-        rate = preset.learning_rate
-        return [
-            VisionConfig(views=preset.views, seed=seed),
-            FitConfig(epochs=preset.epochs, learning_rate=rate, patience=preset.patience),
-        ]
-    if model_family == "graph":
-        from supervision.models.graph import family as graph
-        from supervision.models.graph.config import GraphConfig
+    name: str
+    reads: str
+    entry_point: str
+    configs: tuple[type, ...]
+    setup: Callable[..., ModelSetup]
+    predictor: str
+    serving_packages: tuple[str, ...]
 
-        known = graph.PRESETS.get(dataset, graph.Preset())
-        return [
-            GraphConfig(seed=seed),
-            FitConfig(epochs=known.epochs, patience=known.patience, **graph.DESCENT),
-        ]
-    if model_family == "composition":
-        from supervision.models.composition.predictor import CompositionConfig
+    @property
+    def has_epochs(self) -> bool:
+        """Whether it learns epoch by epoch, and so has weights, a device and checkpoints."""
+        return len(self.configs) > 1
 
-        return [CompositionConfig(seed=seed)]
-    raise ValueError(f"model_family '{model_family}' is not one of vision, graph, composition.")
+    @property
+    def model_name(self) -> str:
+        """The name under which its models are registered."""
+        return f"supervision-{self.name}"
 
 
-def build(model_family: str, configs: list[Any], weights: str, device: str) -> ModelSetup:
-    """What trains by these configurations, from these weights (trees begin from none)."""
-    if model_family == "vision":
-        from supervision.models.vision.family import vision_setup
+@cache
+def family_names() -> tuple[str, ...]:
+    """The names of all model families, in the order of display."""
+    found = sorted(path.parent.name for path in Path(__file__).parent.glob("*/family.py"))
+    return (*ORDER, *(name for name in found if name not in ORDER))
 
-        return vision_setup(weights, device, *configs)
-    if model_family == "graph":
-        from supervision.models.graph.family import graph_setup
 
-        return graph_setup(weights, device, *configs)
-    from supervision.models.composition.family import composition_setup
+def get_family(name: str) -> ModelFamily:
+    """A model family by name. Raises ValueError, naming those that there are."""
+    if name not in family_names():
+        raise ValueError(f"model family '{name}' is not one of {', '.join(family_names())}.")
+    module = import_module(f"{__package__}.{name}.family")
+    family = getattr(module, "FAMILY", None)
+    if not isinstance(family, ModelFamily) or family.name != name:
+        raise ValueError(f"{module.__file__} must define FAMILY, a ModelFamily named '{name}'.")
+    return family
 
-    return composition_setup(*configs)
+
+def default_configs(
+    family: ModelFamily, dataset: str, seed: int, given: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """The configs of a family for a data set, with the options that are given.
+
+    Raises ValueError, naming the option, for a value that is refused.
+    """
+    return configure(family.configs, given or {}, {"dataset": dataset}, seed=seed)
+
+
+def load_predictor(folder: Path) -> Predictor:
+    """A saved predictor of any family.
+
+    Raises FileNotFoundError or ValueError where there is none that this code can read.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no saved predictor: there is no {CONFIG_FILE}.")
+    config = json.loads(path.read_text())
+    name = config.get("model_family", config.get("pipeline"))  # the key of earlier versions
+    if name not in family_names():
+        raise ValueError(f"{path} names the unknown model family '{name}'.")
+    module, _, predictor = get_family(name).predictor.partition(":")
+    loaded: Predictor = getattr(import_module(module), predictor).load(folder, config)
+    return loaded

@@ -1,4 +1,4 @@
-"""What reads a crystal's features: a few plain numbers and many states in, one number out."""
+"""The regression head: standardised features of a crystal -> one number."""
 
 import math
 
@@ -7,9 +7,9 @@ from torch import nn
 
 
 class PeriodicEmbedding(nn.Module):
-    """Numbers ``[b, n]`` -> ``[b, n * width]``: each by itself through sines of learned frequency.
+    """Numbers ``[b, n]`` -> ``[b, n * width]``: each number through sines of learned frequency.
 
-    Tc jumps where a colour hardly changes; a perceptron on the plain number is too smooth for
+    Tc can change sharply where an input changes little; an MLP on the raw number is too smooth for
     that. Gorishniy, Rubachev and Babenko, NeurIPS 2022, section 3.3 ("PLR").
     """
 
@@ -31,20 +31,26 @@ class PeriodicEmbedding(nn.Module):
 
 
 class Head(nn.Module):
-    """Standardised features ``[b, plain + states]`` -> ``[b]``.
+    """Standardised features ``[b, n_direct + n_states]`` -> ``[b]``.
 
-    The plain numbers come first: colours of a picture, properties averaged over a composition.
-    Beside them the many pooled states of a backbone pass a narrow, half dropped-out gate; without
-    it the head learns them by heart and is worse for having them.
+    The first ``n_direct`` features are physical descriptors: colour statistics of an image, or
+    properties averaged over a composition. The other ``n_states`` are pooled backbone states. They
+    pass a bottleneck with dropout 0.5; without it the head overfits to them.
     """
 
     def __init__(
-        self, plain: int, states: int, *, gate: int, hidden: int = 512, dropout: float = 0.1
+        self,
+        n_direct: int,
+        n_states: int,
+        *,
+        bottleneck: int,
+        hidden: int = 512,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.plain = PeriodicEmbedding(plain)
-        self.states = nn.Sequential(nn.Dropout(0.5), nn.Linear(states, gate), nn.GELU())
-        width = self.plain.bias.numel() + gate
+        self.plain = PeriodicEmbedding(n_direct)
+        self.states = nn.Sequential(nn.Dropout(0.5), nn.Linear(n_states, bottleneck), nn.GELU())
+        width = self.plain.bias.numel() + bottleneck
         self.perceptron = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(width, hidden),
@@ -57,12 +63,11 @@ class Head(nn.Module):
         )
 
     def embed(self, features: torch.Tensor) -> torch.Tensor:
-        """Features ``[b, plain + states]`` -> what the perceptron reads of them."""
-        numbers, states = features.split(
-            [self.plain.bias.shape[0], features.shape[1] - self.plain.bias.shape[0]], dim=1
-        )
-        return torch.cat([self.plain(numbers), self.states(states)], dim=1)
+        """Features ``[b, n_direct + n_states]`` -> the input ``[b, width]`` of the perceptron."""
+        n_direct = self.plain.bias.shape[0]
+        direct, states = features.split([n_direct, features.shape[1] - n_direct], dim=1)
+        return torch.cat([self.plain(direct), self.states(states)], dim=1)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features ``[b, plain + states]`` -> ``[b]``."""
+        """Features ``[b, n_direct + n_states]`` -> ``[b]``."""
         return self.perceptron(self.embed(features)).squeeze(-1)

@@ -1,9 +1,9 @@
-"""What the two neural model families share: a model that is fitted, asked, saved and loaded one way."""
+"""What the neural model families share: how they are fitted, predict, are saved and loaded."""
 
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,43 +14,41 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from tqdm.auto import tqdm
 
 from supervision.data.crystals import Crystal, Material
 from supervision.data.errors import crystal_errors
 from supervision.models.predictor import CONFIG_FILE
-from supervision.models.setup import Featurize, ModelSetup, WeightsInfo
-from supervision.models.weights import Fetched, row_of
+from supervision.models.setup import Featurize, Images, ModelSetup, WeightsInfo
+from supervision.models.weights import Fetched, catalogue_entry
 from supervision.runtime.device import default_workers, fast_bf16, flush_denormals, pick_device
+from supervision.runtime.progress import track
 from supervision.runtime.version import source_hash
 from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 from supervision.training.checkpoint import Checkpoints
+from supervision.training.config import FitConfig
 from supervision.training.distributed import ProcessGroup
 from supervision.training.feature_cache import FeatureCache
-from supervision.training.state import FitConfig
 from supervision.training.target import TargetTransform
 
-if TYPE_CHECKING:  # a model predicts without the trainer, and without psutil, which that needs
+if TYPE_CHECKING:  # a model predicts without the trainer, and without psutil, which it needs
     from supervision.training.two_stage import HeadFitConfig, Samples
 
 MODEL_FILE = "model.safetensors"
 
 
-def full_precision() -> AbstractContextManager:
-    """Keep CUDA's convolutions from the short floats that it takes them in by itself."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-
-
 class NeuralPredictor(ABC):
-    """Prepares crystals, reads them with a network, answers in kelvin.
+    """Featurises crystals, runs a network on them, answers in kelvin.
 
-    A paradigm says what its configuration is, how its network is built and adapted, what it reads
-    in training (``samples``) and how it reads one crystal (``read``).
+    A family defines its config, how its network is built and adapted, what the network reads in
+    training (``samples``) and how it reads one crystal (``forward_crystal``).
+
+    Attributes:
+        features_version: what crystals are made into (a noun), and the version of these features.
     """
 
     model_family: ClassVar[str]
     config_class: ClassVar[Any]
-    recipe: ClassVar[tuple[str, int]]  # what crystals are made into, and in which version
+    features_version: ClassVar[tuple[str, int]]
 
     def __init__(
         self,
@@ -75,43 +73,35 @@ class NeuralPredictor(ABC):
         self.model: Any = self.build(fetched)
         self.target = TargetTransform(config.target)
         self.size: Mapping[str, int] = {}
-        self.shared: Path | None = None
+        self.feature_cache_dir: Path | None = None
         self.lock = Lock()
 
-    def share(self, folder: Path) -> None:
-        """Take features of the frozen backbone from a folder, and leave them there for others."""
-        self.shared = folder
+    def use_feature_cache(self, folder: Path) -> None:
+        """Share the features of the frozen backbone with other trainings, in a folder."""
+        self.feature_cache_dir = folder
 
     def settings(self) -> dict[str, Any]:
-        """All that this predictor was told, to be logged."""
-        noun, version = self.recipe
-        told = asdict(self.config) | asdict(self.fit_config)
-        return told | {"device": str(self.device), f"{noun}_version": version}
+        """Everything that this predictor was configured with, to be logged."""
+        noun, version = self.features_version
+        settings = asdict(self.config) | asdict(self.fit_config)
+        return settings | {"device": str(self.device), f"{noun}_version": version}
 
     @abstractmethod
     def build(self, fetched: Fetched) -> nn.Module:
-        """The network (``training.two_stage.Regressor``), with the weights if there are."""
+        """The network (``training.two_stage.Regressor``), with the pretrained weights if any."""
 
     @abstractmethod
     def samples(self, train: Sequence[Material], val: Sequence[Material]) -> "Samples":
-        """What it learns from and is chosen by; the target is fitted by then."""
+        """What the network reads in training and validation; the target is fitted by then."""
 
     @abstractmethod
-    def read(self, crystal: Crystal) -> np.ndarray:
-        """Target-space outputs for one crystal, one a view; CrystalError where there are none."""
+    def forward_crystal(self, crystal: Crystal) -> np.ndarray:
+        """Outputs for one crystal in target space, ``[views]``. Raises CrystalError."""
 
-    def frozen(self) -> tuple[Any, ...]:
-        """What features hang on before anything is trained, beside the samples."""
-        made = (self.model_family, self.weights, self.config.seed, *self.recipe)
+    def cache_key(self) -> tuple[Any, ...]:
+        """What the backbone's features depend on before it trains, besides the samples."""
+        made = (self.model_family, self.weights, self.config.seed, *self.features_version)
         return (*made, self.device.type, fast_bf16(self.device), torch.__version__)
-
-    def _frozen(self, materials: Sequence[Material]) -> FeatureCache | None:
-        """Where features are shared; they hang on the crystals and on this code, too."""
-        if self.shared is None:
-            return None
-        crystals = sorted((c.id, c.content_hash) for m in materials for c in m.crystals)
-        told = json.dumps([self.frozen(), crystals, source_hash()], sort_keys=True)
-        return FeatureCache(self.shared, {"made of": hashlib.sha256(told.encode()).hexdigest()})
 
     def adapt(self) -> None:
         """Choose what of the backbone trains: by default all of it."""
@@ -122,21 +112,21 @@ class NeuralPredictor(ABC):
         train: Sequence[Material],
         val: Sequence[Material],
         *,
-        listener: Callbacks = NO_CALLBACKS,
+        callbacks: Callbacks = NO_CALLBACKS,
         checkpoints: Checkpoints | None = None,
     ) -> list[EpochRecord]:
         """Fit the head on frozen features, then train the backbone with it; keep the best epoch.
 
-        Called by every process of a team; the first one's ``checkpoints`` matter.
+        Every process of a group calls this; the main process's ``checkpoints`` count.
         """
         from supervision.training.two_stage import TwoStageTrainer
 
         config, model, group = self.config, self.model.to(self.device), ProcessGroup.current()
         self.target = TargetTransform.fit(np.array([m.tc for m in train]), config.target)
-        fitting = TwoStageTrainer(
+        trainer = TwoStageTrainer(
             model, self.samples(train, val), self.target, train, val,
             self.device, config.seed, group, self.workers, self.quiet or not group.is_main,
-            self._frozen((*train, *val)),
+            self._feature_cache((*train, *val)),
         )  # fmt: skip
         if checkpoints:
             checkpoints.begin()
@@ -144,55 +134,45 @@ class NeuralPredictor(ABC):
         self.size = count_parameters(model)
         if config.adapt == "linear":
             rate = self.fit_config.head_rate or self.fit_config.learning_rate
-            return fitting.head(
+            return trainer.fit_head(
                 replace(self.fit_config, learning_rate=rate, head_rate=0.0),
                 batch_size=config.batch_size,
-                listener=listener,
+                callbacks=callbacks,
                 checkpoints=checkpoints,
-                keep=checkpoints,
-                quiet=fitting.quiet,
+                feature_checkpoints=checkpoints,
+                quiet=trainer.quiet,
             )
-        resuming = group.broadcast(checkpoints is not None and checkpoints.descending)
-        before = None if resuming else fitting.start(self._head_fit(), checkpoints)
+        resuming = group.broadcast(checkpoints is not None and checkpoints.has_train_state)
+        initial = None if resuming else trainer.warm_start_head(self._head_config(), checkpoints)
         self.adapt()
         model.to(self.device)
         self.size = count_parameters(model)
-        return fitting.backbone(
-            self.fit_config, before=before, listener=listener, checkpoints=checkpoints
-        )
-
-    def _head_fit(self) -> "HeadFitConfig":
-        from supervision.training.two_stage import HeadFitConfig
-
-        config = self.config
-        return HeadFitConfig(
-            config.head_epochs,
-            config.head_learning_rate,
-            config.head_batch_size,
-            self.fit_config.weight_decay,
-            self.fit_config.beta,
+        return trainer.fit_backbone(
+            self.fit_config, initial=initial, callbacks=callbacks, checkpoints=checkpoints
         )
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        """Tc in kelvin, ``[n]``, in float32: the mean over what is read of a crystal.
+        """Tc in kelvin, ``[n]``, in float32: the mean over a crystal's views.
 
-        Each crystal is read by itself, so its number does not depend on its company. Of several
-        threads one reads at a time, so that memory is that of one crystal. Raises CrystalError,
+        Each crystal is read by itself, so its Tc does not depend on the others. Of several threads
+        one predicts at a time: the memory in use is that of one crystal. Raises CrystalError,
         naming the crystal, for one that cannot be read.
         """
-        flush_denormals()  # a server asks from threads of its own
+        flush_denormals()  # a server predicts in threads that it starts later
         predicted = []
-        for crystal in tqdm(crystals, desc="prediction", leave=False, disable=self.quiet or None):
+        for crystal in track(
+            crystals, total=len(crystals), desc="prediction", unit="crystal", quiet=self.quiet
+        ):
             with self.lock, crystal_errors(crystal.id), torch.inference_mode(), full_precision():
                 self.model.to(self.device).eval()
-                outputs = self.read(crystal)
+                outputs = self.forward_crystal(crystal)
             predicted.append(self.target.decode(outputs).mean())
         return np.array(predicted)
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
         folder.mkdir(parents=True, exist_ok=True)
-        noun, version = self.recipe
+        noun, version = self.features_version
         config: dict[str, Any] = {
             "model_family": self.model_family,
             "config": asdict(self.config),
@@ -208,47 +188,70 @@ class NeuralPredictor(ABC):
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
         """The predictor that ``save`` wrote.
 
-        Raises ValueError where it reads crystals prepared by another recipe than this code's.
+        Raises ValueError where it was trained on features of another version than this code's.
         """
-        noun, version = cls.recipe
+        noun, version = cls.features_version
         theirs = config[f"{noun}_version"]
         if theirs != version:
             raise ValueError(
-                f"The model was trained on {noun}s of recipe {theirs}; this code makes recipe "
-                f"{version}."
+                f"The model was trained on {noun}s of version {theirs}; this code makes version "
+                f"{version}. Load it with the code that trained it, or train it again."
             )
-        made_of = config["weights"]
-        row = row_of(made_of["name"], cls.model_family)
-        empty = Fetched(row, None, "", "saved model", "", made_of["config"])
+        weights = config["weights"]
+        row = catalogue_entry(weights["name"], cls.model_family)
+        empty = Fetched(row, None, "", "saved model", "", weights["config"])
         predictor = cls(cls.config_class(**config["config"]), empty, FitConfig(), quiet=True)
-        predictor.weights = dict(made_of)
+        predictor.weights = dict(weights)
         predictor.model.load_state_dict(load_file(folder / MODEL_FILE), strict=True)
         predictor.target = TargetTransform(**config["target"])
         return predictor
 
+    def _feature_cache(self, materials: Sequence[Material]) -> FeatureCache | None:
+        """The shared features; they depend on the crystals and on this code, too."""
+        if self.feature_cache_dir is None:
+            return None
+        crystals = sorted((c.id, c.content_hash) for m in materials for c in m.crystals)
+        key = json.dumps([self.cache_key(), crystals, source_hash()], sort_keys=True)
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        return FeatureCache(self.feature_cache_dir, {"made of": digest})
 
-def count_parameters(model: nn.Module) -> dict[str, int]:
-    """All parameters and those that train."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return {
-        "parameters": sum(size for size, _ in sizes),
-        "trained_parameters": sum(size for size, trains in sizes if trains),
-    }
+    def _head_config(self) -> "HeadFitConfig":
+        from supervision.training.two_stage import HeadFitConfig
+
+        config = self.config
+        return HeadFitConfig(
+            config.head_epochs,
+            config.head_learning_rate,
+            config.head_batch_size,
+            self.fit_config.weight_decay,
+            self.fit_config.beta,
+        )
 
 
 def neural_setup(
-    predictor: NeuralPredictor,
-    fetched: Fetched,
-    featurize: Featurize,
-    pictures: Callable[[Sequence[Material]], Mapping[str, np.ndarray]],
+    predictor: NeuralPredictor, fetched: Fetched, featurize: Featurize, images: Images
 ) -> ModelSetup:
-    """That of a network that starts from these weights."""
+    """A neural model that starts from these weights, ready to be trained."""
     return ModelSetup(
         model_family=predictor.model_family,
         predictor=predictor,
         settings=predictor.settings() | {"processes": ProcessGroup.current().size},
         featurize=featurize,
-        pictures=pictures,
+        images=images,
         variant=predictor.config.adapt,
-        origin=WeightsInfo.of(fetched),
+        weights=WeightsInfo.of(fetched),
     )
+
+
+def full_precision() -> AbstractContextManager:
+    """Keep CUDA's convolutions from TF32, which they use by default."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
+def count_parameters(model: nn.Module) -> dict[str, int]:
+    """The numbers of all parameters and of those that train."""
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return {
+        "parameters": sum(size for size, _ in sizes),
+        "trained_parameters": sum(size for size, trains in sizes if trains),
+    }

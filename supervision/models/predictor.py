@@ -1,8 +1,6 @@
-"""The protocol that every paradigm meets, and how a saved one is found again."""
+"""The protocol that every model family follows: fit, predict, save, load."""
 
-import json
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -10,20 +8,15 @@ from supervision.data.crystals import Material
 from supervision.evaluation.prediction import SupportsPredict
 from supervision.training.callbacks import Callbacks, EpochRecord
 
-if TYPE_CHECKING:  # who predicts needs no torch for it
+if TYPE_CHECKING:  # predicting needs no torch for it
     from supervision.training.checkpoint import Checkpoints
 
 CONFIG_FILE = "config.json"
-MADE_FROM = "made_from.json"  # beside it: the run, the data and the materials it learned from
-CLASSES = {
-    "vision": "supervision.models.vision.predictor:VisionPredictor",
-    "graph": "supervision.models.graph.predictor:GraphPredictor",
-    "composition": "supervision.models.composition.predictor:CompositionPredictor",
-}
+PROVENANCE_FILE = "made_from.json"  # beside it: the run, the data and the training materials
 
 
 class Predictor(SupportsPredict, Protocol):
-    """A reader that learns, and can be kept."""
+    """A model from crystals to Tc that is trained, saved and loaded."""
 
     model_family: ClassVar[str]
 
@@ -32,26 +25,17 @@ class Predictor(SupportsPredict, Protocol):
         train: Sequence[Material],
         val: Sequence[Material],
         *,
-        listener: Callbacks,
+        callbacks: Callbacks,
         checkpoints: "Checkpoints | None",
     ) -> list[EpochRecord]:
-        """Learn from ``train``, choose by the MAE on ``val``; returns the history."""
+        """Train on ``train`` and keep the epoch of lowest MAE on ``val``; returns the history."""
 
     def save(self, folder: Path) -> None:
         """Write all that ``load`` needs: config.json and safetensors, no pickles."""
 
     @classmethod
     def load(cls, folder: Path, config: dict[str, Any]) -> Self:
-        """The predictor that ``save`` wrote; its numbers are the same."""
+        """The predictor that ``save`` wrote; ``config`` is its config.json. Same numbers.
 
-
-def load_predictor(folder: Path) -> Predictor:
-    """Any saved predictor. Raises FileNotFoundError or ValueError where there is none."""
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no saved predictor: there is no {CONFIG_FILE}.")
-    config = json.loads(path.read_text())
-    if config.get("model_family") not in CLASSES:
-        raise ValueError(f"{path} names the unknown model_family '{config.get('model_family')}'.")
-    module, name = CLASSES[config["model_family"]].split(":")
-    return getattr(import_module(module), name).load(folder, config)
+        Raises ValueError where it was trained on features of another version than this code's.
+        """

@@ -13,13 +13,18 @@ if TYPE_CHECKING:  # trees are trained without torch
     from supervision.models.weights import Fetched
 
 Featurize = Callable[[Sequence[Crystal]], Sequence[Reject]]
+Images = Callable[[Sequence[Material]], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """The weights that a model began from; nothing, where it began from none."""
+    """The pretrained weights that a model starts from; the defaults say that there are none.
 
-    weights: str = "none"
+    Attributes:
+        choice: why these, in a sentence.
+    """
+
+    name: str = "none"
     source: str = "none"
     choice: str = ""
     hash: str = ""
@@ -28,9 +33,9 @@ class WeightsInfo:
 
     @classmethod
     def of(cls, fetched: "Fetched") -> "WeightsInfo":
-        """That of fetched weights."""
+        """The info of fetched weights."""
         return cls(
-            weights=fetched.name,
+            name=fetched.name,
             source=fetched.source,
             choice=fetched.message,
             hash=fetched.sha256,
@@ -44,21 +49,24 @@ class ModelSetup:
     """A model of one family, ready to be trained.
 
     Attributes:
-        model_family: vision, graph, ...
         predictor: the untrained predictor.
         settings: all that the predictor was configured with, to be logged.
-        featurize: crystals -> those that the predictor cannot read, with reasons.
-        pictures: materials -> named images ``[h, w, 3]`` to be logged before the training.
+        featurize: caches the features of crystals; returns the crystals that have none, with
+            the reasons.
+        images: materials -> named images ``[h, w, 3]``, logged before the training.
         variant: which of the family's models this is, in a word.
-        origin: the pretrained weights that the model starts from.
-        resumable: whether the training writes checkpoints.
+        weights: the pretrained weights that the model starts from.
     """
 
     model_family: str
     predictor: Predictor
     settings: Mapping[str, Any]
     featurize: Featurize
-    pictures: Callable[[Sequence[Material]], Mapping[str, np.ndarray]]
+    images: Images
     variant: str
-    origin: WeightsInfo
-    resumable: bool = True
+    weights: WeightsInfo
+
+
+def no_images(_materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
+    """For families that do not look at pictures."""
+    return {}

@@ -1,1 +1,1 @@
-"""Compositions alone, read by trees."""
+"""The composition family: composition features and an ensemble of trees."""

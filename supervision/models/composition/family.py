@@ -1,34 +1,43 @@
-"""The composition paradigm on the common road, from its settings."""
+"""The composition family: trees on the composition alone, the baseline of all other models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
-import numpy as np
-
-from supervision.data.crystals import Crystal, Material, Reject
-from supervision.data.featurize import featurize
-from supervision.models.composition.featurize import COMPOSITION_FEATURIZER, FEATURE_VERSION
-from supervision.models.composition.predictor import CompositionConfig, CompositionPredictor
-from supervision.models.setup import ModelSetup, WeightsInfo
+from supervision.data.crystals import Crystal, Reject
+from supervision.models.composition.config import CompositionConfig
+from supervision.models.families import ModelFamily
+from supervision.models.setup import ModelSetup, WeightsInfo, no_images
 
 
-def composition_setup(config: CompositionConfig) -> ModelSetup:
-    """What grows trees on compositions."""
-    predictor = CompositionPredictor(config)
+def composition_setup(_weights: str, _device: str, config: CompositionConfig) -> ModelSetup:
+    """Untrained trees."""
+    from supervision.data.featurize import featurize
+    from supervision.models.composition.featurize import COMPOSITION_FEATURIZER, FEATURE_VERSION
+    from supervision.models.composition.predictor import CompositionPredictor
 
-    def prepare_compositions(crystals: Sequence[Crystal]) -> Sequence[Reject]:
+    def featurize_compositions(crystals: Sequence[Crystal]) -> Sequence[Reject]:
         return featurize(COMPOSITION_FEATURIZER, crystals)[1]
 
-    def pictures(_materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
-        return {}
-
     return ModelSetup(
-        model_family=predictor.model_family,
-        predictor=predictor,
+        model_family="composition",
+        predictor=CompositionPredictor(config),
         settings=asdict(config) | {"feature_version": FEATURE_VERSION},
-        featurize=prepare_compositions,
-        pictures=pictures,
+        featurize=featurize_compositions,
+        images=no_images,
         variant=config.model,
-        origin=WeightsInfo(choice="Trees have no weights to begin from."),
-        resumable=False,
+        weights=WeightsInfo(choice="Trees have no weights to begin from."),
     )
+
+
+FAMILY = ModelFamily(
+    name="composition",
+    reads="the composition alone with an ensemble of trees",
+    entry_point="train_composition",
+    configs=(CompositionConfig,),
+    setup=composition_setup,
+    predictor="supervision.models.composition.predictor:CompositionPredictor",
+    serving_packages=(
+        "gemmi", "jarvis-tools", "mlflow", "numpy", "pandas", "pymatgen", "scikit-learn", "skops",
+        "tqdm",
+    ),
+)  # fmt: skip

@@ -1,7 +1,7 @@
-"""What a composition says by itself: Magpie's statistics and the share of each element.
+"""Composition features: Magpie's statistics of element properties, and element fractions.
 
-Ward et al., npj Comput. Mater. 2, 16028 (2016): of 22 properties of the elements, six statistics
-weighted by atomic fraction.
+Ward et al., npj Comput. Mater. 2, 16028 (2016): six statistics of 22 element properties, weighted
+by atomic fraction.
 """
 
 from collections.abc import Sequence
@@ -9,43 +9,44 @@ from collections.abc import Sequence
 import numpy as np
 from pymatgen.core import Composition, Element
 
-from supervision.data.element_tables import LAST, atomic_number, magpie, magpie_names
+from supervision.data.element_tables import MAX_ATOMIC_NUMBER, atomic_number, magpie, magpie_names
 from supervision.data.errors import CrystalError
 
 STATISTICS = ("mean", "deviation", "minimum", "maximum", "range", "mode")
 
 
-def feature_names() -> list[str]:
-    """The columns of ``composition_features``."""
-    statistics = [f"{statistic} {name}" for statistic in STATISTICS for name in magpie_names()]
-    return statistics + [f"share {Element.from_Z(z).symbol}" for z in range(1, LAST + 1)]
-
-
 def composition_features(compositions: Sequence[Composition]) -> np.ndarray:
-    """``[n, 6 * 22 + 94]`` features of compositions, whose scale does not matter.
+    """``[n, 6 * 22 + 94]`` features of compositions, which need not be normalised.
 
-    The deviation is the mean absolute one; the mode is the property of the most abundant element
-    (the mean over those, where several are). Raises CrystalError for an element beyond Pu.
+    ``deviation`` is the mean absolute deviation. ``mode`` is the property of the most abundant
+    element, or the mean over all of them. Raises CrystalError for an element beyond Pu.
     """
-    shares = np.stack([_shares(composition) for composition in compositions])  # [n, 94]
+    fractions = np.stack([_atomic_fractions(composition) for composition in compositions])
     table = magpie()  # [94, 22]
-    there = (shares > 0)[..., None]
-    mean = shares @ table
-    deviation = np.einsum("ne,nep->np", shares, np.abs(table - mean[:, None]))
-    lowest = np.where(there, table, np.inf).min(axis=1)
-    highest = np.where(there, table, -np.inf).max(axis=1)
-    most = np.isclose(shares, shares.max(axis=1, keepdims=True))
-    mode = most @ table / most.sum(axis=1, keepdims=True)
+    present = (fractions > 0)[..., None]  # [n, 94, 1]
+    mean = fractions @ table
+    deviation = np.einsum("ne,nep->np", fractions, np.abs(table - mean[:, None]))
+    lowest = np.where(present, table, np.inf).min(axis=1)
+    highest = np.where(present, table, -np.inf).max(axis=1)
+    most_abundant = np.isclose(fractions, fractions.max(axis=1, keepdims=True))
+    mode = most_abundant @ table / most_abundant.sum(axis=1, keepdims=True)
     statistics = [mean, deviation, lowest, highest, highest - lowest, mode]
-    return np.concatenate([*statistics, shares], axis=1)
+    return np.concatenate([*statistics, fractions], axis=1)
 
 
-def _shares(composition: Composition) -> np.ndarray:
+def feature_names() -> list[str]:
+    """The names of the columns of ``composition_features``."""
+    statistics = [f"{statistic} {name}" for statistic in STATISTICS for name in magpie_names()]
+    symbols = [Element.from_Z(z).symbol for z in range(1, MAX_ATOMIC_NUMBER + 1)]
+    return statistics + [f"fraction {symbol}" for symbol in symbols]
+
+
+def _atomic_fractions(composition: Composition) -> np.ndarray:
     """Atomic fractions by atomic number, ``[94]``."""
-    shares = np.zeros(LAST)
+    fractions = np.zeros(MAX_ATOMIC_NUMBER)
     try:
         for atom, amount in composition.items():
-            shares[atomic_number(atom) - 1] += amount
+            fractions[atomic_number(atom) - 1] += amount
     except ValueError as error:
         raise CrystalError(str(error)) from error
-    return shares / shares.sum()
+    return fractions / fractions.sum()

@@ -1,4 +1,4 @@
-"""Crystals -> cached features of their compositions. Needs pymatgen and numpy."""
+"""Crystals -> cached composition features. Needs pymatgen and numpy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,25 +14,31 @@ FEATURE_VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class CompositionFeatures:
-    """What the trees read of a crystal: ``features`` [f]."""
+    """The composition features of a crystal: ``features`` [f]."""
 
     features: np.ndarray
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Plain arrays for ``np.savez``."""
+        """The arrays by name, for ``np.savez``."""
         return {"features": self.features}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "CompositionFeatures":
-        """What ``to_arrays`` came from. Raises KeyError where the array is missing."""
+        """The inverse of ``to_arrays``. Raises KeyError if the array is missing."""
         return cls(arrays["features"])
 
 
-def featurize_composition(crystal: Crystal) -> CompositionFeatures:
-    """The one path from a crystal to its features. Raises CrystalError with one sentence."""
+def build_composition_features(crystal: Crystal) -> CompositionFeatures:
+    """The composition features of a crystal, in training and in serving.
+
+    Raises CrystalError with one sentence.
+    """
     return CompositionFeatures(composition_features([crystal.structure.composition])[0])
 
 
 COMPOSITION_FEATURIZER = Featurizer(
-    "compositions", f"v{FEATURE_VERSION}", featurize_composition, CompositionFeatures.from_arrays
+    "compositions",
+    f"v{FEATURE_VERSION}",
+    build_composition_features,
+    CompositionFeatures.from_arrays,
 )

@@ -1,1 +1,1 @@
-"""Graphs of crystals, read by ALIGNN."""
+"""The graph family: graphs of crystals and ALIGNN."""

@@ -1,7 +1,7 @@
-"""ALIGNN's parameters under the names that alignn gives them, in plain PyTorch.
+"""The layers of ALIGNN in plain PyTorch, with alignn's parameter names.
 
-What alignn publishes loads into it strictly, and a machine without alignn and DGL can train it. The
-way through its layers is ``supervision.models.graph.backbone.walk``.
+Published alignn checkpoints load into it strictly, and it trains without alignn and DGL. The
+forward pass is ``supervision.models.graph.backbone.forward_states``.
 Choudhary and DeCost, npj Comput. Mater. 7, 185 (2021).
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-FARTHEST = 8.0  # angstrom: the last of the radial functions
+RBF_CUTOFF_ANGSTROM = 8.0  # centre of the last radial basis function of edge lengths
 Norm = type[nn.LayerNorm] | type[nn.BatchNorm1d]
 
 
@@ -19,8 +19,10 @@ class AlignnConfig:
     """The shape of a network; the defaults are those of alignn's published models.
 
     Attributes:
-        use_cutoff_function: fade edges out towards ``inner_cutoff`` (angstrom), the steeper the
-            higher the ``exponent``; ``multiply_cutoff`` fades their states and not their lengths.
+        use_cutoff_function: apply the cutoff envelope to edge lengths, or with
+            ``multiply_cutoff`` to edge states instead.
+        inner_cutoff: cutoff of the envelope in angstrom.
+        exponent: exponent of the envelope; a higher one is steeper.
     """
 
     alignn_layers: int = 4
@@ -38,41 +40,47 @@ class AlignnConfig:
 
 
 class Alignn(nn.Module):
-    """The layers; ``norm`` is layer norm (``alignn_atomwise``) or batch norm (``alignn``)."""
+    """The parameters; ``norm`` is layer norm (``alignn_atomwise``) or batch norm (``alignn``)."""
 
     def __init__(self, config: AlignnConfig, norm: Norm) -> None:
         super().__init__()
         self.config = config
-        small, hidden = config.embedding_features, config.hidden_features
-        self.atom_embedding = _Perceptron(config.atom_input_features, hidden, norm)
+        embedding, hidden = config.embedding_features, config.hidden_features
+        self.atom_embedding = _MLPLayer(config.atom_input_features, hidden, norm)
         self.edge_embedding = nn.Sequential(
-            _RadialFunctions(0.0, FARTHEST, config.edge_input_features),
-            _Perceptron(config.edge_input_features, small, norm),
-            _Perceptron(small, hidden, norm),
+            _RBFExpansion(0.0, RBF_CUTOFF_ANGSTROM, config.edge_input_features),
+            _MLPLayer(config.edge_input_features, embedding, norm),
+            _MLPLayer(embedding, hidden, norm),
         )
         self.angle_embedding = nn.Sequential(
-            _RadialFunctions(-1.0, 1.0, config.triplet_input_features),
-            _Perceptron(config.triplet_input_features, small, norm),
-            _Perceptron(small, hidden, norm),
+            _RBFExpansion(-1.0, 1.0, config.triplet_input_features),
+            _MLPLayer(config.triplet_input_features, embedding, norm),
+            _MLPLayer(embedding, hidden, norm),
         )
-        self.alignn_layers = nn.ModuleList(_Pair(hidden, norm) for _ in range(config.alignn_layers))
-        self.gcn_layers = nn.ModuleList(_Gated(hidden, norm) for _ in range(config.gcn_layers))
+        self.alignn_layers = nn.ModuleList(
+            _ALIGNNConv(hidden, norm) for _ in range(config.alignn_layers)
+        )
+        self.gcn_layers = nn.ModuleList(
+            _EdgeGatedGraphConv(hidden, norm) for _ in range(config.gcn_layers)
+        )
         self.fc = nn.Linear(hidden, config.output_features)
 
 
-class _Perceptron(nn.Module):
-    """``[n, width]`` -> ``[n, out]``."""
+class _MLPLayer(nn.Module):
+    """``[n, in_features]`` -> ``[n, out_features]``."""
 
-    def __init__(self, width: int, out: int, norm: Norm) -> None:
+    def __init__(self, in_features: int, out_features: int, norm: Norm) -> None:
         super().__init__()
-        self.layer = nn.Sequential(nn.Linear(width, out), norm(out), nn.SiLU())
+        self.layer = nn.Sequential(
+            nn.Linear(in_features, out_features), norm(out_features), nn.SiLU()
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(x)
 
 
-class _RadialFunctions(nn.Module):
-    """``[n]`` -> ``[n, count]``: bell curves whose centres are evenly spaced from low to high."""
+class _RBFExpansion(nn.Module):
+    """``[n]`` -> ``[n, count]``: Gaussians with evenly spaced centres from ``low`` to ``high``."""
 
     centers: torch.Tensor
 
@@ -85,7 +93,7 @@ class _RadialFunctions(nn.Module):
         return torch.exp(-self.gamma * (x[:, None] - self.centers) ** 2)
 
 
-class _Gated(nn.Module):
+class _EdgeGatedGraphConv(nn.Module):
     """The parameters of an edge-gated graph convolution."""
 
     def __init__(self, width: int, norm: Norm) -> None:
@@ -99,19 +107,20 @@ class _Gated(nn.Module):
         self.bn_nodes = norm(width)
 
 
-class _Pair(nn.Module):
-    """A convolution over atoms and bonds, then one over bonds and angles."""
+class _ALIGNNConv(nn.Module):
+    """A convolution on the atom graph, then one on the line graph."""
 
     def __init__(self, width: int, norm: Norm) -> None:
         super().__init__()
-        self.node_update = _Gated(width, norm)
-        self.edge_update = _Gated(width, norm)
+        self.node_update = _EdgeGatedGraphConv(width, norm)
+        self.edge_update = _EdgeGatedGraphConv(width, norm)
 
 
-def fade(distance: torch.Tensor, config: AlignnConfig) -> torch.Tensor:
-    """``[m]`` from 1 at distance 0 to 0 at the cutoff, there with two smooth derivatives, and on.
+def cutoff_envelope(distance: torch.Tensor, config: AlignnConfig) -> torch.Tensor:
+    """Distances ``[m]`` -> ``[m]``, from 1 at distance 0 smoothly to 0 at the cutoff and beyond.
 
-    Gasteiger, Gross and Guennemann, ICLR 2020, equation 8.
+    The polynomial envelope of Gasteiger, Gross and Guennemann, ICLR 2020, equation 8. Its first
+    and second derivatives are 0 at the cutoff.
     """
     x, p = distance / config.inner_cutoff, config.exponent
     envelope = (

@@ -1,7 +1,7 @@
-"""ALIGNN: the classes that hold its weights, and the two ways through their layers.
+"""ALIGNN backbones: creation, pretrained weights, and two implementations of the forward pass.
 
-``walk`` is ours, because on a folded graph every sum over neighbours is weighted; ``walk_dgl``
-calls alignn's own layers on DGL graphs and is what the first is held to.
+``forward_states`` is this project's, because the sums over neighbours are weighted on a folded
+graph. ``forward_states_dgl`` calls alignn's layers on DGL graphs and is the reference for it.
 """
 
 import os
@@ -13,40 +13,46 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from supervision.models.graph.alignn import Alignn, AlignnConfig, fade
+from supervision.models.graph.alignn import Alignn, AlignnConfig, cutoff_envelope
 from supervision.models.graph.batch import GraphBatch
 from supervision.models.weights import Fetched, WeightsError
 
 ATOM_FEATURES = AlignnConfig.atom_input_features
 NORMS = {"alignn": nn.BatchNorm1d, "alignn_atomwise": nn.LayerNorm}
-BLOCK = 4096  # edges or angles
-EDGE_WEIGHTING = ("use_cutoff_function", "multiply_cutoff", "inner_cutoff", "exponent")
+CPU_BLOCK_ROWS = 4096  # edges or angles processed at once without gradients
+CUTOFF_OPTIONS = ("use_cutoff_function", "multiply_cutoff", "inner_cutoff", "exponent")
 
 
 def create_backbone(architecture: str, backend: str, config: Mapping[str, Any]) -> Any:
-    """A network of that architecture, untrained; a checkpoint's own configuration gives its shape.
+    """A network with random weights, of the shape in a checkpoint's configuration.
 
-    ``alignn`` has batch norm, ``alignn_atomwise`` layer norm; ``dgl`` takes alignn's own class.
+    Args:
+        architecture: ``alignn`` (batch norm) or ``alignn_atomwise`` (layer norm).
+        backend: ``pure`` for this project's class, ``dgl`` for alignn's.
+        config: the configuration published with a checkpoint, or empty.
+
+    Raises WeightsError if the checkpoint needs features that are not supported.
     """
-    known = config.get("model", {})
-    if known.get("extra_features"):
-        raise WeightsError("These weights want features of a crystal that are not known here.")
+    model_config = config.get("model", {})
+    if model_config.get("extra_features"):
+        raise WeightsError("The weights need extra features of a crystal; these are unsupported.")
     names = [field.name for field in fields(AlignnConfig)]
-    shape = AlignnConfig(**{name: known[name] for name in names if name in known})
+    shape = AlignnConfig(**{name: model_config[name] for name in names if name in model_config})
     if backend == "dgl":
-        return _alignns_own(architecture, shape, known.get("link", "identity"))
+        return _create_dgl_backbone(architecture, shape, model_config.get("link", "identity"))
     return Alignn(shape, NORMS[architecture])
 
 
-def _alignns_own(architecture: str, shape: AlignnConfig, link: str) -> Any:
-    """alignn's class on DGL, without what no Tc needs (forces, penalties)."""
-    os.environ.setdefault("DGLBACKEND", "pytorch")  # else dgl writes a file into the home folder
+def _create_dgl_backbone(architecture: str, shape: AlignnConfig, link: str) -> Any:
+    """alignn's class on DGL, without forces and penalties, which Tc does not need."""
+    # Otherwise DGL writes a configuration file into the home folder.
+    os.environ.setdefault("DGLBACKEND", "pytorch")
     settings = asdict(shape) | {"link": link}
     if architecture == "alignn":
         from alignn.models.alignn import ALIGNN, ALIGNNConfig
 
-        plain = {k: v for k, v in settings.items() if k not in EDGE_WEIGHTING}
-        return ALIGNN(ALIGNNConfig(name="alignn", **plain))
+        supported = {k: v for k, v in settings.items() if k not in CUTOFF_OPTIONS}
+        return ALIGNN(ALIGNNConfig(name="alignn", **supported))
     from alignn.models.alignn_atomwise import ALIGNNAtomWise, ALIGNNAtomWiseConfig
 
     settings |= {
@@ -59,43 +65,45 @@ def _alignns_own(architecture: str, shape: AlignnConfig, link: str) -> Any:
 
 
 def load_pretrained(backbone: Any, fetched: Fetched) -> None:
-    """Load weights strictly; raises WeightsError where they are of another class or shape."""
+    """Load weights strictly. Raises WeightsError if they are of another architecture or shape."""
     try:
         backbone.load_state_dict(fetched.state_dict(), strict=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise WeightsError(f"{fetched.source} does not fit {fetched.row.name}: {reason}") from error
+        raise WeightsError(
+            f"{fetched.source} does not fit {fetched.entry.name}: {reason}"
+        ) from error
 
 
-def walk(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
-    """States of all atoms, ``[n, hidden]``: embedded, and after each layer."""
+def forward_states(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
+    """The states of all atoms, each ``[n, hidden]``: embedded, and after each layer."""
     x = net.atom_embedding(batch.features)  # [n, hidden]
     y = embed_distances(net, batch.distance)  # [m, hidden]
     z = net.angle_embedding(batch.cosine)  # [t, hidden]
-    bonds = (batch.source, batch.target, batch.edges)
-    turns = (batch.first, batch.second, batch.angles)
+    atom_graph = (batch.source, batch.target, batch.edges)
+    line_graph = (batch.first, batch.second, batch.angles)
     states = [x]
     for layer in net.alignn_layers:
-        x, message = convolve(layer.node_update, *bonds, x, y)
-        y, z = convolve(layer.edge_update, *turns, message, z)
+        x, message = edge_gated_convolution(layer.node_update, *atom_graph, x, y)
+        y, z = edge_gated_convolution(layer.edge_update, *line_graph, message, z)
         states.append(x)
     for layer in net.gcn_layers:
-        x, y = convolve(layer, *bonds, x, y)
+        x, y = edge_gated_convolution(layer, *atom_graph, x, y)
         states.append(x)
     return states
 
 
 def embed_distances(net: Any, distance: torch.Tensor) -> torch.Tensor:
-    """Edge lengths ``[m]`` -> states ``[m, hidden]``, faded out where the class does so."""
+    """Edge lengths ``[m]`` -> states ``[m, hidden]``, with the cutoff envelope if configured."""
     if not getattr(net.config, "use_cutoff_function", False):
         return net.edge_embedding(distance)
-    faded = fade(distance, net.config)
+    envelope = cutoff_envelope(distance, net.config)
     if net.config.multiply_cutoff:
-        return net.edge_embedding(distance) * faded[:, None]
-    return net.edge_embedding(faded)
+        return net.edge_embedding(distance) * envelope[:, None]
+    return net.edge_embedding(envelope)
 
 
-def convolve(
+def edge_gated_convolution(
     layer: Any,
     source: torch.Tensor,
     target: torch.Tensor,
@@ -103,19 +111,26 @@ def convolve(
     x: torch.Tensor,
     y: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """alignn's edge-gated graph convolution where an edge stands for ``copies`` ``[m]`` of them.
+    """alignn's edge-gated graph convolution, with edges weighted by their multiplicity.
 
-    Nodes ``[n, h]`` and edges ``[m, h]`` in, the same out (equations 1 to 3 of the paper).
+    Args:
+        layer: the parameters.
+        source, target: ``[m]`` nodes of each edge.
+        copies: ``[m]`` multiplicity of each edge.
+        x: node states ``[n, h]``.
+        y: edge states ``[m, h]``.
+
+    Returns updated node and edge states of the same shapes (equations 1 to 3 of the paper).
     """
-    # The gradient of index_select is one fast sum, that of x[index] a slow index_put.
+    # index_select instead of x[index]: its gradient is a fast sum, not a slow index_put.
     sent, received, values = layer.src_gate(x), layer.dst_gate(x), layer.dst_update(x)
     messages, weights = (torch.zeros(x.shape, device=x.device) for _ in range(2))
     edges = y
-    for block in _blocks(y):
+    for block in _row_blocks(y):
         i, j = source[block], target[block]
         gate = sent.index_select(0, i) + received.index_select(0, j)
         gate = gate + layer.edge_gate(y[block])  # [m, h]
-        # Products of one number format (two are ten times slower on a CPU), sums in float32.
+        # Products in one dtype (mixed dtypes are ten times slower on a CPU), sums in float32.
         weight = torch.sigmoid(gate) * copies[block, None].to(gate.dtype)
         message = weight * values.index_select(0, i)
         messages = messages.index_add_(0, j, message.float())
@@ -130,23 +145,23 @@ def convolve(
     return x + nodes, edges
 
 
-def _blocks(rows: torch.Tensor) -> list[slice]:
-    """All rows at once where gradients are wanted; else, on a CPU, as many as its cache holds.
+def _row_blocks(rows: torch.Tensor) -> list[slice]:
+    """One block of all rows on a GPU or with gradients; else blocks that fit into CPU caches.
 
-    That takes less than half of the time, and of memory little more than the rows themselves.
+    Small blocks take less than half the time on a CPU, and hardly more memory than the rows.
     """
     whole = torch.is_grad_enabled() or rows.device.type != "cpu"
-    size = max(1, len(rows)) if whole else BLOCK
-    return [slice(at, at + size) for at in range(0, len(rows), size)]
+    size = max(1, len(rows)) if whole else CPU_BLOCK_ROWS
+    return [slice(start, start + size) for start in range(0, len(rows), size)]
 
 
 def scatter_sum(rows: torch.Tensor, index: torch.Tensor, size: int) -> torch.Tensor:
-    """Rows ``[m, h]`` summed into ``size`` bins by ``index``, ``[size, h]``."""
+    """Rows ``[m, h]`` summed into ``size`` bins by ``index`` ``[m]``, ``[size, h]``."""
     return rows.new_zeros(size, rows.shape[1]).index_add_(0, index, rows)
 
 
-def walk_dgl(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
-    """What ``walk`` gives, by alignn's own layers on DGL graphs; graphs must not be folded."""
+def forward_states_dgl(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
+    """As ``forward_states``, with alignn's layers on DGL graphs; graphs must not be folded."""
     graph, lines = to_dgl(batch)
     x = net.atom_embedding(batch.features)
     y = embed_distances(net, batch.distance)
@@ -162,13 +177,13 @@ def walk_dgl(net: Any, batch: GraphBatch) -> list[torch.Tensor]:
 
 
 def to_dgl(batch: GraphBatch) -> tuple[Any, Any]:
-    """The batch as alignn's two DGL graphs.
+    """The batch as alignn's two DGL graphs: atom graph and line graph.
 
-    Of an edge's vector alignn's models use the length alone, so one of that length stands for it.
-    Raises ValueError for folded graphs, which DGL's layers would misread.
+    alignn's models use only the length of an edge vector, so ``r`` is (length, 0, 0).
+    Raises ValueError for folded graphs, because DGL's layers ignore multiplicities.
     """
     if (batch.edges != 1).any() or (batch.angles != 1).any():
-        raise ValueError("A folded graph has no DGL form; unfold it.")
+        raise ValueError("A folded graph has no DGL form; build it unfolded.")
     import dgl
 
     graph = dgl.graph((batch.source, batch.target), num_nodes=len(batch.features))

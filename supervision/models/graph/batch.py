@@ -1,4 +1,4 @@
-"""Folded graphs side by side as tensors: what a graph model reads."""
+"""Batches of graphs as tensors."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -11,10 +11,10 @@ from supervision.models.graph.symmetry_folding import FoldedGraph
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
-    """Several folded graphs side by side: FoldedGraph's arrays as tensors, indices shifted.
+    """Several graphs as one: the arrays of FoldedGraph, concatenated, with shifted indices.
 
     Attributes:
-        crystal: [n] which crystal of the batch an atom is of.
+        crystal: [n] index of the crystal of each atom.
         size: number of crystals.
     """
 
@@ -34,61 +34,62 @@ class GraphBatch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(getattr(self, name).nbytes for name in self._arrays)
+        """Bytes of all tensors."""
+        return sum(getattr(self, name).nbytes for name in self._tensor_names)
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "GraphBatch":
         """The same batch on a device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "GraphBatch":
-        """The same batch where a GPU can fetch it by itself."""
-        return self._each(torch.Tensor.pin_memory)
+        """The same batch in pinned memory."""
+        return self._map(torch.Tensor.pin_memory)
 
-    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "GraphBatch":
-        changed = {name: change(getattr(self, name)) for name in self._arrays}
-        return GraphBatch(**changed, size=self.size)
+    def _map(self, function: Callable[[torch.Tensor], torch.Tensor]) -> "GraphBatch":
+        tensors = {name: function(getattr(self, name)) for name in self._tensor_names}
+        return GraphBatch(**tensors, size=self.size)
 
     @property
-    def _arrays(self) -> list[str]:
+    def _tensor_names(self) -> list[str]:
         return [field.name for field in fields(self) if field.name != "size"]
 
 
 def collate(graphs: Sequence[FoldedGraph]) -> GraphBatch:
-    """One batch of several graphs, in their order."""
-    shifts = {
-        "source": _starts([len(g.atoms) for g in graphs]),
-        "first": _starts([len(g.edges) for g in graphs]),
+    """One batch of several graphs, in order."""
+    offsets = {
+        "source": _offsets([len(g.atoms) for g in graphs]),
+        "first": _offsets([len(g.edges) for g in graphs]),
     }
-    shifts |= {"target": shifts["source"], "second": shifts["first"]}
+    offsets |= {"target": offsets["source"], "second": offsets["first"]}
     joined = {}
     for field in fields(FoldedGraph):
         arrays = [getattr(g, field.name) for g in graphs]
-        if field.name in shifts:
+        if field.name in offsets:
             arrays = [
-                a.astype(np.int64) + s for a, s in zip(arrays, shifts[field.name], strict=True)
+                a.astype(np.int64) + offset
+                for a, offset in zip(arrays, offsets[field.name], strict=True)
             ]
         joined[field.name] = torch.from_numpy(np.concatenate(arrays))
     crystal = np.repeat(np.arange(len(graphs)), [len(g.atoms) for g in graphs])
     return GraphBatch(**joined, crystal=torch.from_numpy(crystal), size=len(graphs))
 
 
-def _starts(lengths: Sequence[int]) -> np.ndarray:
+def _offsets(lengths: Sequence[int]) -> np.ndarray:
     return np.cumsum([0, *lengths[:-1]])
 
 
-def pack(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Cut 0, 1, ... into runs whose sizes sum to no more than ``budget``.
+def split_by_budget(sizes: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Split indices 0, 1, ... into consecutive groups whose sizes sum to at most ``budget``.
 
-    What is larger than the budget by itself is a run of its own.
+    An item larger than the budget is a group by itself.
     """
-    run: list[int] = []
-    held = 0
+    group: list[int] = []
+    total = 0
     for index, size in enumerate(sizes):
-        if run and held + size > budget:
-            yield run
-            run, held = [], 0
-        run.append(index)
-        held += size
-    if run:
-        yield run
+        if group and total + size > budget:
+            yield group
+            group, total = [], 0
+        group.append(index)
+        total += size
+    if group:
+        yield group

@@ -1,7 +1,9 @@
-"""Everything that shapes a graph model, in one place."""
+"""Everything that shapes a graph model and its training."""
 
 from dataclasses import dataclass
 
+from supervision.runtime.options import option
+from supervision.training.config import FitConfig
 from supervision.training.target import TargetTransform
 
 ADAPTATIONS = ("full", "linear")
@@ -11,28 +13,25 @@ COUNTS = ("batch_size", "angle_budget", "head_epochs", "head_batch_size")
 
 @dataclass(frozen=True)
 class GraphConfig:
-    """Everything that shapes a graph model, beside the data and the weights.
+    """Everything that shapes a graph model, besides the data and the pretrained weights.
 
     Attributes:
-        adapt: ``full`` trains all of ALIGNN, ``linear`` the head alone.
-        backend: ``pure`` (PyTorch, on folded graphs) or ``dgl`` (alignn's reference: slow).
-        trained_layers: how many of the last of ALIGNN's layers move by ``full``, and nothing before
-            them (0: all of it); gradients go no further back.
-        neighbours: an atom is bonded to; 0: those that the weights learned from.
-        batch_size: materials a step.
-        angle_budget: angles that are in memory at once; a step of more is read in parts.
+        backend: ``pure`` (PyTorch, on folded graphs) or ``dgl`` (alignn's own layers).
+        angle_budget: a step with more angles is read in several micro-batches.
         head_epochs, head_learning_rate, head_batch_size: how the head is fitted to standardised
-            frozen features before anything else moves.
+            frozen features before the backbone trains.
+
+    Raises ValueError, naming the field, for a value out of range.
     """
 
-    adapt: str = "full"
-    backend: str = "pure"
-    trained_layers: int = 0
-    neighbours: int = 0
-    batch_size: int = 32
-    angle_budget: int = 40_000
+    batch_size: int = option(32, "materials per step")
+    adapt: str = option("full", "full, or linear (head only)")
+    backend: str = option("pure", "pure, or dgl (alignn's own layers; slow)")
+    trained_layers: int = option(0, "number of last ALIGNN layers that train; 0: all")
+    neighbours: int = option(0, "neighbours per atom; 0: as for the pretrained weights")
+    angle_budget: int = option(40_000, "angles in memory at once")
+    target: str = option("sqrt", "transform of Tc: sqrt, log1p or identity")
     dropout: float = 0.1
-    target: str = "sqrt"
     head_epochs: int = 20
     head_learning_rate: float = 1e-3
     head_batch_size: int = 64
@@ -53,3 +52,16 @@ class GraphConfig:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}.")
         TargetTransform(self.target)
+
+
+@dataclass(frozen=True)
+class GraphFitConfig(FitConfig):
+    """How a graph model is trained."""
+
+    epochs: int = option(200, "epochs of training", when={"dataset=classics": 40})
+    learning_rate: float = option(1e-5, "peak learning rate of ALIGNN")
+    head_rate: float = option(1e-3, "learning rate of the head; 0: that of ALIGNN")
+    schedule: str = option("plateau", "plateau (halved without gain) or cosine")
+    patience: int = option(
+        20, "epochs without gain before training ends", when={"dataset=classics": 10}
+    )

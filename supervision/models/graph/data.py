@@ -1,4 +1,4 @@
-"""Materials and their graphs -> the samples that a graph model is trained on."""
+"""Graphs -> batches for training and validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ import numpy as np
 import torch
 
 from supervision.data.crystals import Material
-from supervision.models.graph.batch import GraphBatch, collate, pack
+from supervision.models.graph.batch import GraphBatch, collate, split_by_budget
 from supervision.models.graph.symmetry_folding import FoldedGraph
 from supervision.training.batches import LazySequence, RankShard, Step, shuffled
 
 
 @dataclass(frozen=True)
 class GraphSamples:
-    """The graphs that a model is trained on and chosen by; see ``training.two_stage.Samples``.
+    """The graphs for training and validation; see ``training.two_stage.Samples``.
 
-    A step is ``batch_size`` materials, one structure of each, read in parts of no more than
-    ``angle_budget`` angles, so that what a step needs of memory does not hang on the largest cell.
+    A step has ``batch_size`` materials with one structure each. It is split into micro-batches of
+    at most ``angle_budget`` angles, which bounds the memory of a step.
     """
 
     train: Sequence[Material]
@@ -29,46 +29,47 @@ class GraphSamples:
     angle_budget: int
     seed: int
 
-    def of_training(self) -> tuple[list[str], list[int]]:
-        """All structures of the training materials."""
+    def training_samples(self) -> tuple[list[str], list[int]]:
+        """Crystal ids of the training structures, and the material index of each."""
         return _all_structures(self.train)
 
-    def of_validation(self) -> tuple[list[str], list[int]]:
-        """All structures of the validation materials."""
+    def validation_samples(self) -> tuple[list[str], list[int]]:
+        """Crystal ids of the validation structures, and the material index of each."""
         return _all_structures(self.val)
 
     def batches(self, samples: Sequence[str]) -> LazySequence[GraphBatch]:
-        """Graphs in order, in batches that keep to the budget."""
-        runs = list(pack([len(self.graphs[id].angles) for id in samples], self.angle_budget))
-        return LazySequence(partial(self._batch, samples, runs), len(runs))
+        """Graphs in order, in batches within the angle budget."""
+        sizes = [len(self.graphs[id].angles) for id in samples]
+        groups = list(split_by_budget(sizes, self.angle_budget))
+        return LazySequence(partial(self._batch, samples, groups), len(groups))
 
     def _batch(
-        self, samples: Sequence[str], runs: Sequence[Sequence[int]], place: int
+        self, samples: Sequence[str], groups: Sequence[Sequence[int]], index: int
     ) -> GraphBatch:
-        return collate([self.graphs[samples[i]] for i in runs[place]])
+        return collate([self.graphs[samples[i]] for i in groups[index]])
 
-    def epoch(self, number: int, share: RankShard) -> LazySequence[Step]:
-        """One structure of every training material, drawn by weight."""
+    def epoch_steps(self, epoch: int, shard: RankShard) -> LazySequence[Step]:
+        """The steps of an epoch for one rank: one structure per material, drawn by weight."""
         count = len(self.train)
-        shares = np.random.default_rng([self.seed, number]).random(count)
-        chosen = [m.structure_at(s).id for m, s in zip(self.train, shares, strict=True)]
-        order = shuffled(count, self.batch_size, seed=self.seed, epoch=number)
-        return LazySequence(partial(self._step, chosen, order, share), len(order))
+        random = np.random.default_rng([self.seed, epoch]).random(count)
+        chosen = [m.structure_at(s).id for m, s in zip(self.train, random, strict=True)]
+        order = shuffled(count, self.batch_size, seed=self.seed, epoch=epoch)
+        return LazySequence(partial(self._step, chosen, order, shard), len(order))
 
     def _step(
-        self, chosen: Sequence[str], order: Sequence[Sequence[int]], share: RankShard, place: int
+        self, chosen: Sequence[str], order: Sequence[Sequence[int]], shard: RankShard, index: int
     ) -> Step:
-        rows = share.of(order[place])
+        rows = shard.rows(order[index])
         graphs = [self.graphs[chosen[i]] for i in rows]
         sizes = [len(graph.angles) for graph in graphs]
-        budget = min(self.angle_budget, sum(sizes)) // share.parts
+        budget = min(self.angle_budget, sum(sizes)) // shard.accumulation_steps
         return [
             (
-                collate([graphs[k] for k in run]),
-                torch.tensor(self.targets[[rows[k] for k in run]], dtype=torch.float32),
-                [self.train[rows[k]].id for k in run],
+                collate([graphs[k] for k in group]),
+                torch.tensor(self.targets[[rows[k] for k in group]], dtype=torch.float32),
+                [self.train[rows[k]].id for k in group],
             )
-            for run in pack(sizes, budget)
+            for group in split_by_budget(sizes, budget)
         ]
 
 

@@ -1,45 +1,44 @@
-"""The graph paradigm on the common road, from its settings and weights."""
+"""The graph family: graphs of crystals and ALIGNN."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-
-from supervision.data.crystals import Crystal, Material, Reject
-from supervision.data.featurize import featurize
-from supervision.models.graph.config import GraphConfig
-from supervision.models.graph.predictor import GraphPredictor
-from supervision.models.neural import neural_setup
-from supervision.models.setup import ModelSetup
-from supervision.models.weights import get_weights
-from supervision.training.state import FitConfig
-
-
-@dataclass(frozen=True)
-class Preset:
-    """The values behind ``auto``."""
-
-    epochs: int = 200
-    patience: int = 20
-
-
-DESCENT: dict[str, Any] = {"learning_rate": 1e-5, "head_rate": 1e-3, "schedule": "plateau"}
-PRESETS = {"classics": Preset(epochs=40, patience=10)}
+from supervision.data.crystals import Crystal, Reject
+from supervision.models.families import ModelFamily
+from supervision.models.graph.config import GraphConfig, GraphFitConfig
+from supervision.models.setup import ModelSetup, no_images
 
 
 def graph_setup(
-    weights: str, device: str, config: GraphConfig, fit_config: FitConfig
+    weights: str, device: str, config: GraphConfig, fit_config: GraphFitConfig
 ) -> ModelSetup:
-    """Fetch the weights, say which they are, and build what learns from them."""
+    """A graph model that starts from these weights; prints which they are.
+
+    Raises WeightsError where they are unavailable, ValueError for a device that is.
+    """
+    from supervision.data.featurize import featurize
+    from supervision.models.graph.predictor import GraphPredictor
+    from supervision.models.neural import neural_setup
+    from supervision.models.weights import get_weights
+
     fetched = get_weights(weights, "graph")
     print(fetched.message, flush=True)
     predictor = GraphPredictor(config, fetched, fit_config, device=device)
 
-    def prepare_graphs(crystals: Sequence[Crystal]) -> Sequence[Reject]:
+    def featurize_graphs(crystals: Sequence[Crystal]) -> Sequence[Reject]:
         return featurize(predictor.graphs, crystals)[1]
 
-    def pictures(_materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
-        return {}
+    return neural_setup(predictor, fetched, featurize_graphs, no_images)
 
-    return neural_setup(predictor, fetched, prepare_graphs, pictures)
+
+FAMILY = ModelFamily(
+    name="graph",
+    reads="the crystal's graph with ALIGNN",
+    entry_point="train_alignn",
+    configs=(GraphConfig, GraphFitConfig),
+    setup=graph_setup,
+    predictor="supervision.models.graph.predictor:GraphPredictor",
+    serving_packages=(
+        "filelock", "gemmi", "jarvis-tools", "mlflow", "numpy", "pandas", "pymatgen",
+        "safetensors", "torch", "tqdm",
+    ),
+)  # fmt: skip

@@ -5,39 +5,42 @@ from functools import partial
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 from supervision.data.featurize import Featurizer
-from supervision.models.graph.build import TWELVE, Neighbourhood, build_graph
-from supervision.models.graph.symmetry_folding import FoldedGraph, fold, unfolded
+from supervision.models.graph.build import DEFAULT_NEIGHBOURHOOD, Neighbourhood, build_graph
+from supervision.models.graph.symmetry_folding import FoldedGraph, fold_graph, unfolded_graph
 
 GRAPH_VERSION = 1
-MAX_KINDS = 250_000  # angles that a network reads: 600 MB and 5 s on two cores
+MAX_DISTINCT_ANGLES = 250_000  # 600 MB and 5 s in a network on two cores
 
 
-def graph_of(crystal: Crystal, neighbourhood: Neighbourhood, *, folded: bool) -> FoldedGraph:
-    """The one path from a crystal to its graph, in training and in serving.
+def build_crystal_graph(
+    crystal: Crystal, neighbourhood: Neighbourhood, *, folded: bool
+) -> FoldedGraph:
+    """The graph of a crystal, in training and in serving, folded by symmetry if ``folded``.
 
-    Unfolded, every atom, edge and angle stands by itself. Raises CrystalError with one sentence.
+    Raises CrystalError with one sentence.
     """
     structure = crystal.structure
     try:
-        graph = build_graph(structure, neighbourhood)
-        found = fold(graph) if folded else unfolded(graph)
+        atom_graph = build_graph(structure, neighbourhood)
+        graph = fold_graph(atom_graph) if folded else unfolded_graph(atom_graph)
     except ValueError as error:
         raise CrystalError(str(error)) from error
-    if len(found.angles) > MAX_KINDS:
+    if len(graph.angles) > MAX_DISTINCT_ANGLES:
         raise CrystalError(
-            f"The graph has {len(found.angles):,} different angles, more than {MAX_KINDS:,}."
+            f"The graph has {len(graph.angles):,} different angles, more than "
+            f"{MAX_DISTINCT_ANGLES:,}."
         )
-    return found
+    return graph
 
 
-def graphs(
-    neighbourhood: Neighbourhood = TWELVE, *, folded: bool = True
+def graph_featurizer(
+    neighbourhood: Neighbourhood = DEFAULT_NEIGHBOURHOOD, *, folded: bool = True
 ) -> Featurizer[FoldedGraph]:
-    """How graphs of this neighbourhood are made and kept."""
+    """The featurizer that builds graphs with this neighbourhood."""
     version = f"v{GRAPH_VERSION}"
-    if neighbourhood != TWELVE:
+    if neighbourhood != DEFAULT_NEIGHBOURHOOD:
         version += f"-{neighbourhood.nearest}-{neighbourhood.within:g}A"
     if not folded:
         version += "-unfolded"
-    build = partial(graph_of, neighbourhood=neighbourhood, folded=folded)
+    build = partial(build_crystal_graph, neighbourhood=neighbourhood, folded=folded)
     return Featurizer("graphs", version, build, FoldedGraph.from_arrays)

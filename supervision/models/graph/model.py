@@ -6,29 +6,29 @@ from torch import nn
 from supervision.models.graph.backbone import (
     ATOM_FEATURES,
     create_backbone,
+    forward_states,
+    forward_states_dgl,
     load_pretrained,
     scatter_sum,
-    walk,
-    walk_dgl,
 )
 from supervision.models.graph.batch import GraphBatch
 from supervision.models.graph.config import GraphConfig
 from supervision.models.head import Head
 from supervision.models.weights import Fetched
 
-PROPERTIES = 23
-PLAIN = ATOM_FEATURES + PROPERTIES
-LEVELS = 3
-GATE = 128  # how many numbers the head makes of all atom states
+N_PROPERTIES = 23  # Magpie's 22 properties and the occupancy
+N_COMPOSITION_FEATURES = ATOM_FEATURES + N_PROPERTIES
+N_FEATURE_DEPTHS = 3  # depths of the backbone whose atom states are features
+BOTTLENECK_WIDTH = 128  # the head's numbers for all atom states
 
 
 class GraphRegressor(nn.Module):
-    """A batch of graphs -> model-space targets ``[b]``.
+    """A batch of graphs -> transformed targets ``[b]``.
 
-    A crystal's features are, of its composition, the means of CGCNN's and Magpie's tables; and of
-    its atom states at three depths (embedded, after the layers that see angles, after the last)
-    mean and deviation over the atoms. They are standardised with the training set's mean and
-    deviation.
+    The features of a crystal are the mean CGCNN features and Magpie properties of its composition,
+    and mean and standard deviation of its atom states at three depths: embedded, after the ALIGNN
+    layers, and after the last layer. They are standardised with mean and standard deviation of the
+    training set.
     """
 
     feature_mean: torch.Tensor
@@ -36,24 +36,26 @@ class GraphRegressor(nn.Module):
 
     def __init__(self, fetched: Fetched, config: GraphConfig) -> None:
         super().__init__()
-        self.backbone = create_backbone(fetched.row.architecture, config.backend, fetched.config)
+        self.backbone = create_backbone(fetched.entry.architecture, config.backend, fetched.config)
         if fetched.pretrained:
             load_pretrained(self.backbone, fetched)
-        self.walk = walk_dgl if config.backend == "dgl" else walk
-        states = 2 * LEVELS * self.backbone.config.hidden_features
-        self.register_buffer("feature_mean", torch.zeros(PLAIN + states))
-        self.register_buffer("feature_std", torch.ones(PLAIN + states))
-        self.head = Head(PLAIN, states, gate=GATE, dropout=config.dropout)
+        self.forward_states = forward_states_dgl if config.backend == "dgl" else forward_states
+        n_states = 2 * N_FEATURE_DEPTHS * self.backbone.config.hidden_features
+        self.register_buffer("feature_mean", torch.zeros(N_COMPOSITION_FEATURES + n_states))
+        self.register_buffer("feature_std", torch.ones(N_COMPOSITION_FEATURES + n_states))
+        self.head = Head(
+            N_COMPOSITION_FEATURES, n_states, bottleneck=BOTTLENECK_WIDTH, dropout=config.dropout
+        )
 
     def features(self, batch: GraphBatch) -> torch.Tensor:
-        """Composition and pooled states, ``[b, 115 + 6 * hidden]``."""
-        states = self.walk(self.backbone, batch)
-        seen = (states[0], states[len(self.backbone.alignn_layers)], states[-1])
-        pooled = [moment for x in seen for moment in pool(x.float(), batch)]
-        return torch.cat([composition(batch), *pooled], dim=1)
+        """Composition features and pooled states, ``[b, 115 + 6 * hidden]``."""
+        states = self.forward_states(self.backbone, batch)
+        depths = (states[0], states[len(self.backbone.alignn_layers)], states[-1])
+        pooled = [moment for x in depths for moment in pool(x.float(), batch)]
+        return torch.cat([pool_composition(batch), *pooled], dim=1)
 
     def regress(self, features: torch.Tensor) -> torch.Tensor:
-        """Features -> ``[b]``."""
+        """Features as returned by ``features`` -> ``[b]``."""
         with torch.autocast(features.device.type, enabled=False):
             return self.head((features - self.feature_mean) / self.feature_std)
 
@@ -62,25 +64,28 @@ class GraphRegressor(nn.Module):
         return self.regress(self.features(batch))
 
     def standardise(self, features: torch.Tensor) -> None:
-        """Take mean and deviation from the training set's features.
+        """Set the mean and standard deviation for standardisation from training features.
 
-        What is the same in all of them (a group of elements that none has) is only centred, so that
-        the first crystal that differs is not a thousand deviations away.
+        Constant features (such as a group of elements that the training set lacks) are centred but
+        not scaled. Otherwise a crystal that differs would be a thousand deviations away.
         """
         spread = features.std(dim=0, correction=0)
         self.feature_mean.copy_(features.mean(dim=0))
         self.feature_std.copy_(torch.where(spread > 1e-4, spread, 1.0))
 
 
-def composition(batch: GraphBatch) -> torch.Tensor:
-    """``[b, 115]``: CGCNN features a site, Magpie's properties an atom, and the occupancy."""
+def pool_composition(batch: GraphBatch) -> torch.Tensor:
+    """``[b, 115]``: CGCNN features per site, Magpie's properties per atom, and the occupancy."""
     features, properties = (pool(x, batch)[0] for x in (batch.features, batch.properties))
     occupancy = properties[:, -1:]
     return torch.cat([features, properties[:, :-1] / occupancy, occupancy], dim=1)
 
 
 def pool(x: torch.Tensor, batch: GraphBatch) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation of ``[n, f]`` over the atoms of each crystal, copies counted."""
+    """Mean and standard deviation ``[b, f]`` of ``[n, f]`` over the atoms of each crystal.
+
+    Atoms are weighted by their multiplicity.
+    """
     copies = batch.atoms[:, None]
     number = scatter_sum(copies, batch.crystal, batch.size)
     mean = scatter_sum(copies * x, batch.crystal, batch.size) / number  # [b, f]

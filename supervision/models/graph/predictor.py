@@ -1,4 +1,4 @@
-"""The graph paradigm as a predictor: graphs, ALIGNN, a head."""
+"""The predictor of the graph family: graphs, ALIGNN, a head."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from torch import nn
 from supervision.data.crystals import Crystal, Material
 from supervision.data.featurize import Featurizer, featurize_all
 from supervision.models.graph.batch import collate
-from supervision.models.graph.build import TWELVE, Neighbourhood
+from supervision.models.graph.build import DEFAULT_NEIGHBOURHOOD, Neighbourhood
 from supervision.models.graph.config import GraphConfig
 from supervision.models.graph.data import GraphSamples
-from supervision.models.graph.featurize import GRAPH_VERSION, graphs
+from supervision.models.graph.featurize import GRAPH_VERSION, graph_featurizer
 from supervision.models.graph.model import GraphRegressor
 from supervision.models.graph.symmetry_folding import FoldedGraph
 from supervision.models.neural import NeuralPredictor
@@ -20,11 +20,11 @@ from supervision.models.weights import Fetched, GraphWeights
 
 
 class GraphPredictor(NeuralPredictor):
-    """Builds the graphs of crystals and reads them with ALIGNN, in kelvin."""
+    """Builds graphs of crystals and reads them with ALIGNN, in kelvin."""
 
     model_family = "graph"
     config_class = GraphConfig
-    recipe = ("graph", GRAPH_VERSION)
+    features_version = ("graph", GRAPH_VERSION)
     config: GraphConfig
 
     def build(self, fetched: Fetched) -> GraphRegressor:
@@ -41,59 +41,59 @@ class GraphPredictor(NeuralPredictor):
             )
         return model
 
-    def frozen(self) -> tuple[Any, ...]:
-        """As of every network, of the graphs, and of who reads them."""
-        return (*super().frozen(), self.graphs.name, self.config.backend)
+    def cache_key(self) -> tuple[Any, ...]:
+        """As in all networks, with the kind of graph and the backend."""
+        return (*super().cache_key(), self.graphs.name, self.config.backend)
 
     def adapt(self) -> None:
-        """All of ALIGNN, or its last layers."""
+        """Train all of ALIGNN, or its last layers."""
         last = self.config.trained_layers
         self.model.backbone.requires_grad_(not last)
         for layer in _layers(self.model.backbone)[-last:] if last else ():
             layer.requires_grad_(True)
 
     def samples(self, train: Sequence[Material], val: Sequence[Material]) -> GraphSamples:
-        """The graphs to learn from and to be chosen by."""
+        """The graphs for training and validation."""
         config = self.config
         crystals = [c for part in (train, val) for m in part for c in m.crystals]
-        prepared = featurize_all(self.graphs, crystals, quiet=self.quiet)
+        graphs = featurize_all(self.graphs, crystals, quiet=self.quiet)
         targets = self.target.encode([m.tc for m in train])
         return GraphSamples(
-            train, val, targets, prepared, config.batch_size, config.angle_budget, config.seed
+            train, val, targets, graphs, config.batch_size, config.angle_budget, config.seed
         )
 
-    def read(self, crystal: Crystal) -> np.ndarray:
+    def forward_crystal(self, crystal: Crystal) -> np.ndarray:
         """One output: a graph has one view."""
-        batch = collate([self.graphs.of(crystal)]).to(self.device)
+        batch = collate([self.graphs.featurize(crystal)]).to(self.device)
         return self.model(batch).cpu().numpy()
 
 
 def _layers(backbone: Any) -> list[nn.Module]:
-    """Those that see angles, then those that see bonds alone."""
+    """The ALIGNN layers (angles and bonds), then the GCN layers (bonds), in order."""
     return [*backbone.alignn_layers, *backbone.gcn_layers]
 
 
 def graph_featurizer_for(
     fetched: Fetched, backend: str = "pure", neighbours: int = 0
 ) -> Featurizer[FoldedGraph]:
-    """How the graphs are made that a network of these weights reads.
+    """The featurizer for a network that starts from these weights.
 
-    DGL's layers know no copies, and batch norm would count each kind once: for these graphs stay
-    unfolded.
+    Graphs are folded by symmetry, but not for DGL's layers, which have no multiplicities, and not
+    for networks with batch norm, whose statistics would count equivalent atoms once.
     """
-    plain = backend == "dgl" or fetched.row.architecture == "alignn"
-    around = Neighbourhood(neighbours) if neighbours else neighbourhood_of(fetched)
-    return graphs(around, folded=not plain)
+    unfolded = backend == "dgl" or fetched.entry.architecture == "alignn"
+    neighbourhood = Neighbourhood(neighbours) if neighbours else neighbourhood_of(fetched)
+    return graph_featurizer(neighbourhood, folded=not unfolded)
 
 
 def neighbourhood_of(fetched: Fetched) -> Neighbourhood:
-    """What our graphs hold for these weights: the neighbours that they learned from.
+    """The neighbourhood that these weights were trained on.
 
-    What was published with them says more than their row does.
+    The config published with the weights has precedence over the catalogue entry.
     """
-    row, config = fetched.row, fetched.config
-    assert isinstance(row, GraphWeights)
-    rule = config.get("neighbor_strategy", row.rule)
+    entry, config = fetched.entry, fetched.config
+    assert isinstance(entry, GraphWeights)
+    rule = config.get("neighbor_strategy", entry.neighbour_strategy)
     if rule == "k-nearest":
-        return Neighbourhood(nearest=config.get("max_neighbors", TWELVE.nearest))
-    return Neighbourhood(nearest=1, within=config.get("cutoff", row.cutoff))
+        return Neighbourhood(nearest=config.get("max_neighbors", DEFAULT_NEIGHBOURHOOD.nearest))
+    return Neighbourhood(nearest=1, within=config.get("cutoff", entry.cutoff))

@@ -1,8 +1,8 @@
-"""A model that others published, as they meant it: alignn's class, alignn's graphs, its own answer.
+"""Published graph models as their authors use them: alignn's class, alignn's graphs, its output.
 
-Nothing of it is trained here. alignn's builder knows one element a site and gets each site's most
-abundant one; the occupancy-weighted features of all of a site's species are then put in the place
-of that element's, so that disordered crystals are read as such and ordered ones as ever.
+alignn's graph builder supports one element per site and gets the most abundant one. Its node
+features are then replaced by the occupancy-weighted features of all species of the site. So the
+model reads disordered crystals as such, and ordered crystals as before.
 """
 
 import os
@@ -23,65 +23,70 @@ from supervision.models.weights import Fetched, GraphWeights, WeightsError
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+ALIGNN_STRATEGIES = {"k-nearest": "k-nearest", "radius": "radius_graph"}  # names in alignn
+
 
 class PublishedModel:
-    """Published weights under their whole class, their head included."""
+    """A published model with its own head; it is not trained further.
+
+    Raises WeightsError for random weights and weights of another model family.
+    """
 
     def __init__(self, fetched: Fetched) -> None:
-        if not isinstance(fetched.row, GraphWeights) or not fetched.pretrained:
+        if not isinstance(fetched.entry, GraphWeights) or not fetched.pretrained:
             raise WeightsError(f"{fetched.name} is not a published graph model.")
-        self.row, self.config = fetched.row, fetched.config
-        self.net = create_backbone(self.row.architecture, "dgl", self.config).eval()
+        self.entry, self.config = fetched.entry, fetched.config
+        self.net = create_backbone(self.entry.architecture, "dgl", self.config).eval()
         load_pretrained(self.net, fetched)
         self.size: Mapping[str, int] = {"parameters": sum(p.numel() for p in self.net.parameters())}
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        """What the model says of each crystal, ``[n]``, in its own unit.
+        """The prediction for each crystal, ``[n]``, in the unit of the model.
 
-        Raises CrystalError, naming the crystal, for one that it cannot read.
+        Raises CrystalError, naming the crystal, for one that the model cannot read.
         """
-        return np.array(
-            [self._answer(crystal) for crystal in tqdm(crystals, desc=self.row.name, leave=False)]
-        )
+        bar = tqdm(crystals, desc=self.entry.name, leave=False)
+        return np.array([self._predict_one(crystal) for crystal in bar])
 
-    def _answer(self, crystal: Crystal) -> float:
+    def _predict_one(self, crystal: Crystal) -> float:
         with crystal_errors(crystal.id), torch.inference_mode():
             structure = crystal.structure
-            graph, lines = alignn_graphs(structure, self.row, self.config)
+            graph, lines = build_alignn_graphs(structure, self.entry, self.config)
             lattice = torch.tensor(structure.lattice.matrix, dtype=torch.float32)
-            answer = self.net([graph, lines, lattice])
-        # an atomwise class answers with more, stresses for one: memory that was never filled
-        return float(answer["out"] if isinstance(answer, Mapping) else answer)
+            output = self.net([graph, lines, lattice])
+        # ALIGNNAtomWise returns a dict; its other values (stresses) are uninitialised memory.
+        return float(output["out"] if isinstance(output, Mapping) else output)
 
 
-def alignn_graphs(
-    structure: "Structure", row: GraphWeights, config: Mapping[str, Any]
+def build_alignn_graphs(
+    structure: "Structure", entry: GraphWeights, config: Mapping[str, Any]
 ) -> tuple[Any, Any]:
-    """alignn's own atom graph and line graph, by the recipe that the weights learned from.
+    """alignn's atom graph and line graph, with the options that the weights were trained with.
 
-    ``config`` is what was published with them and says more than the row does.
+    The options are those of ``config``, which is published with the weights, or else of ``entry``.
     """
-    os.environ.setdefault("DGLBACKEND", "pytorch")  # else dgl writes a file into the home folder
+    # Otherwise DGL writes a configuration file into the home folder.
+    os.environ.setdefault("DGLBACKEND", "pytorch")
     from alignn.graphs import Graph
 
-    strategy = {"k-nearest": "k-nearest", "radius": "radius_graph"}[row.rule]
+    strategy = ALIGNN_STRATEGIES[entry.neighbour_strategy]
     features, _ = site_features(structure)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numpy's, one a structure
+        warnings.simplefilter("ignore")  # a warning of numpy for each structure
         graph, lines = Graph.atom_dgl_multigraph(
-            main_elements(structure),
+            to_jarvis_atoms(structure),
             neighbor_strategy=config.get("neighbor_strategy", strategy),
-            cutoff=config.get("cutoff", row.cutoff),
+            cutoff=config.get("cutoff", entry.cutoff),
             max_neighbors=config.get("max_neighbors", 12),
-            use_canonize=config.get("use_canonize", row.canonize),
+            use_canonize=config.get("use_canonize", entry.canonize),
             three_body_cutoff=config.get("three_body_cutoff", 3.5),
         )
     graph.ndata["atom_features"] = torch.from_numpy(features)
     return graph, lines
 
 
-def main_elements(structure: "Structure") -> Any:
-    """jarvis's Atoms of it, each site the most abundant of its elements."""
+def to_jarvis_atoms(structure: "Structure") -> Any:
+    """The structure as jarvis's Atoms, with the most abundant element of each site."""
     from jarvis.core.atoms import Atoms
 
     symbols = [max(site.species.items(), key=lambda part: part[1])[0].symbol for site in structure]

@@ -1,13 +1,13 @@
-"""A crystal's graph folded by its own symmetry: what looks alike to a network is kept once.
+"""Symmetry folding: keeps one atom, bond and angle of each set that a network cannot distinguish.
 
-A message-passing network that reads distances and angles gives equal states to atoms, bonds and
-angles whose surroundings are equal, so one of each kind, with the number of its copies, is all it
-needs: the sums over neighbours become weighted sums, the mean over atoms a weighted mean, and the
-answer is the same. How many that leaves of real crystals, ``python -m benchmarks.graphs`` prints.
+A message-passing network on distances and angles gives equal states to atoms, bonds and angles with
+equal surroundings. One representative of each class, with its multiplicity, is sufficient: sums
+over neighbours become weighted sums, the mean over atoms a weighted mean, and the output is the
+same up to rounding. ``python -m benchmarks.graphs`` prints the sizes for real crystals.
 
-The kinds are found by colour refinement (Weisfeiler and Leman, 1968; the coarsest equitable
-partition) on the line graph, not by a search for symmetry operations: it sees exactly what the
-network sees, and it takes a millisecond.
+The classes are found by colour refinement on the line graph (Weisfeiler and Leman, 1968; the
+coarsest equitable partition), not by a search for symmetry operations. They are exactly those that
+the network cannot distinguish, and refinement takes about a millisecond.
 """
 
 from collections.abc import Mapping
@@ -17,22 +17,22 @@ import numpy as np
 
 from supervision.models.graph.build import CrystalGraph, line_graph
 
-ALIKE = 1e-4  # distances (angstrom) and cosines that differ less are the same
+EQUALITY_TOLERANCE = 1e-4  # distances (in angstrom) and cosines that differ less are equal
 
 
 @dataclass(frozen=True, eq=False)
 class FoldedGraph:
-    """Kinds of atoms, edges and angles, each with its number of copies.
+    """Classes of equivalent atoms, edges and angles, each with its multiplicity.
 
     Attributes:
-        features, properties: [n, 92] and [n, 23] of a kind of atoms (see CrystalGraph).
-        atoms: [n] how many atoms are of that kind.
-        source, target: [m] the kinds of atoms that an edge joins.
-        distance: [m] its length in angstrom.
-        edges: [m] how many such edges arrive at one atom of the target kind.
-        first, second: [t] the kinds of edges that an angle joins.
+        features, properties: [n, 92] and [n, 23] of each atom class (see CrystalGraph).
+        atoms: [n] number of atoms in the class.
+        source, target: [m] the atom classes that an edge class joins.
+        distance: [m] length of the edges in angstrom.
+        edges: [m] number of such edges that arrive at one atom of the target class.
+        first, second: [t] the edge classes that an angle class joins.
         cosine: [t] of the angle.
-        angles: [t] how many such angles arrive at one edge of the second kind.
+        angles: [t] number of such angles that arrive at one edge of the second class.
     """
 
     features: np.ndarray
@@ -48,36 +48,37 @@ class FoldedGraph:
     angles: np.ndarray
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Plain arrays for ``np.savez``; ``from_arrays`` takes them back without pickles."""
+        """The arrays by name, for ``np.savez``."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "FoldedGraph":
-        """The graph that ``to_arrays`` came from. Raises KeyError where an array is missing."""
+        """The inverse of ``to_arrays``. Raises KeyError if an array is missing."""
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
 
-def fold(graph: CrystalGraph) -> FoldedGraph:
-    """Fold a graph: a network's answer to both is the same but for rounding."""
+def fold_graph(graph: CrystalGraph) -> FoldedGraph:
+    """The classes of a graph's atoms, edges and angles, with their multiplicities."""
     source, target = graph.source, graph.target
     first, second, cosine = line_graph(graph)
     distance = np.linalg.norm(graph.vector, axis=1)
-    turn = _groups(cosine)
-    atom = _labels(*graph.features.T)
-    edge = _labels(_groups(distance), atom[source], atom[target])
-    kinds = (0, 0)
-    while kinds != (kinds := (_count(atom), _count(edge))):
-        edge = _labels(edge, _multisets(_labels(edge[first], turn), second, len(edge)))
-        atom = _labels(atom, _multisets(edge, target, len(atom)))
-        edge = _labels(edge, atom[source], atom[target])
-    angle = _labels(edge[first], edge[second], turn)
-    one_edge, one_angle = _example(edge), _example(angle)  # of each kind
-    source, target = atom[source[one_edge]], atom[target[one_edge]]
-    first, second = edge[first[one_angle]], edge[second[one_angle]]
+    cosine_cluster = _cluster(cosine)
+    atom = _row_classes(*graph.features.T)
+    edge = _row_classes(_cluster(distance), atom[source], atom[target])
+    counts = (0, 0)
+    while counts != (counts := (_class_count(atom), _class_count(edge))):
+        angles_at_edge = _row_classes(edge[first], cosine_cluster)
+        edge = _row_classes(edge, _multiset_hashes(angles_at_edge, second, len(edge)))
+        atom = _row_classes(atom, _multiset_hashes(edge, target, len(atom)))
+        edge = _row_classes(edge, atom[source], atom[target])
+    angle = _row_classes(edge[first], edge[second], cosine_cluster)
+    edge_member, angle_member = _representatives(edge), _representatives(angle)
+    source, target = atom[source[edge_member]], atom[target[edge_member]]
+    first, second = edge[first[angle_member]], edge[second[angle_member]]
     atoms, edges, angles = np.bincount(atom), np.bincount(edge), np.bincount(angle)
     return FoldedGraph(
-        features=graph.features[_example(atom)],
-        properties=graph.properties[_example(atom)],
+        features=graph.features[_representatives(atom)],
+        properties=graph.properties[_representatives(atom)],
         atoms=atoms.astype(np.float32),
         source=source,
         target=target,
@@ -90,8 +91,8 @@ def fold(graph: CrystalGraph) -> FoldedGraph:
     )
 
 
-def unfolded(graph: CrystalGraph) -> FoldedGraph:
-    """The same arrays with every atom, edge and angle a kind of its own."""
+def unfolded_graph(graph: CrystalGraph) -> FoldedGraph:
+    """The graph in the same form, with one class per atom, edge and angle."""
     first, second, cosine = line_graph(graph)
     return FoldedGraph(
         features=graph.features,
@@ -108,39 +109,39 @@ def unfolded(graph: CrystalGraph) -> FoldedGraph:
     )
 
 
-def _groups(values: np.ndarray) -> np.ndarray:
-    """[n] values -> the number of the cluster each lies in; clusters are ALIKE apart or more."""
+def _cluster(values: np.ndarray) -> np.ndarray:
+    """Cluster index of each of ``[n]`` values; gaps above EQUALITY_TOLERANCE separate clusters."""
     order = np.argsort(values)
-    groups = np.zeros(len(values), dtype=np.int64)
-    groups[order[1:]] = np.cumsum(np.diff(values[order]) > ALIKE)
-    return groups
+    clusters = np.zeros(len(values), dtype=np.int64)
+    clusters[order[1:]] = np.cumsum(np.diff(values[order]) > EQUALITY_TOLERANCE)
+    return clusters
 
 
-def _labels(*columns: np.ndarray) -> np.ndarray:
-    """Rows of equal columns get equal labels, counted from 0 in the order of the rows' values."""
+def _row_classes(*columns: np.ndarray) -> np.ndarray:
+    """Class of each row; rows with equal values are in one class. Classes are sorted by value."""
     order = np.lexsort(columns[::-1])
     changed = np.any([column[order[1:]] != column[order[:-1]] for column in columns], axis=0)
-    labels = np.zeros(len(order), dtype=np.int64)
-    labels[order[1:]] = np.cumsum(changed)
-    return labels
+    classes = np.zeros(len(order), dtype=np.int64)
+    classes[order[1:]] = np.cumsum(changed)
+    return classes
 
 
-def _multisets(labels: np.ndarray, owner: np.ndarray, owners: int) -> np.ndarray:
-    """[owners] a number for the multiset of the labels that each owns.
+def _multiset_hashes(classes: np.ndarray, owner: np.ndarray, owners: int) -> np.ndarray:
+    """[owners] a hash of the multiset of the classes that belong to each owner.
 
-    Each label has a random 64-bit number and a multiset is their sum: equal multisets have equal
-    sums, and unequal ones have too in one case of 10^19.
+    Each class has a random 64-bit number and the hash of a multiset is their sum. Different
+    multisets have equal hashes with a probability of about 1e-19.
     """
-    numbers = np.random.default_rng(0).integers(2**63, size=labels.max() + 1, dtype=np.uint64)
+    numbers = np.random.default_rng(0).integers(2**63, size=classes.max() + 1, dtype=np.uint64)
     sums = np.zeros(owners, dtype=np.uint64)
-    np.add.at(sums, owner, numbers[labels])
+    np.add.at(sums, owner, numbers[classes])
     return sums
 
 
-def _count(labels: np.ndarray) -> int:
-    return int(labels.max()) + 1
+def _class_count(classes: np.ndarray) -> int:
+    return int(classes.max()) + 1
 
 
-def _example(labels: np.ndarray) -> np.ndarray:
-    """[kinds] the index of one member of each kind."""
-    return np.unique(labels, return_index=True)[1]
+def _representatives(classes: np.ndarray) -> np.ndarray:
+    """The index of one member of each class."""
+    return np.unique(classes, return_index=True)[1]

@@ -1,1 +1,1 @@
-"""Pictures of crystals, read by a DINO vision transformer with LoRA."""
+"""The vision family: images of crystals and a DINO vision transformer with LoRA."""

@@ -1,4 +1,4 @@
-"""Scenes -> the batches of views a vision model reads."""
+"""Scenes -> batches of images for training and validation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from supervision.models.vision.views import select_views
 from supervision.training.batches import LazySequence, RankShard, Step, shuffled
 
 VALIDATION_VIEWS = 2
-READ_BATCH = 16
+FEATURE_BATCH_IMAGES = 16
 
 
 def to_tensor(images: Iterable[np.ndarray]) -> torch.Tensor:
@@ -25,9 +25,9 @@ def to_tensor(images: Iterable[np.ndarray]) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class TrainingViews:
-    """One random view of one of its structures a material an epoch.
+    """Training steps: per epoch, one random view of one structure of each material.
 
-    Which, depends on seed, epoch and material alone: any epoch can be drawn again.
+    The choice depends on seed and epoch only, so any epoch can be reproduced.
     """
 
     materials: Sequence[Material]
@@ -38,7 +38,7 @@ class TrainingViews:
     seed: int
 
     def choose(self, epoch: int) -> list[tuple[Crystal, int]]:
-        """A structure (by weight) and a view for each material."""
+        """A structure, drawn by weight, and a view for each material."""
         rng = np.random.default_rng([self.seed, epoch])
         structure, view = rng.random(len(self.materials)), rng.random(len(self.materials))
         return [
@@ -46,22 +46,24 @@ class TrainingViews:
             for material, s, v in zip(self.materials, structure, view, strict=True)
         ]
 
-    def epoch(self, number: int, share: RankShard) -> LazySequence[Step]:
-        """The steps of an epoch."""
-        order = shuffled(len(self.materials), self.batch_size, seed=self.seed, epoch=number)
-        return LazySequence(partial(self._step, self.choose(number), order, share), len(order))
+    def epoch_steps(self, epoch: int, shard: RankShard) -> LazySequence[Step]:
+        """The steps of an epoch for one rank."""
+        order = shuffled(len(self.materials), self.batch_size, seed=self.seed, epoch=epoch)
+        return LazySequence(partial(self._step, self.choose(epoch), order, shard), len(order))
 
     def _step(
         self,
         chosen: Sequence[tuple[Crystal, int]],
         order: Sequence[Sequence[int]],
-        share: RankShard,
-        place: int,
+        shard: RankShard,
+        index: int,
     ) -> Step:
-        rows = share.of(order[place])
+        rows = shard.rows(order[index])
+        if not rows:
+            return []
         step = []
-        for part in np.array_split(rows, min(share.parts, len(rows))) if rows else ():
-            images = draw_all([(chosen[i][0].id, chosen[i][1]) for i in part], self.scenes)
+        for part in np.array_split(rows, min(shard.accumulation_steps, len(rows))):
+            images = draw_images([(chosen[i][0].id, chosen[i][1]) for i in part], self.scenes)
             targets = torch.tensor(self.targets[part], dtype=torch.float32)
             step.append((images, targets, [self.materials[i].id for i in part]))
         return step
@@ -69,10 +71,14 @@ class TrainingViews:
 
 @dataclass(frozen=True)
 class ViewSamples:
-    """The pictures that a model is trained on and chosen by; see ``training.two_stage.Samples``.
+    """The images for training and validation; see ``training.two_stage.Samples``.
 
-    ``views`` a structure are drawn from in training, the first ``head_views`` of them fit the head,
-    and the first two choose the epoch.
+    Attributes:
+        train: the steps of each epoch.
+        val: validation materials.
+        scenes: by crystal id.
+        views: number of views that the model uses.
+        head_views: number of views per material that the head is fitted to.
     """
 
     train: TrainingViews
@@ -81,53 +87,53 @@ class ViewSamples:
     views: int
     head_views: int
 
-    def of_training(self) -> tuple[list[tuple[str, int]], list[int]]:
-        """Pictures ``(crystal id, view)`` that the head is fitted to."""
+    def training_samples(self) -> tuple[list[tuple[str, int]], list[int]]:
+        """Images ``(crystal id, view)`` for fitting the head, and the material index of each."""
         return fixed_views(self.train.materials, select_views(min(self.head_views, self.views)))
 
-    def of_validation(self) -> tuple[list[tuple[str, int]], list[int]]:
-        """The pictures that choose the epoch: never a view that the model does not use."""
+    def validation_samples(self) -> tuple[list[tuple[str, int]], list[int]]:
+        """Images ``(crystal id, view)`` for validation, and the material index of each."""
         return fixed_views(self.val, select_views(min(VALIDATION_VIEWS, self.views)))
 
     def batches(self, samples: Sequence[tuple[str, int]]) -> LazySequence[torch.Tensor]:
-        """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
-        return picture_batches(samples, self.scenes, READ_BATCH)
+        """Images in order as uint8 batches ``[b, 3, h, w]``."""
+        return image_batches(samples, self.scenes, FEATURE_BATCH_IMAGES)
 
-    def epoch(self, number: int, share: RankShard) -> LazySequence[Step]:
+    def epoch_steps(self, epoch: int, shard: RankShard) -> LazySequence[Step]:
         """One random view of every training material."""
-        return self.train.epoch(number, share)
+        return self.train.epoch_steps(epoch, shard)
 
 
 def fixed_views(
     materials: Sequence[Material], views: tuple[int, ...]
 ) -> tuple[list[tuple[str, int]], list[int]]:
-    """One picture a material and view, its structures taken in turn.
+    """One image per material and view; views cycle through the material's structures.
 
-    Returns ``(crystal id, view)`` of each picture and the index of the material it is of.
+    Returns ``(crystal id, view)`` and the material index of each image.
     """
-    pictures, owners = [], []
+    images, owners = [], []
     for index, material in enumerate(materials):
-        for turn, view in enumerate(views):
-            pictures.append((material.crystals[turn % len(material.crystals)].id, view))
+        for i, view in enumerate(views):
+            images.append((material.crystals[i % len(material.crystals)].id, view))
             owners.append(index)
-    return pictures, owners
+    return images, owners
 
 
-def picture_batches(
-    pictures: Sequence[tuple[str, int]], scenes: Mapping[str, Scene], batch_size: int
+def image_batches(
+    images: Sequence[tuple[str, int]], scenes: Mapping[str, Scene], batch_size: int
 ) -> LazySequence[torch.Tensor]:
-    """Pictures in order as uint8 batches ``[b, 3, h, w]``."""
-    runs = [pictures[at : at + batch_size] for at in range(0, len(pictures), batch_size)]
-    return LazySequence(partial(_drawn, runs, scenes), len(runs))
+    """Images ``(crystal id, view)`` in order as uint8 batches ``[b, 3, h, w]``."""
+    batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+    return LazySequence(partial(_draw_batch, batches, scenes), len(batches))
 
 
-def _drawn(
-    runs: Sequence[Sequence[tuple[str, int]]], scenes: Mapping[str, Scene], place: int
+def _draw_batch(
+    batches: Sequence[Sequence[tuple[str, int]]], scenes: Mapping[str, Scene], index: int
 ) -> torch.Tensor:
-    return draw_all(runs[place], scenes)
+    return draw_images(batches[index], scenes)
 
 
-def draw_all(pictures: Iterable[tuple[str, int]], scenes: Mapping[str, Scene]) -> torch.Tensor:
-    """Pictures ``(crystal id, view)`` as one uint8 batch ``[b, 3, h, w]``."""
+def draw_images(images: Iterable[tuple[str, int]], scenes: Mapping[str, Scene]) -> torch.Tensor:
+    """Images ``(crystal id, view)`` as one uint8 batch ``[b, 3, h, w]``."""
     cv2.setNumThreads(1)
-    return to_tensor(draw(scenes[id], view) for id, view in pictures)
+    return to_tensor(draw(scenes[id], view) for id, view in images)

@@ -1,46 +1,50 @@
-"""The vision paradigm on the common road, from its settings and weights."""
+"""The vision family: images of crystals and a DINO vision transformer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from supervision.data.crystals import Crystal, Material, Reject
-from supervision.models.neural import neural_setup
+from supervision.models.families import ModelFamily
 from supervision.models.setup import ModelSetup
-from supervision.models.vision.config import VisionConfig
-from supervision.models.vision.contact_sheet import contact_sheet_of
-from supervision.models.vision.featurize import featurize_scenes
-from supervision.models.vision.predictor import VisionPredictor
-from supervision.models.weights import get_weights
-from supervision.training.state import FitConfig
-
-
-@dataclass(frozen=True)
-class Preset:
-    """The values behind ``auto``."""
-
-    epochs: int = 50
-    views: int = 18
-    learning_rate: float = 1e-4
-    patience: int = 10
-
-
-PRESETS = {"classics": Preset(epochs=6, views=6, learning_rate=3e-4)}
+from supervision.models.vision.config import VisionConfig, VisionFitConfig
 
 
 def vision_setup(
-    weights: str, device: str, config: VisionConfig, fit_config: FitConfig
+    weights: str, device: str, config: VisionConfig, fit_config: VisionFitConfig
 ) -> ModelSetup:
-    """Fetch the weights, say which they are, and build what learns from them."""
+    """A vision model that starts from these weights; prints which they are.
+
+    Raises WeightsError where they are unavailable, ValueError for a device that is.
+    """
+    from supervision.models.neural import neural_setup
+    from supervision.models.vision.contact_sheet import draw_contact_sheet
+    from supervision.models.vision.featurize import featurize_scenes
+    from supervision.models.vision.predictor import VisionPredictor
+    from supervision.models.weights import get_weights
+
     fetched = get_weights(weights)
     print(fetched.message, flush=True)
 
     def featurize(crystals: Sequence[Crystal]) -> Sequence[Reject]:
         return featurize_scenes(crystals, bonding=config.bonding)[1]
 
-    def pictures(materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
-        return {"contact_sheet": contact_sheet_of(materials, seed=config.seed)}
+    def images(materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
+        return {"contact_sheet": draw_contact_sheet(materials, seed=config.seed)}
 
     predictor = VisionPredictor(config, fetched, fit_config, device=device)
-    return neural_setup(predictor, fetched, featurize, pictures)
+    return neural_setup(predictor, fetched, featurize, images)
+
+
+FAMILY = ModelFamily(
+    name="vision",
+    reads="images of the crystal with a DINO vision transformer",
+    entry_point="train_dino",
+    configs=(VisionConfig, VisionFitConfig),
+    setup=vision_setup,
+    predictor="supervision.models.vision.predictor:VisionPredictor",
+    serving_packages=(
+        "filelock", "gemmi", "mlflow", "numpy", "opencv-python-headless", "pandas", "pymatgen",
+        "safetensors", "timm", "torch", "tqdm",
+    ),
+)  # fmt: skip

@@ -9,8 +9,8 @@ from supervision.data.featurize import Featurizer, featurize, featurize_all
 from supervision.models.vision.scene import SCENE_VERSION, Scene, build_scene
 
 
-def scene_of(crystal: Crystal, *, bonding: str = "fast") -> Scene:
-    """The one path from a crystal to its pictures, in training and in serving.
+def build_crystal_scene(crystal: Crystal, *, bonding: str = "fast") -> Scene:
+    """The scene of a crystal, in training and in serving.
 
     Raises CrystalError with one sentence.
     """
@@ -22,20 +22,20 @@ def scene_of(crystal: Crystal, *, bonding: str = "fast") -> Scene:
 
 
 def scene_featurizer(bonding: str) -> Featurizer[Scene]:
-    """Scenes with that way of finding bonds."""
-    build = partial(scene_of, bonding=bonding)
+    """The featurizer that builds scenes with one of BONDINGS."""
+    build = partial(build_crystal_scene, bonding=bonding)
     return Featurizer("scenes", f"v{SCENE_VERSION}-{bonding}", build, Scene.from_arrays)
 
 
 def featurize_scenes(
     crystals: Sequence[Crystal], *, bonding: str = "fast", workers: int = 0, quiet: bool = False
 ) -> tuple[dict[str, Scene], list[Reject]]:
-    """Scenes by crystal id; what cannot be drawn is a reject."""
+    """Scenes by crystal id, and the crystals that cannot be drawn, with the reason."""
     return featurize(scene_featurizer(bonding), crystals, workers=workers, quiet=quiet)
 
 
-def scenes_of(
+def featurize_all_scenes(
     crystals: Sequence[Crystal], *, bonding: str = "fast", quiet: bool = False
 ) -> dict[str, Scene]:
-    """Scenes of crystals that are known to be good; raises CrystalError for one that is not."""
+    """Scenes by crystal id. Raises CrystalError if one cannot be drawn."""
     return featurize_all(scene_featurizer(bonding), crystals, quiet=quiet)

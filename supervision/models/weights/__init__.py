@@ -1,16 +1,16 @@
-"""Pretrained weights: what they are, where they come from, and the proof that they are those."""
+"""Pretrained weights: a catalogue, the sources to download from, and checksum verification."""
 
-from supervision.models.weights.catalogue import GraphWeights, ImageWeights, Weights
-from supervision.models.weights.fetch import Fetched, get_weights, row_of
+from supervision.models.weights.catalogue import CatalogueEntry, GraphWeights, ImageWeights
+from supervision.models.weights.fetch import Fetched, catalogue_entry, get_weights
 from supervision.models.weights.sources import StateDict, WeightsError
 
 __all__ = [
+    "CatalogueEntry",
     "Fetched",
     "GraphWeights",
     "ImageWeights",
     "StateDict",
-    "Weights",
     "WeightsError",
+    "catalogue_entry",
     "get_weights",
-    "row_of",
 ]

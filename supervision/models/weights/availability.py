@@ -1,27 +1,28 @@
-"""Whether weights could be had, found out without having them."""
+"""Checks whether pretrained weights are available, without downloading them."""
 
-from supervision.models.weights.catalogue import Weights
-from supervision.models.weights.fetch import cached
+from supervision.models.weights.catalogue import CatalogueEntry
+from supervision.models.weights.fetch import load_cached
 from supervision.models.weights.sources import WeightsError
 from supervision.runtime.errors import one_line
 
 
-def reach(row: Weights) -> tuple[bool, str]:
-    """Whether the cache or a source has a row's weights: which, or what each said.
+def check_availability(entry: CatalogueEntry) -> tuple[bool, str]:
+    """Whether the cache or a source has the weights of an entry.
 
-    Hardly anything is downloaded, and no source is waited for longer than it is worth.
+    Returns True and the name of the first that has them, or False and the error of each. A probe
+    downloads a few kilobytes at most and has a time limit.
     """
     failures = []
     try:
-        if cached(row):
+        if load_cached(entry):
             return True, "in the cache"
     except WeightsError as error:
         failures.append(f"cache: {error}")
-    for origin in row.sources:
+    for source in entry.sources:
         try:
-            origin.probe()
-        except Exception as error:  # whatever a network or an index throws is reported
-            failures.append(f"{origin.describe()}: {one_line(error)}")
+            source.probe()
+        except Exception as error:  # network clients raise many types; all are reported
+            failures.append(f"{source.describe()}: {one_line(error)}")
         else:
-            return True, origin.describe()
+            return True, source.describe()
     return False, "; ".join(failures)

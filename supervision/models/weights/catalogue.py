@@ -1,4 +1,4 @@
-"""The table of weights: what each is, its licence, its input recipe, and its sources in order."""
+"""The catalogue of pretrained weights: architecture, licence, input conventions and sources."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,11 +11,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class Weights:
-    """One row.
+class CatalogueEntry:
+    """One set of pretrained weights.
 
     Attributes:
-        architecture: timm's name of the class, or alignn's.
+        architecture: model name in timm, or model class in alignn.
+        sources: where to download the weights, in order of preference.
     """
 
     name: str
@@ -26,8 +27,12 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class ImageWeights(Weights):
-    """Of a timm backbone, and how its pictures were normalised."""
+class ImageWeights(CatalogueEntry):
+    """Weights of a timm backbone.
+
+    Attributes:
+        mean, std: per channel, with which the training images were normalised (pixels in 0 to 1).
+    """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -35,22 +40,23 @@ class ImageWeights(Weights):
 
 
 @dataclass(frozen=True)
-class GraphWeights(Weights):
-    """Of an ALIGNN class, and how the graphs it was trained on were built.
+class GraphWeights(CatalogueEntry):
+    """Weights of an ALIGNN model, and how alignn built the graphs that it was trained on.
 
     Attributes:
-        rule: how alignn built them: ``k-nearest`` or ``radius``.
-        cutoff: in angstrom; of k-nearest, where the search begins.
-        canonize: whether a bond was stored once and turned round (k-nearest).
-        predicts: what the whole published model answers; ``Tc``, in kelvin, can be used as it is.
-        learned_from: the data set of ours that it was trained on by its authors, if it is one.
+        neighbour_strategy: ``k-nearest`` or ``radius``.
+        cutoff: in angstrom; for k-nearest, the initial search radius.
+        canonize: alignn's option to store each bond once before adding its reverse (k-nearest).
+        predicts: target of the published model. ``Tc`` (in kelvin) can be used without training.
+        trained_on_dataset: name of the data set in this project that the authors trained on, or
+            empty.
     """
 
-    rule: str = "k-nearest"
+    neighbour_strategy: str = "k-nearest"
     cutoff: float = 8.0
     canonize: bool = True
     predicts: str = "Tc"
-    learned_from: str = ""
+    trained_on_dataset: str = ""
     model_family: ClassVar[str] = "graph"
 
 
@@ -69,14 +75,14 @@ ALIGNN_FF = Wheel(
     convert=alignn_from_checkpoint,
     config="alignn/ff/config.json",
 )
-FIGSHARE_LICENSE = "that of the figshare article (alignn itself: MIT)"
+FIGSHARE_LICENSE = "licence of the figshare article (alignn: MIT)"
 
 
-def _figshare(file: int, article: int | None = None) -> tuple[Figshare]:
-    return (Figshare(file, article, alignn_from_checkpoint),)
+def _figshare(file_id: int, article_id: int | None = None) -> tuple[Figshare]:
+    return (Figshare(file_id, article_id, alignn_from_checkpoint),)
 
 
-_ROWS: tuple[Weights, ...] = (
+_ENTRIES: tuple[CatalogueEntry, ...] = (
     ImageWeights(
         "dinov3_vitb16",
         "vit_base_patch16_dinov3",
@@ -98,13 +104,13 @@ _ROWS: tuple[Weights, ...] = (
     ImageWeights(
         "dinov2_vits14_imgfocus",
         "vit_small_patch14_dinov2",
-        "Apache-2.0 (DINOv2), MIT (the wheel around it)",
+        "Apache-2.0 (DINOv2), MIT (the wheel)",
         (IMGFOCUS,),
     ),
     GraphWeights(
         "alignn_ff", "alignn_atomwise", "MIT", (ALIGNN_FF,), canonize=False, predicts="energy"
     ),
-    # files and recipes as alignn 2026.8.11 lists them: deprecated/pretrained.py, pretrained.py
+    # file ids and graph options as in alignn 2026.8.11: deprecated/pretrained.py, pretrained.py
     GraphWeights(
         "mp_e_form_alignn",
         "alignn",
@@ -117,14 +123,14 @@ _ROWS: tuple[Weights, ...] = (
         "alignn",
         FIGSHARE_LICENSE,
         _figshare(38789199),
-        learned_from="jarvis_supercon",
+        trained_on_dataset="jarvis_supercon",
     ),
     GraphWeights(
         "alex_supercon_Tc",
         "alignn_atomwise",
         FIGSHARE_LICENSE,
         _figshare(67163582, 33135179),
-        rule="radius",
+        neighbour_strategy="radius",
         cutoff=5.0,
     ),
     GraphWeights(
@@ -134,6 +140,8 @@ _ROWS: tuple[Weights, ...] = (
         _figshare(67452759, 33217413),
     ),
 )
-WEIGHTS = {row.name: row for row in _ROWS}
-AUTO = {"vision": ("dinov3_vitb16", "dinov2_vits14_imgfocus"), "graph": ("alignn_ff",)}
-UNTRAINED = {"vision": "dinov2_vits14_imgfocus", "graph": "alignn_ff"}  # what ``none`` builds
+WEIGHTS = {entry.name: entry for entry in _ENTRIES}
+# ``auto`` takes the first available of these.
+AUTO_ORDER = {"vision": ("dinov3_vitb16", "dinov2_vits14_imgfocus"), "graph": ("alignn_ff",)}
+# ``none`` builds the architecture of these, with random weights.
+RANDOM_INIT_ENTRY = {"vision": "dinov2_vits14_imgfocus", "graph": "alignn_ff"}

@@ -1,4 +1,4 @@
-"""Checkpoints as others write them -> tensors under the names of the classes that we load."""
+"""Converts published checkpoints to tensors with the names that timm and alignn use."""
 
 import io
 
@@ -8,11 +8,12 @@ from supervision.models.weights.sources import StateDict, WeightsError
 
 
 def dinov2_from_onnx(content: bytes) -> StateDict:
-    """The DINOv2 backbone of an exported ONNX graph under timm's names.
+    """The DINOv2 backbone of an exported ONNX graph, under timm's names.
 
-    The graph keeps transformers' names (``backbone.encoder.layer.0...``) for biases, norms and
-    scales; the matrices are the second inputs of its MatMul nodes, stored transposed; the class
-    and grid position embeddings were folded into anonymous (1, 1, D) and (1, N, D) constants.
+    The graph keeps the names of Hugging Face transformers (``backbone.encoder.layer.0...``) for
+    biases, norms and layer scales. The weight matrices are the second inputs of its MatMul nodes,
+    stored transposed. The position embeddings of the class token and of the grid are unnamed
+    constants of shape (1, 1, D) and (1, N, D).
     """
     import onnx
     from onnx import numpy_helper
@@ -45,43 +46,41 @@ def dinov2_from_onnx(content: bytes) -> StateDict:
 
 
 def _onnx_layer(layer: int, named: StateDict, matrix: StateDict) -> StateDict:
-    source, node, ours = (
-        f"backbone.encoder.layer.{layer}",
-        f"/backbone/encoder/layer.{layer}",
-        (f"blocks.{layer}"),
-    )
+    source = f"backbone.encoder.layer.{layer}"
+    node = f"/backbone/encoder/layer.{layer}"
+    block = f"blocks.{layer}"
     qkv = ("query", "key", "value")
     state = {
-        f"{ours}.attn.qkv.weight": torch.cat(
+        f"{block}.attn.qkv.weight": torch.cat(
             [matrix[f"{node}/attention/attention/{part}/MatMul"] for part in qkv]
         ),
-        f"{ours}.attn.qkv.bias": torch.cat(
+        f"{block}.attn.qkv.bias": torch.cat(
             [named[f"{source}.attention.attention.{part}.bias"] for part in qkv]
         ),
-        f"{ours}.attn.proj.weight": matrix[f"{node}/attention/output/dense/MatMul"],
-        f"{ours}.attn.proj.bias": named[f"{source}.attention.output.dense.bias"],
-        f"{ours}.ls1.gamma": named[f"{source}.layer_scale1.lambda1"],
-        f"{ours}.ls2.gamma": named[f"{source}.layer_scale2.lambda1"],
+        f"{block}.attn.proj.weight": matrix[f"{node}/attention/output/dense/MatMul"],
+        f"{block}.attn.proj.bias": named[f"{source}.attention.output.dense.bias"],
+        f"{block}.ls1.gamma": named[f"{source}.layer_scale1.lambda1"],
+        f"{block}.ls2.gamma": named[f"{source}.layer_scale2.lambda1"],
     }
     for part in ("norm1", "norm2"):
         for kind in ("weight", "bias"):
-            state[f"{ours}.{part}.{kind}"] = named[f"{source}.{part}.{kind}"]
+            state[f"{block}.{part}.{kind}"] = named[f"{source}.{part}.{kind}"]
     for part in ("fc1", "fc2"):
-        state[f"{ours}.mlp.{part}.weight"] = matrix[f"{node}/mlp/{part}/MatMul"]
-        state[f"{ours}.mlp.{part}.bias"] = named[f"{source}.mlp.{part}.bias"]
+        state[f"{block}.mlp.{part}.weight"] = matrix[f"{node}/mlp/{part}/MatMul"]
+        state[f"{block}.mlp.{part}.bias"] = named[f"{source}.mlp.{part}.bias"]
     return state
 
 
 def alignn_from_checkpoint(content: bytes) -> StateDict:
-    """The tensors of an alignn checkpoint: a state dict, or one with it under ``model``.
+    """The tensors of an alignn checkpoint: a state dict, or a dict with one under ``model``.
 
-    Raises WeightsError where the file holds anything but tensors and plain values.
+    Raises WeightsError if the file is damaged or contains anything but tensors and plain values.
     """
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types on what it does not read
-        raise WeightsError("the checkpoint is damaged, or holds more than tensors") from error
+    except Exception as error:  # torch raises many types for a damaged file
+        raise WeightsError("the checkpoint is damaged, or contains more than tensors") from error
     state = state.get("model", state) if isinstance(state, dict) else None
     if not isinstance(state, dict) or not all(torch.is_tensor(x) for x in state.values()):
-        raise WeightsError("the checkpoint holds no state of a model")
+        raise WeightsError("the checkpoint contains no state dict")
     return {name: tensor.contiguous() for name, tensor in state.items()}

@@ -1,7 +1,6 @@
-"""Weights by name: from a file, the cache, or the first of their sources that answers.
+"""Loads pretrained weights by name: from a local file, the cache, or the first available source.
 
-Nothing ever falls back to random weights: when no source answers, the error says what each of them
-said.
+Random weights are never a fallback: if no source is available, the error lists the reason of each.
 """
 
 import hashlib
@@ -17,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 import supervision.models.weights.catalogue as catalogue
-from supervision.models.weights.catalogue import Weights
+from supervision.models.weights.catalogue import CatalogueEntry
 from supervision.models.weights.convert import alignn_from_checkpoint
 from supervision.models.weights.sources import (
-    CONFIG,
+    CONFIG_METADATA_KEY,
     StateDict,
     WeightsError,
     save_weights,
@@ -32,10 +31,18 @@ from supervision.runtime.files import cache_dir
 
 @dataclass(frozen=True)
 class Fetched:
-    """Weights on disk: row, file, its sha256, where it came from, a line that says so, and the
-    configuration that came with them."""
+    """Weights on disk, or the choice of random weights.
 
-    row: Weights
+    Attributes:
+        entry: the catalogue entry.
+        path: a safetensors file; None for random weights.
+        sha256: of that file, or of the checkpoint that it was converted from.
+        source: where the weights come from.
+        message: one sentence that states the choice.
+        config: the configuration published with the weights.
+    """
+
+    entry: CatalogueEntry
     path: Path | None
     sha256: str
     source: str
@@ -44,21 +51,21 @@ class Fetched:
 
     @property
     def pretrained(self) -> bool:
-        """Whether there are weights, or random ones were asked for."""
+        """False for random weights."""
         return self.path is not None
 
     @property
     def name(self) -> str:
-        """The row's name, or ``none`` for random weights."""
-        return self.row.name if self.pretrained else "none"
+        """The name of the entry, or ``none`` for random weights."""
+        return self.entry.name if self.pretrained else "none"
 
     @property
     def license(self) -> str:
-        """The licence of the weights, or ``none`` for random ones."""
-        return self.row.license if self.pretrained else "none"
+        """The licence of the weights, or ``none`` for random weights."""
+        return self.entry.license if self.pretrained else "none"
 
     def state_dict(self) -> StateDict:
-        """The tensors under their class's names. Raises WeightsError where the file holds none."""
+        """The tensors by parameter name. Raises WeightsError if there is no valid file."""
         if self.path is None:
             raise WeightsError("weights=none has no tensors to load.")
         try:
@@ -67,156 +74,159 @@ class Fetched:
             raise WeightsError(f"{self.path} is not a safetensors file ({error}).") from error
 
 
-def _config_of(path: Path) -> dict[str, Any]:
-    """The configuration in a safetensors file's header, as its authors wrote it, or nothing."""
-    try:
-        with safe_open(path, framework="pt") as opened:
-            return json.loads((opened.metadata() or {}).get(CONFIG, "{}"))
-    except SafetensorError:
-        return {}  # the tensors cannot be read either, and that is where it is said
-
-
-def row_of(name: str, model_family: str) -> Weights:
-    """The row of a name; ``none`` takes the architecture that UNTRAINED names."""
-    return catalogue.WEIGHTS[catalogue.UNTRAINED[model_family] if name == "none" else name]
-
-
 def get_weights(name: str = "auto", model_family: str = "vision") -> Fetched:
-    """Weights by name; ``auto`` takes the first of AUTO that can be had, ``none`` random ones.
+    """Weights by name: ``auto`` for the first available of AUTO_ORDER, ``none`` for random weights.
 
-    A safetensors file may be named after a colon: ``dinov3_vitb16:/path/model.safetensors``; for a
-    graph model also a checkpoint that alignn wrote, with its ``config.json`` beside it.
-    Raises WeightsError listing every source and what it said.
+    A local safetensors file may follow a colon: ``dinov3_vitb16:/path/model.safetensors``. For a
+    graph model, the file may also be a checkpoint of alignn with its ``config.json`` beside it.
+    Raises WeightsError if the name is unknown or the weights are unavailable.
     """
     if name == "none":
-        row = row_of(name, model_family)
-        return Fetched(row, None, "", "none", f"weights=none: {row.architecture}, random weights.")
+        entry = catalogue_entry(name, model_family)
+        message = f"weights=none: {entry.architecture}, random weights."
+        return Fetched(entry, None, "", "none", message)
     if name == "auto":
-        return _first_of(catalogue.AUTO[model_family])
+        return _fetch_auto(catalogue.AUTO_ORDER[model_family])
     name, _, local = name.partition(":")
-    known = {
-        row.name: row for row in catalogue.WEIGHTS.values() if row.model_family == model_family
+    entries = {
+        entry.name: entry
+        for entry in catalogue.WEIGHTS.values()
+        if entry.model_family == model_family
     }
-    if name not in known:
-        raise WeightsError(f"weights '{name}' is not one of auto, none, {', '.join(known)}.")
+    if name not in entries:
+        raise WeightsError(f"weights '{name}' is not one of auto, none, {', '.join(entries)}.")
     if local:
-        return _from_file(known[name], Path(local).expanduser())
-    fetched, failures = _ask(known[name])
+        return _load_file(entries[name], Path(local).expanduser())
+    fetched, failures = _fetch_first_available(entries[name])
     if fetched is None:
-        raise WeightsError(f"{name} cannot be had. Tried: {'; '.join(failures)}.")
+        raise WeightsError(f"{name} is unavailable. Tried: {'; '.join(failures)}.")
     return fetched
 
 
-def _first_of(names: tuple[str, ...]) -> Fetched:
+def catalogue_entry(name: str, model_family: str) -> CatalogueEntry:
+    """The catalogue entry of a name; ``none`` has the architecture of RANDOM_INIT_ENTRY."""
+    return catalogue.WEIGHTS[catalogue.RANDOM_INIT_ENTRY[model_family] if name == "none" else name]
+
+
+def load_cached(entry: CatalogueEntry) -> Fetched | None:
+    """The weights in the cache, or None. Raises WeightsError if the cached file is damaged."""
+    path, record_path = _cache_paths(entry)
+    if not path.is_file():
+        return None
+    record = _read_record(record_path)
+    if sha256_of(path) != record.get("sha256"):
+        raise WeightsError(f"{path} is damaged (its sha256 is not the recorded one)")
+    source = f"cache, downloaded from {record.get('source')}"
+    return _make_fetched(entry, path, record["sha256"], source)
+
+
+def _fetch_auto(names: tuple[str, ...]) -> Fetched:
     failures: list[str] = []
     for name in names:
-        fetched, failed = _ask(catalogue.WEIGHTS[name])
+        fetched, errors = _fetch_first_available(catalogue.WEIGHTS[name])
         if fetched is not None:
             why = f" ({'; '.join(failures)})" if failures else " (first choice)"
             return replace(fetched, message=f"weights=auto takes {name}{why}.")
-        failures += [f"{name}: {text}" for text in failed]
-    raise WeightsError(f"No pretrained weights can be had. Tried: {'; '.join(failures)}.")
+        failures += [f"{name}: {error}" for error in errors]
+    raise WeightsError(f"No pretrained weights are available. Tried: {'; '.join(failures)}.")
 
 
-def _ask(row: Weights) -> tuple[Fetched | None, list[str]]:
-    """The cache, then each source; what each that failed said."""
+def _fetch_first_available(entry: CatalogueEntry) -> tuple[Fetched | None, list[str]]:
+    """Weights from the cache or the first source that works, and the errors until then."""
     failures = []
     try:
-        if known := cached(row):
-            return known, []
+        if cached := load_cached(entry):
+            return cached, []
     except WeightsError as error:
         failures.append(f"cache: {error}")
-    path, record = _places(row)
-    for origin in row.sources:
+    path, record_path = _cache_paths(entry)
+    for source in entry.sources:
         try:
-            with tempfile.TemporaryDirectory(dir=path.parent) as room:
-                arrived = Path(room) / "arrived"
-                details = {"name": row.name, "source": origin.describe()} | origin.fetch(arrived)
-                source = details["source"]
-                digest = sha256_of(arrived)
-                written = Path(room) / "record"
-                written.write_text(json.dumps(details | {"sha256": digest}, indent=1))
-                os.replace(arrived, path)
-                os.replace(written, record)
-        except Exception as error:  # whatever a network, an index or a file throws is reported
-            failures.append(f"{origin.describe()}: {one_line(error)}")
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                download = Path(folder) / "download"
+                record = {"name": entry.name, "source": source.describe()} | source.fetch(download)
+                digest = sha256_of(download)
+                written = Path(folder) / "record"
+                written.write_text(json.dumps(record | {"sha256": digest}, indent=1))
+                os.replace(download, path)
+                os.replace(written, record_path)
+        except Exception as error:  # network clients raise many types; all are reported
+            failures.append(f"{source.describe()}: {one_line(error)}")
             continue
-        return _fetched(row, path, digest, source), failures
+        return _make_fetched(entry, path, digest, record["source"]), failures
     return None, failures
 
 
-def cached(row: Weights) -> Fetched | None:
-    """What the cache holds of a row, if anything. Raises WeightsError where that is damaged."""
-    path, record = _places(row)
-    if not path.is_file():
-        return None
-    known = _recorded(record)
-    if sha256_of(path) != known.get("sha256"):
-        raise WeightsError(f"{path} is damaged (its sha256 is not the recorded one)")
-    return _fetched(row, path, known["sha256"], f"cache, first had from {known.get('source')}")
+def _cache_paths(entry: CatalogueEntry) -> tuple[Path, Path]:
+    """The cached safetensors file of an entry, and the JSON record of its origin."""
+    return _cache_dir() / f"{entry.name}.safetensors", _cache_dir() / f"{entry.name}.json"
 
 
-def _places(row: Weights) -> tuple[Path, Path]:
-    """Where the cache has the tensors of a row, and what it knows of them."""
-    return _folder() / f"{row.name}.safetensors", _folder() / f"{row.name}.json"
-
-
-def _recorded(path: Path) -> dict[str, str]:
-    """What was written down of a cached file when it came; empty where that cannot be read."""
+def _read_record(path: Path) -> dict[str, str]:
+    """The record of a cached file; empty if it is missing or damaged."""
     try:
-        known = json.loads(path.read_text())
+        record = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
-def _from_file(row: Weights, path: Path) -> Fetched:
+def _load_file(entry: CatalogueEntry, path: Path) -> Fetched:
     if not path.is_file():
-        raise WeightsError(f"{row.name}: there is no file {path}.")
-    if path.suffix == ".pt" and row.model_family == "graph":
-        return _from_checkpoint(row, path)
-    return _fetched(row, path, sha256_of(path), f"file {path.name}")
+        raise WeightsError(f"{entry.name}: there is no file {path}.")
+    if path.suffix == ".pt" and entry.model_family == "graph":
+        return _convert_checkpoint(entry, path)
+    return _make_fetched(entry, path, sha256_of(path), f"file {path.name}")
 
 
-def _from_checkpoint(row: Weights, path: Path) -> Fetched:
-    """What alignn wrote, converted once and kept under the hash of what it was made of."""
-    config = _config_beside(path)
+def _convert_checkpoint(entry: CatalogueEntry, path: Path) -> Fetched:
+    """A checkpoint of alignn, converted once and cached under the hash of its inputs."""
+    config = _read_config_beside(path)
     digest = sha256_of(path)
-    made_of = hashlib.sha256(f"{digest}{config}".encode()).hexdigest()
-    converted = _folder() / f"{row.name}-{made_of[:16]}.safetensors"
+    inputs_hash = hashlib.sha256(f"{digest}{config}".encode()).hexdigest()
+    converted = _cache_dir() / f"{entry.name}-{inputs_hash[:16]}.safetensors"
     if not converted.is_file():
         try:
             state = alignn_from_checkpoint(path.read_bytes())
         except WeightsError as error:
             raise WeightsError(f"{path}: {error}.") from error
-        with tempfile.TemporaryDirectory(dir=converted.parent) as room:
-            written = Path(room) / "written"
+        with tempfile.TemporaryDirectory(dir=converted.parent) as folder:
+            written = Path(folder) / "written"
             save_weights(state, config, written)
             os.replace(written, converted)
-    return _fetched(row, converted, digest, f"file {path.name}")
+    return _make_fetched(entry, converted, digest, f"file {path.name}")
 
 
-def _config_beside(path: Path) -> str:
-    """The text of the ``config.json`` beside a checkpoint; empty where there is none."""
-    beside = path.with_name("config.json")
-    if not beside.is_file():
+def _read_config_beside(path: Path) -> str:
+    """The text of the ``config.json`` beside a checkpoint; empty if there is none."""
+    config_path = path.with_name("config.json")
+    if not config_path.is_file():
         return ""
     try:
-        config = beside.read_text()
-        known = json.loads(config)
+        text = config_path.read_text()
+        config = json.loads(text)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{beside} cannot be read ({one_line(error)}).") from error
-    if not isinstance(known, dict):
-        raise WeightsError(f"{beside} is not a configuration.")
-    return config
+        raise WeightsError(f"{config_path} cannot be read ({one_line(error)}).") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{config_path} is not a configuration.")
+    return text
 
 
-def _folder() -> Path:
+def _cache_dir() -> Path:
     folder = cache_dir() / "weights"
     folder.mkdir(exist_ok=True)
     return folder
 
 
-def _fetched(row: Weights, path: Path, sha256: str, source: str) -> Fetched:
-    said = f"{row.name} from the {source}."
-    return Fetched(row, path, sha256, source, said, _config_of(path))
+def _make_fetched(entry: CatalogueEntry, path: Path, sha256: str, source: str) -> Fetched:
+    message = f"{entry.name} from the {source}."
+    return Fetched(entry, path, sha256, source, message, _read_config(path))
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """The configuration in the header of a safetensors file; empty if there is none."""
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return json.loads((opened.metadata() or {}).get(CONFIG_METADATA_KEY, "{}"))
+    except SafetensorError:
+        return {}  # ``state_dict`` raises the error for a damaged file

@@ -1,0 +1,58 @@
+"""The command ``supervision-tc``: the entry points as its subcommands.
+
+supervision-tc predict crystal.cif
+supervision-tc train composition --dataset 3dsc
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+
+from entrypoints.options import add_command
+
+COMMANDS = {
+    "predict": "Tc of crystals, from the best registered model or a model of your choice.",
+    "train": "Train a model of one family.",
+    "tune": "Search a family's settings with Optuna.",
+    "compare": "Write one report of several runs.",
+    "render": "Draw a data set.",
+    "eval-zero-shot": "Test a model on a data set that it was not trained on.",
+    "prepare": "Featurise a data set here, to train on it elsewhere.",
+    "import-run": "Import a training that ran elsewhere into MLflow.",
+    "doctor": "Check what works on this machine, and say how to fix the rest.",
+}
+
+
+def main() -> None:
+    """The console script."""
+    make_group(sys.argv[1:])(prog_name="supervision-tc")
+
+
+def make_group(arguments: Sequence[str]) -> typer.Typer:
+    """The command group. Of its commands only the named one is imported: imports take seconds."""
+    group = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        help="Critical temperatures of superconductors from their crystal structures.",
+    )
+    for name, text in COMMANDS.items():
+        if name not in arguments[:1]:
+            group.command(name=name, help=text)(_not_imported)
+        elif name == "train":
+            from entrypoints.train import all_families
+
+            group.add_typer(all_families(), name=name, help=text)
+        else:
+            module = import_module(f"entrypoints.{name.replace('-', '_')}")
+            add_command(group, name, module.app)
+    return group
+
+
+def _not_imported() -> None:
+    """Stands in the list of commands for one that this process does not run."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The median Tc of the training materials for every crystal: the trivial baseline."""
