@@ -1,1 +1,1 @@
-"""CIF text -> crystals -> materials -> splits; named data sets; featurised arrays on disk."""
+"""From CIF text to crystals, materials and splits; named data sets; cached features."""

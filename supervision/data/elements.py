@@ -1,22 +1,22 @@
-"""Element -> the three physical channels of a picture, and the radius of its disk.
+"""Element properties for the images: the three colour channels and the radius of a disk.
 
-One row an element from H to Pu (with D and T, which are hydrogen but for their mass). Columns:
+One row per element from H to Pu, and D and T, which differ from hydrogen in mass only. Columns:
 
 ``d_electrons``: d electrons of the free atom's open d shell, 0-10, for groups 3-12 and the
-    f block; 0 elsewhere (from Ga on the filled d shell is core). Ground-state configurations of
-    the free neutral atom, NIST Atomic Spectra Database: Cr 5, Nb 4, Pd 10; La, Ce, Gd, Lu 1 and the
-    other lanthanides 0, because there the 5d shell is empty.
-``valence_electrons``: electrons outside the noble-gas core of that same configuration, less the
-    shells that are closed for good: d10 once a p electron follows, f14 everywhere; never above 12.
-    So s block: the group (K 1, Ca 2; He 2). d block: the group (Nb 5, Cu 11, Zn 12). p block:
+    f block; 0 elsewhere (from Ga on the filled d shell counts as core). Ground-state configurations
+    of the free neutral atom, NIST Atomic Spectra Database: Cr 5, Nb 4, Pd 10; La, Ce, Gd, Lu 1 and
+    the other lanthanides 0, because their 5d shell is empty.
+``valence_electrons``: electrons outside the noble-gas core in the same configuration, without
+    closed d shells (d10 where a p electron follows) and closed f shells (f14); at most 12.
+    s block: the group (K 1, Ca 2; He 2). d block: the group (Nb 5, Cu 11, Zn 12). p block:
     s + p (Al 3, O 6, Bi 5, noble gases 8). f block: the open f shell counts (La 3, Ce 4, Nd 6,
     U 6), capped at 12 for Dy-Tm, while closed-shell Yb is 2 and Lu 3, like Ca and Y.
-``mass``: standard atomic weight in daltons (IUPAC; of radioactive elements the mass number of a
-    long-lived isotope; D and T: their isotopic mass).
+``mass``: standard atomic weight in daltons (IUPAC; for radioactive elements the mass number of a
+    long-lived isotope; for D and T the isotopic mass).
 ``radius``: empirical atomic radius in angstrom (Slater, J. Chem. Phys. 41, 3199, 1964). Where
-    Slater gives none: noble gases and At, the calculated radius of Clementi, Raimondi and Reinhardt
-    (J. Chem. Phys. 47, 1300, 1967); Fr, the covalent radius of Cordero et al. (Dalton Trans. 2832,
-    2008).
+    Slater has no value: for noble gases and At the calculated radius of Clementi, Raimondi and
+    Reinhardt (J. Chem. Phys. 47, 1300, 1967); for Fr the covalent radius of Cordero et al. (Dalton
+    Trans. 2832, 2008).
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ MASS_SCALE = 238.0
 
 
 class Element(NamedTuple):
-    """One row of the table; units in the module's docstring."""
+    """One row of the table; the module docstring gives the units."""
 
     number: int
     d_electrons: int
@@ -142,23 +142,23 @@ ATOMIC_RADIUS: dict[str, float] = {s: e.radius for s, e in ELEMENTS.items()}
 
 
 def element(symbol: str) -> Element:
-    """The row of an element symbol such as ``Nb`` (or ``D``).
+    """The table row of an element symbol such as ``Nb`` or ``D``.
 
-    Raises ValueError where the table has no such element.
+    Raises ValueError for a symbol that is not in the table.
     """
     try:
         return ELEMENTS[symbol]
     except KeyError:
         raise ValueError(
-            f"'{symbol}' is not an element from H to Pu, so it has no physical channels."
+            f"'{symbol}' is not an element from H to Pu, so it has no colour channels."
         ) from None
 
 
 def channels(symbol: str) -> tuple[float, float, float]:
-    """Red, green and blue of a fully occupied site, each 0 to 255 and not yet rounded.
+    """The red, green and blue values of a fully occupied site, each 0 to 255, not rounded.
 
-    Red is the d electrons over 10, green the valence electrons over 12, blue 1 - mass / 238 and at
-    least 0. Raises ValueError where the table has no such element.
+    Scaled to 255: red is d electrons / 10, green is valence electrons / 12, blue is
+    max(0, 1 - mass / 238). Raises ValueError for a symbol that is not in the table.
     """
     row = element(symbol)
     return (

@@ -1,4 +1,4 @@
-"""What is wrong with a crystal or a data set, in one sentence."""
+"""Errors of crystals and data sets; every message is one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +8,22 @@ from supervision.runtime.text import printable
 
 
 class CrystalError(ValueError):
-    """A crystal that cannot be used; the message is one sentence that says why."""
+    """A crystal cannot be used; the message is one sentence that says why."""
 
 
 class DatasetError(ValueError):
-    """A data set that cannot be used; the message says what to do."""
+    """A data set cannot be used; the message says what to do."""
 
 
 @contextmanager
 def crystal_errors(name: str = "") -> Iterator[None]:
-    """Whatever fails within is a CrystalError of one sentence, which begins with a name if given.
+    """Convert any error within the block to a CrystalError of one sentence.
 
-    One crystal must not cost a server, a folder or a training. What is no crystal's fault passes: a
-    package that is missing, an archive of another recipe.
+    A single bad crystal must not stop a server, a folder or a training. Errors that are not caused
+    by the crystal pass unchanged: ImportError and DatasetError.
+
+    Args:
+        name: the crystal's name, put before the message if given.
     """
     prefix = f"{printable(name)}: " if name else ""
     try:
@@ -32,5 +35,5 @@ def crystal_errors(name: str = "") -> Iterator[None]:
     except MemoryError as error:
         raise CrystalError(f"{prefix}There is not enough memory to read it.") from error
     except Exception as error:
-        why = f"{type(error).__name__}: {one_line(error)}"
-        raise CrystalError(f"{prefix}It could not be read ({why}).") from error
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise CrystalError(f"{prefix}It could not be read ({reason}).") from error

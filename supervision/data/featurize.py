@@ -1,8 +1,8 @@
-"""Crystals -> what a paradigm reads of them: worked out once, in parallel, and kept.
+"""Featurizers: crystals to a model family's input arrays, computed in parallel and cached.
 
-An entry of the cache is named by the sha256 of the CIF text and lies in a folder named by the
-recipe, so it is never stale. Needs pymatgen and numpy, not torch; what an archive has brought is
-read without pymatgen.
+A cache entry is named by the sha256 of the CIF text, in a folder named by the featurizer and its
+version, so it is never outdated. Computing needs pymatgen and numpy, not torch; features from an
+archive are read without pymatgen.
 """
 
 import zipfile
@@ -18,126 +18,139 @@ from supervision.data.crystals import Arrays, Crystal, Reject
 from supervision.data.errors import CrystalError, DatasetError, crystal_errors
 from supervision.runtime.files import atomic_write, cache_dir
 
-SPAWN_FROM = 100  # crystals from which other processes are worth their start
+MIN_CRYSTALS_FOR_PARALLEL = 100  # for fewer, starting processes takes longer than it saves
 
 
-class Featurised(Protocol):
-    """What can be written down as plain arrays."""
+class Features(Protocol):
+    """The features of one crystal, which can be saved as plain arrays."""
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name."""
 
 
-Features = TypeVar("Features", bound=Featurised)
+FeaturesT = TypeVar("FeaturesT", bound=Features)
 
 
 @dataclass(frozen=True)
-class Featurizer(Generic[Features]):
-    """How one crystal is prepared.
+class Featurizer(Generic[FeaturesT]):
+    """Computes the features of a crystal.
 
     Attributes:
-        noun: what comes of it, in the plural; also the cache's folder.
-        version: changes whenever the result would.
-        build: crystal -> result; called by ``make``.
-        read: the arrays of a result -> the result; raises KeyError where one is missing.
+        kind: what the features are, in the plural (``graphs``); also the name of the cache folder.
+        version: must change whenever the features of a crystal change.
+        build: crystal -> features; call ``compute`` instead, which converts its errors.
+        from_arrays: the inverse of ``to_arrays``; raises KeyError if an array is missing.
     """
 
-    noun: str
+    kind: str
     version: str
-    build: Callable[[Crystal], Features]
-    read: Callable[[Arrays], Features]
+    build: Callable[[Crystal], FeaturesT]
+    from_arrays: Callable[[Arrays], FeaturesT]
 
     @property
     def name(self) -> str:
-        """What and in which version, such as ``graphs/v1``."""
-        return f"{self.noun}/{self.version}"
+        """Kind and version, such as ``graphs/v1``."""
+        return f"{self.kind}/{self.version}"
 
-    def make(self, crystal: Crystal) -> Features:
-        """What is built of a crystal. Raises CrystalError, whatever fails."""
+    def compute(self, crystal: Crystal) -> FeaturesT:
+        """Compute the features of a crystal. Raises CrystalError if that fails."""
         with crystal_errors():
             return self.build(crystal)
 
-    def of(self, crystal: Crystal) -> Features:
-        """What an archive brought of a crystal, or else what is built of it.
+    def featurize(self, crystal: Crystal) -> FeaturesT:
+        """The features that the crystal has from an archive; otherwise computed, without cache.
 
-        Raises CrystalError, and DatasetError for an archive that was made by another recipe.
+        Raises CrystalError if computing fails, and DatasetError if the archive holds the features
+        of another featurizer.
         """
-        if not crystal.prepared:
-            return self.make(crystal)
-        if self.name not in crystal.prepared:
+        if not crystal.features:
+            return self.compute(crystal)
+        if self.name not in crystal.features:
             raise DatasetError(
-                f"The archive holds {', '.join(crystal.prepared)} and this reads {self.name}: "
-                "write one that fits with python -m entrypoints.prepare, by this code and for "
-                "these weights."
+                f"The archive holds {', '.join(crystal.features)}, but {self.name} is needed: "
+                "write a new archive with python -m entrypoints.prepare, with this version of the "
+                "code and for these weights."
             )
-        return self.read(crystal.prepared[self.name])
+        return self.from_arrays(crystal.features[self.name])
 
-    def entry(self, crystal: Crystal) -> Path:
-        """Where a crystal's result is kept."""
+    def cache_path(self, crystal: Crystal) -> Path:
+        """The file that caches the crystal's features."""
         name = crystal.content_hash
         return cache_dir() / self.name / name[:2] / f"{name}.npz"
 
 
 def featurize(
-    recipe: Featurizer[Features],
+    featurizer: Featurizer[FeaturesT],
     crystals: Sequence[Crystal],
     *,
     workers: int = 0,
     quiet: bool = False,
-) -> tuple[dict[str, Features], list[Reject]]:
-    """Results by crystal id, as an archive brought them, from the cache or built in parallel.
+) -> tuple[dict[str, FeaturesT], list[Reject]]:
+    """The features of crystals: from their archive, from the cache, or computed in parallel.
 
-    What fails is a reject. ``workers=0`` takes every core.
+    Args:
+        workers: number of processes; 0 for one per core.
+        quiet: show no progress bar.
+
+    Returns the features by crystal id, and a reject for each crystal that failed. Raises
+    DatasetError if an archive holds the features of another featurizer.
     """
-    results = {crystal.id: recipe.of(crystal) for crystal in crystals if crystal.prepared}
-    crystals = [crystal for crystal in crystals if crystal.id not in results]
+    features = {
+        crystal.id: featurizer.featurize(crystal) for crystal in crystals if crystal.features
+    }
+    crystals = [crystal for crystal in crystals if crystal.id not in features]
     if not crystals:
-        return results, []
+        return features, []
     from joblib import Parallel, delayed
 
-    paths = [recipe.entry(crystal) for crystal in crystals]
+    paths = [featurizer.cache_path(crystal) for crystal in crystals]
     missing = [job for job in zip(crystals, paths, strict=True) if not job[1].is_file()]
-    run = Parallel(n_jobs=workers or -1 if len(missing) > SPAWN_FROM else 1, return_as="generator")
-    built = run(delayed(_build_entry)(recipe, crystal, path) for crystal, path in missing)
-    bar = tqdm(built, total=len(missing), desc=recipe.noun, unit="crystal", disable=quiet or None)
-    reasons = {path: why for path, why in bar if why}
+    processes = workers or -1 if len(missing) > MIN_CRYSTALS_FOR_PARALLEL else 1
+    run = Parallel(n_jobs=processes, return_as="generator")
+    built = run(delayed(_build_entry)(featurizer, crystal, path) for crystal, path in missing)
+    bar = tqdm(
+        built, total=len(missing), desc=featurizer.kind, unit="crystal", disable=quiet or None
+    )
+    reasons = {path: reason for path, reason in bar if reason}
     rejects = []
     for crystal, path in zip(crystals, paths, strict=True):
         if path in reasons:
             rejects.append(Reject(crystal.id, reasons[path]))
         else:
-            results[crystal.id] = _read_entry(recipe, crystal, path)
-    return results, rejects
+            features[crystal.id] = _read_entry(featurizer, crystal, path)
+    return features, rejects
 
 
 def featurize_all(
-    recipe: Featurizer[Features], crystals: Sequence[Crystal], *, quiet: bool = False
-) -> dict[str, Features]:
-    """Results of crystals that are known to be good; raises CrystalError for one that is not."""
-    results, rejects = featurize(recipe, crystals, quiet=quiet)
+    featurizer: Featurizer[FeaturesT], crystals: Sequence[Crystal], *, quiet: bool = False
+) -> dict[str, FeaturesT]:
+    """The features of all crystals by id; raises CrystalError for the first that fails."""
+    features, rejects = featurize(featurizer, crystals, quiet=quiet)
     if rejects:
         raise CrystalError(f"{rejects[0].name} cannot be used: {rejects[0].reason}")
-    return results
+    return features
 
 
-def _read_entry(recipe: Featurizer[Features], crystal: Crystal, path: Path) -> Features:
-    """A result from the cache; an entry that a full disk or a crash left damaged is made again."""
+def _read_entry(featurizer: Featurizer[FeaturesT], crystal: Crystal, path: Path) -> FeaturesT:
+    """Read a cache entry; a damaged one (full disk, crash) is computed again."""
     try:
         with np.load(path) as arrays:
-            return recipe.read(dict(arrays))
+            return featurizer.from_arrays(dict(arrays))
     except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
         path.unlink(missing_ok=True)
-    _build_entry(recipe, crystal, path)
+    _build_entry(featurizer, crystal, path)
     with np.load(path) as arrays:
-        return recipe.read(dict(arrays))
+        return featurizer.from_arrays(dict(arrays))
 
 
-def _build_entry(recipe: Featurizer[Features], crystal: Crystal, path: Path) -> tuple[Path, str]:
-    """Build and cache one result; returns its path and why it failed, or an empty text."""
+def _build_entry(
+    featurizer: Featurizer[FeaturesT], crystal: Crystal, path: Path
+) -> tuple[Path, str]:
+    """Compute and cache one entry; returns its path, and the error message or an empty string."""
     try:
-        result = recipe.make(crystal)
+        features = featurizer.compute(crystal)
     except CrystalError as error:
         return path, str(error)
     with atomic_write(path) as file:
-        np.savez(file, **result.to_arrays())  # type: ignore[arg-type]
+        np.savez(file, **features.to_arrays())  # type: ignore[arg-type]
     return path, ""

@@ -1,4 +1,4 @@
-"""The one neighbour search, bounded in time and memory before it begins."""
+"""Periodic neighbour search, with bounds on time and memory that are checked in advance."""
 
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,8 @@ from supervision.data.cell_checks import check_geometry
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-MAX_PAIRS = 2_000_000  # found in all, 300 MB; 1,000 atoms within 5 angstrom have 200,000
-MAX_CUBES = 1_000_000  # of the search's grid, whose edges are the radius: 270 MB
+MAX_PAIRS = 2_000_000  # in total, 300 MB; 1,000 atoms have 200,000 pairs within 5 angstrom
+MAX_GRID_CELLS = 1_000_000  # of the search grid with the radius as edge, 270 MB
 
 
 def neighbours(
@@ -18,18 +18,18 @@ def neighbours(
     radius: float,
     *,
     atoms: np.ndarray | None = None,
-    closest: float = 1e-8,
+    tolerance: float = 1e-8,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """All pairs of an atom and another one, or an image of any, within a radius.
+    """All pairs of an atom and a neighbour within a radius, periodic images included.
 
     Args:
-        radius: angstrom.
-        atoms: [n] indices of the atoms whose neighbours are looked for; None: all.
-        closest: angstrom; distances below it are taken as zero.
+        radius: in angstrom.
+        atoms: indices [n] of the atoms whose neighbours are searched; None for all.
+        tolerance: in angstrom; distances below it count as zero.
 
-    Returns indices [m] of atoms and of their neighbours, lattice translations of the latter
-    [m, 3], and distances [m] in angstrom. Raises ValueError for what ``check_geometry`` refuses,
-    and where the pairs would be more than any crystal's.
+    Returns the indices of the atoms [m] and of their neighbours [m], the lattice translations of
+    the neighbours [m, 3] and the distances [m] in angstrom. Raises ValueError for a structure that
+    ``check_geometry`` refuses, or if there are more than MAX_PAIRS pairs.
     """
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
@@ -40,11 +40,11 @@ def neighbours(
     )
     atoms = np.arange(len(xyz)) if atoms is None else atoms
     found, pairs = [], 0
-    for some in np.array_split(atoms, _parts(xyz, matrix, radius, len(atoms))):
+    for chunk in np.array_split(atoms, _search_count(xyz, matrix, radius, len(atoms))):
         centre, j, image, distance = find_points_in_spheres(
-            xyz, np.ascontiguousarray(xyz[some]), radius, np.ones(3, dtype=int), matrix, closest
+            xyz, np.ascontiguousarray(xyz[chunk]), radius, np.ones(3, dtype=int), matrix, tolerance
         )
-        i = some[centre]
+        i = chunk[centre]
         other = (i != j) | (image != 0).any(axis=1)
         found.append([x[other] for x in (i, j, image.astype(np.int64), distance)])
         pairs += len(found[-1][0])
@@ -54,11 +54,11 @@ def neighbours(
     return i, j, image, distance
 
 
-def _parts(xyz: np.ndarray, matrix: np.ndarray, radius: float, count: int) -> int:
-    """How many searches it takes so that none can find more than MAX_PAIRS."""
+def _search_count(xyz: np.ndarray, matrix: np.ndarray, radius: float, count: int) -> int:
+    """The number of searches into which to divide the atoms, so that none exceeds MAX_PAIRS."""
     spans = np.ptp(xyz, axis=0) + 2 * radius
-    if np.prod(spans / radius + 1) > MAX_CUBES:
-        raise ValueError("The cell is too large and oblique for its number of atoms.")
+    if np.prod(spans / radius + 1) > MAX_GRID_CELLS:
+        raise ValueError("The cell is too large or too oblique for a neighbour search.")
     reach = np.ceil(radius * np.linalg.norm(np.linalg.inv(matrix), axis=0))  # [3] cells
     images = len(xyz) * np.prod(2 * reach + 1)
     if images > MAX_PAIRS:
@@ -68,6 +68,6 @@ def _parts(xyz: np.ndarray, matrix: np.ndarray, radius: float, count: int) -> in
 
 def _too_dense(radius: float) -> ValueError:
     return ValueError(
-        f"The atoms have more than {MAX_PAIRS:,} neighbours within {radius:.3g} angstrom: too many "
-        "lie too near each other, or too far from all others."
+        f"The atoms have more than {MAX_PAIRS:,} neighbours within {radius:.3g} angstrom: they are "
+        "too close to each other, or one is too far from all others."
     )

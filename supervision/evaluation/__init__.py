@@ -1,1 +1,1 @@
-"""Predictions -> numbers: metrics, intervals, domain shift. Pure functions over arrays."""
+"""Metrics, bootstrap intervals and domain shift of predictions, as functions of arrays."""

@@ -1,7 +1,7 @@
-"""What a number means: errors over materials, their intervals, and the nulls to beat.
+"""Error metrics over materials, their bootstrap intervals, and trivial baselines.
 
-Pure functions of arrays in kelvin. Every array is one value a material (``[n]``), never one a
-view or a structure. Protocol: see docs in README, "How the numbers are made".
+All functions take arrays in kelvin with one value per material (``[n]``), not per structure or
+view. The README describes the protocol under "How the numbers are made".
 """
 
 from collections import defaultdict
@@ -21,31 +21,31 @@ BOOTSTRAP_SAMPLES = 2000
 def _checked(tc: np.ndarray, tc_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tc, tc_pred = np.asarray(tc, dtype=float), np.asarray(tc_pred, dtype=float)
     if tc.ndim != 1 or tc.shape != tc_pred.shape:
-        raise ValueError(f"Need two vectors of one length, got {tc.shape} and {tc_pred.shape}.")
+        raise ValueError(f"Need two vectors of equal length, got {tc.shape} and {tc_pred.shape}.")
     if tc.size == 0:
-        raise ValueError("Need at least one material to measure an error on.")
+        raise ValueError("Need at least one material to compute an error.")
     for name, values in (("tc", tc), ("tc_pred", tc_pred)):
         if not np.isfinite(values).all():
-            raise ValueError(f"{name} has {int((~np.isfinite(values)).sum())} values not finite.")
+            raise ValueError(f"{name} has {int((~np.isfinite(values)).sum())} non-finite values.")
     return tc, tc_pred
 
 
 def mae(tc: np.ndarray, tc_pred: np.ndarray) -> float:
-    """Mean absolute error, K."""
+    """Mean absolute error in kelvin."""
     tc, tc_pred = _checked(tc, tc_pred)
     return float(np.abs(tc - tc_pred).mean())
 
 
 def rmse(tc: np.ndarray, tc_pred: np.ndarray) -> float:
-    """Root mean squared error, K."""
+    """Root mean squared error in kelvin."""
     tc, tc_pred = _checked(tc, tc_pred)
     return float(np.sqrt(((tc - tc_pred) ** 2).mean()))
 
 
 def r2(tc: np.ndarray, tc_pred: np.ndarray) -> float:
-    """Coefficient of determination, 1 - SS_res / SS_tot; NaN where all ``tc`` are equal."""
+    """Coefficient of determination, 1 - SS_res / SS_tot; NaN if all ``tc`` are equal."""
     tc, tc_pred = _checked(tc, tc_pred)
-    if np.ptp(tc) == 0:  # the mean of equal numbers is not always that number
+    if np.ptp(tc) == 0:  # rounding can make the mean of equal numbers differ from them
         return float("nan")
     total = ((tc - tc.mean()) ** 2).sum()
     return float(1 - ((tc - tc_pred) ** 2).sum() / total)
@@ -55,12 +55,12 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"mae": mae, "rm
 
 
 def all_metrics(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
-    """MAE, RMSE and R2 under their short names."""
+    """MAE and RMSE in kelvin and R2, by the names ``mae``, ``rmse`` and ``r2``."""
     return {name: metric(tc, tc_pred) for name, metric in METRICS.items()}
 
 
 def _resamples(n: int, samples: int, seed: int) -> np.ndarray:
-    """Indices of materials drawn with replacement, ``[samples, n]``."""
+    """Bootstrap resamples: indices of materials drawn with replacement, ``[samples, n]``."""
     return np.random.default_rng(seed).integers(0, n, size=(samples, n))
 
 
@@ -72,20 +72,22 @@ def bootstrap_intervals(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap interval of each metric, materials resampled.
+    """Percentile bootstrap interval of each metric over resampled materials.
+
+    Returns ``(low, high)`` by metric name; NaN for R2 if all ``tc`` are equal.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
     """
     tc, tc_pred = _checked(tc, tc_pred)
     rows = _resamples(tc.size, samples, seed)
-    error, parse_bool = (tc - tc_pred)[rows], tc[rows]
+    error, targets = (tc - tc_pred)[rows], tc[rows]
     squared = (error**2).sum(1)
-    total = ((parse_bool - parse_bool.mean(1, keepdims=True)) ** 2).sum(1)
+    total = ((targets - targets.mean(1, keepdims=True)) ** 2).sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = {
             "mae": np.abs(error).mean(1),
             "rmse": np.sqrt(squared / tc.size),
-            "r2": np.where(np.ptp(parse_bool, axis=1) > 0, 1 - squared / total, np.nan),
+            "r2": np.where(np.ptp(targets, axis=1) > 0, 1 - squared / total, np.nan),
         }
     tails = [50 * (1 - level), 50 * (1 + level)]
     intervals = {}
@@ -105,10 +107,10 @@ def paired_bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, float]:
-    """MAE of a minus MAE of b on the same materials, its interval and a two-sided p.
+    """MAE of a minus MAE of b on the same materials, with its interval and a two-sided p-value.
 
-    Returns ``difference, low, high, p``; negative means that a is better. p is twice the share
-    of resamples on the far side of zero, never below 1 / samples.
+    Returns ``difference``, ``low``, ``high`` in kelvin and ``p``; negative means that a is better.
+    p is twice the fraction of resamples with the opposite sign, at least 1 / samples.
     """
     tc, pred_a = _checked(tc, pred_a)
     tc, pred_b = _checked(tc, pred_b)
@@ -125,12 +127,12 @@ def paired_bootstrap(
 
 
 def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> "pd.DataFrame":
-    """One row for all materials, for Tc > 0 and for each band: n, MAE, RMSE, R2 and bias (K).
+    """Metrics for all materials, for Tc > 0 and for each Tc band: n, MAE, RMSE, R2 and bias (K).
 
-    Bias is the mean of prediction minus parse_bool; ``share_of_error`` the band's part of the total
+    Bias is the mean of prediction minus target; ``share_of_error`` is the band's share of the total
     absolute error. Bands without materials are rows with n = 0.
     """
-    import pandas as pd  # training makes no tables, and goes without
+    import pandas as pd  # not needed for training
 
     tc, tc_pred = _checked(tc, tc_pred)
     labels, total = band_labels(tc), np.abs(tc - tc_pred).sum()
@@ -149,7 +151,7 @@ def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> "pd.DataFrame":
 
 
 def spread(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
-    """Range of the predictions and their variance against the parse_bool's: 1 is no shrinking."""
+    """Range of the predictions in kelvin, and their variance divided by the targets' variance."""
     tc, tc_pred = _checked(tc, tc_pred)
     return {
         "pred_min": float(tc_pred.min()),
@@ -159,17 +161,17 @@ def spread(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
 
 
 def constant_median(train_tc: np.ndarray, n: int) -> np.ndarray:
-    """The null that minimises MAE without looking at the crystal: the training median, ``[n]``."""
+    """The constant baseline that minimises training MAE: the median training Tc, ``[n]``."""
     train_tc = np.asarray(train_tc, dtype=float)
     if train_tc.size == 0 or not np.isfinite(train_tc).all():
-        raise ValueError(f"Need finite training Tc to take a median of, got {train_tc.tolist()}.")
+        raise ValueError(f"Need finite training Tc for a median, got {train_tc.tolist()}.")
     return np.full(n, float(np.median(train_tc)))
 
 
 def family_mean(
     train_tc: np.ndarray, train_family: Sequence[str], families: Sequence[str]
 ) -> np.ndarray:
-    """Mean training Tc of each material's family; the training median where it has none there."""
+    """The mean training Tc of each material's family; the training median for unseen families."""
     predicted = constant_median(train_tc, len(families))
     members: dict[str, list[float]] = defaultdict(list)
     for tc, family in zip(np.asarray(train_tc, dtype=float), train_family, strict=True):

@@ -1,4 +1,4 @@
-"""One row a material, in kelvin: what all metrics are computed from."""
+"""Predictions per material, from which all metrics are computed."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -9,16 +9,16 @@ from supervision.data.crystals import Crystal, Material
 
 
 class SupportsPredict(Protocol):
-    """Crystals in, critical temperatures out."""
+    """A model that predicts the critical temperatures of crystals."""
 
-    size: Mapping[str, int]  # how large the model is, to be logged; of a predictor, after fit
+    size: Mapping[str, int]  # numbers of parameters to log; available after fit
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        """Tc of each crystal in kelvin, ``[n]``; raises CrystalError for one it cannot read."""
+        """The Tc of each crystal in kelvin, ``[n]``. Raises CrystalError for an invalid crystal."""
 
 
 class Prediction(NamedTuple):
-    """What was measured of a material and what is said of it, in kelvin."""
+    """The measured and the predicted Tc of a material, in kelvin."""
 
     material_id: str
     formula: str
@@ -30,10 +30,10 @@ class Prediction(NamedTuple):
 def predict_materials(
     predictor: SupportsPredict, parts: Mapping[str, Sequence[Material]]
 ) -> list[Prediction]:
-    """Predict every structure of every material and average them, with equal weight.
+    """The predictions of a model, one per material: the mean over the material's structures.
 
     Args:
-        parts: ``{"val": materials, "test": materials}``.
+        parts: the materials by part, such as ``{"val": materials, "test": materials}``.
     """
     rows = []
     for part, materials in parts.items():

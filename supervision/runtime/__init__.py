@@ -1,1 +1,1 @@
-"""The machine: locks, signals, memory, devices, random numbers, files. No crystals here."""
+"""Operating system and hardware: locks, signals, memory, devices, random numbers, files."""

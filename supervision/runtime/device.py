@@ -1,4 +1,4 @@
-"""What the machine offers: device and number format."""
+"""The compute device, and the number format it is fast in."""
 
 import os
 from collections.abc import Iterator
@@ -9,11 +9,12 @@ from torch import nn
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` takes CUDA, then Apple's MPS, then the CPU; anything else is taken at its word.
+    """The torch device of a name.
 
-    Of several GPUs each process that torchrun starts takes its own.
+    ``auto`` is CUDA where available, else Apple's MPS, else the CPU. With several GPUs, ``auto`` is
+    the GPU of this process's ``LOCAL_RANK`` (set by torchrun).
 
-    Raises ValueError when the named device is not there.
+    Raises ValueError for a device that is unknown or unavailable.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -29,31 +30,35 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def default_workers(device: torch.device) -> int:
-    """Processes that make batches ahead of time: a GPU would wait, a CPU has to do both anyway."""
+    """The default number of data-loading worker processes.
+
+    Zero on a CPU, where workers would compete with the training for the same cores. On a GPU, the
+    cores of the machine divided by the processes that torchrun started on it, at most 8.
+    """
     if device.type != "cuda":
         return 0
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # as many processes share the machine
-    return min(8, (os.cpu_count() or 1) // beside)
+    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(8, (os.cpu_count() or 1) // local_processes)
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 products are done by the hardware (AMX or AVX-512 BF16, Ampere or later)."""
+    """Whether the hardware multiplies bfloat16 (AMX or AVX-512 BF16; NVIDIA Ampere or later)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and bool(bf16_units())
 
 
 def bf16_units() -> list[str]:
-    """What in this processor multiplies bfloat16."""
+    """The bfloat16 instruction sets of this processor, by name."""
     units = {
         "AMX": torch.cpu._is_amx_tile_supported(),
         "AVX-512 BF16": torch.cpu._is_avx512_bf16_supported(),
     }
-    return [name for name, there in units.items() if there]
+    return [name for name, supported in units.items() if supported]
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
-    """bfloat16 autocast where the hardware is good at it, else plain float32."""
+    """A bfloat16 autocast context where the hardware multiplies bfloat16, else an empty context."""
     if fast_bf16(device):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
@@ -61,36 +66,36 @@ def autocast(device: torch.device) -> AbstractContextManager:
 
 @contextmanager
 def in_bfloat16(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Within the block the module's weights are bfloat16, where ``autocast`` would use it.
+    """Hold the module's weights in bfloat16 within the block, where ``autocast`` would use it.
 
-    For weights that stay frozen: autocast copies each anew in every step, and what lies between
-    the matrices (norms, sums) it leaves in float32. After the block the weights are those from
-    before it, in full.
+    Meant for frozen weights: autocast casts them again in every step and leaves the operations
+    between the matrix products (norms, sums) in float32. After the block the original float32
+    weights are restored.
     """
-    full = to_bfloat16(module, device)
+    originals = to_bfloat16(module, device)
     try:
         yield
     finally:
-        for parameter, weight in full:
+        for parameter, weight in originals:
             parameter.data = weight.to(parameter.device)
 
 
 def to_bfloat16(module: nn.Module, device: torch.device) -> list[tuple[nn.Parameter, torch.Tensor]]:
-    """Make the module's weights bfloat16, where ``autocast`` would use it.
+    """Cast the module's float32 weights to bfloat16 in place, where ``autocast`` would use it.
 
-    Returns each parameter that was float32 with the weights it had.
+    Returns each parameter that was cast, with its float32 weights.
     """
-    full = []
+    originals = []
     for parameter in module.parameters() if fast_bf16(device) else ():
         if (weight := parameter.data).dtype == torch.float32:
-            full.append((parameter, weight))
+            originals.append((parameter, weight))
             parameter.data = weight.bfloat16()
-    return full
+    return originals
 
 
 def flush_denormals() -> None:
-    """Take floats below 1e-38 as zero: a processor may need a hundred times as long for them.
+    """Treat denormal floats (below 1e-38) as zero; a CPU can be a hundred times slower on them.
 
-    Holds for this thread and those that it starts, so it belongs before the first tensor.
+    Applies to this thread and the threads it starts, so call it before the first tensor operation.
     """
     torch.set_flush_denormal(True)

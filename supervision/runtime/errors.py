@@ -1,48 +1,53 @@
-"""How an error from elsewhere is said in a sentence of ours."""
+"""One-sentence messages for errors that libraries and the operating system raise."""
 
 import errno
 from collections.abc import Iterator
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
-FULL = ("No space left on device", "database or disk is full")  # safetensors, SQLite
-READ_ONLY = "attempt to write a readonly database"  # SQLite
+NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+ACCESS_DENIED_ERRNOS = (errno.EROFS, errno.EACCES, errno.EPERM)
+NO_SPACE_MESSAGES = ("No space left on device", "database or disk is full")  # safetensors, SQLite
+READ_ONLY_MESSAGE = "attempt to write a readonly database"  # SQLite
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line, without its full stop; its type where it has none."""
+    """The error's message on one line, at most 200 characters, without its final full stop.
+
+    The name of its type where it has no message.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
     return text[:200].rstrip(".")
 
 
-def reason(error: BaseException) -> str:
-    """What failed, without the path that a system's error names."""
+def error_reason(error: BaseException) -> str:
+    """The system's error text without the path it names; else the message on one line."""
     return getattr(error, "strerror", None) or one_line(error)
 
 
 class StoreError(RuntimeError):
-    """A tracking store that fails; the message is one sentence that says what to do."""
+    """The tracking store failed; the message is one sentence that says what to do."""
 
 
-def machine_fault(error: BaseException) -> str:
-    """What to do where a full disk or denied access is behind an error; else empty."""
+def disk_error_message(error: BaseException) -> str:
+    """What to do about an error caused by a full disk or denied access; empty for other errors."""
     for cause in _causes(error):
-        if any(text in str(cause) for text in FULL) or _errno(cause) in NO_SPACE:
+        number, message = _errno(cause), str(cause)
+        if number in NO_SPACE_ERRNOS or any(text in message for text in NO_SPACE_MESSAGES):
             return (
-                f"No space is left{_place(cause)}. Make room and give the same command again; "
-                "`python -m entrypoints.doctor` says how much is free where."
+                f"No space is left{_for_path(cause)}. Free disk space and run the same command "
+                "again; `python -m entrypoints.doctor` shows the free space of each folder."
             )
-        if READ_ONLY in str(cause) or (cause is error and _errno(cause) in CLOSED):
+        denied = cause is error and number in ACCESS_DENIED_ERRNOS
+        if denied or READ_ONLY_MESSAGE in message:
             return (
-                f"Access is denied{_place(cause)} ({reason(cause)}). Correct its permissions or "
-                "name another place: the cache by SUPERVISION_CACHE, temporary files by TMPDIR, "
-                "the tracking store by MLFLOW_TRACKING_URI."
+                f"Access is denied{_for_path(cause)} ({error_reason(cause)}). Correct its "
+                "permissions, or choose another location: SUPERVISION_CACHE for the cache, TMPDIR "
+                "for temporary files, MLFLOW_TRACKING_URI for the tracking store."
             )
     return ""
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came from: libraries raise their own type over the system's."""
+    """The error and its causes: libraries wrap the system's error in one of their own."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -54,7 +59,7 @@ def _errno(error: BaseException) -> int:
     return (isinstance(error, OSError) and error.errno) or 0
 
 
-def _place(error: BaseException) -> str:
-    """The path of a system's error; of a write that fails it is not known."""
+def _for_path(error: BaseException) -> str:
+    """`` for PATH`` where the system's error names a path; a failed write names none."""
     path = getattr(error, "filename2", None) or getattr(error, "filename", None)
     return f" for {path}" if path else ""

@@ -1,4 +1,4 @@
-"""Where things that can be made again are kept, and how a file comes to be there whole."""
+"""The cache folder, atomic file writes and printable paths."""
 
 import os
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from supervision.runtime.text import printable
 
-PARTIAL = ".part"  # how the name of a file ends that is not yet whole
+PARTIAL_SUFFIX = ".part"  # of a file that is still being written
 
 
 def cache_dir() -> Path:
-    """The cache folder, made if need be: ``$SUPERVISION_CACHE`` or ``~/.cache/supervision``."""
+    """The cache folder: ``$SUPERVISION_CACHE`` or ``~/.cache/supervision``; created if missing."""
     path = Path(os.environ.get("SUPERVISION_CACHE") or Path.home() / ".cache" / "supervision")
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -21,13 +21,13 @@ def cache_dir() -> Path:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its name only once it is whole and on disk.
+    """Open a file for writing that appears at ``path`` only when it is complete and on disk.
 
-    Until then it has a name of its own in the same folder, which no other process shares, on this
-    machine or another; where the writing fails, nothing is left.
+    Until then the data are in a temporary file in the same folder, with a name unique across
+    processes and machines. If writing fails, the temporary file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid4().hex}{PARTIAL}")
+    partial = path.with_name(f"{path.name}.{uuid4().hex}{PARTIAL_SUFFIX}")
     try:
         with partial.open("xb") as file:
             yield file
@@ -38,6 +38,6 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         partial.unlink(missing_ok=True)
 
 
-def shown(path: Path) -> str:
-    """A path as text that can be written and printed, whatever bytes its name is made of."""
+def printable_path(path: Path) -> str:
+    """The path as printable text; bytes that are not valid text are written as escapes."""
     return printable(path.as_posix().encode(errors="backslashreplace").decode())

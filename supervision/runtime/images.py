@@ -1,4 +1,4 @@
-"""Pictures as PNG."""
+"""Writing images as PNG."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 
 
-def png_of(rgb: np.ndarray) -> bytes:
-    """A PNG file of [height, width, 3] uint8 red-green-blue."""
+def encode_png(rgb: np.ndarray) -> bytes:
+    """The bytes of a PNG file of an RGB image, uint8 [height, width, 3]."""
     return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def save_png(path: str | Path, rgb: np.ndarray) -> None:
-    """Write [height, width, 3] uint8 red-green-blue as PNG. Raises OSError where it cannot."""
+    """Write an RGB image, uint8 [height, width, 3], as PNG. Raises OSError if writing fails."""
     try:
-        Path(path).write_bytes(png_of(rgb))
+        Path(path).write_bytes(encode_png(rgb))
     except OSError as error:
-        raise OSError(f"The picture {path} could not be written ({error.strerror}).") from error
+        raise OSError(f"The image {path} could not be written ({error.strerror}).") from error

@@ -1,4 +1,4 @@
-"""Keeping a machine from falling asleep over a training, where it lets us."""
+"""Preventing the machine from going to sleep during a training."""
 
 import ctypes
 import select
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-HELPERS = {  # commands that hold off sleep while what they run is running
+INHIBIT_COMMANDS = {  # commands that prevent sleep while the command they start is running
     "systemd-inhibit": [
         "--what=sleep:idle",
         "--who=SuperVision",
@@ -17,79 +17,81 @@ HELPERS = {  # commands that hold off sleep while what they run is running
     ],
     "caffeinate": ["-i", "-s"],
 }
-SIGN = "held"
-UNTIL_INPUT_ENDS = ["sh", "-c", f"echo {SIGN}; exec cat"]  # which it does when we end, however
-PATIENCE = 5.0  # seconds for an answer
-CONTINUOUS, SYSTEM_REQUIRED = 0x80000000, 0x00000001  # SetThreadExecutionState, learn.microsoft.com
+READY_LINE = "held"
+# The started command ends when its input does, which is when this process ends for any reason.
+WAIT_FOR_INPUT_END = ["sh", "-c", f"echo {READY_LINE}; exec cat"]
+START_TIMEOUT_SECONDS = 5.0
+# Arguments of SetThreadExecutionState, learn.microsoft.com
+ES_CONTINUOUS, ES_SYSTEM_REQUIRED = 0x80000000, 0x00000001
 
 
 class SleepError(RuntimeError):
-    """Sleep cannot be held off here; the message says why."""
+    """Sleep cannot be prevented; the message says why."""
 
 
 @contextmanager
 def keep_awake() -> Iterator[None]:
-    """Hold off sleep within the block; says whether it could, and goes on either way."""
+    """Prevent sleep within the block and print whether that works; the block runs either way."""
     with ExitStack() as stack:
         try:
-            by = stack.enter_context(prevent_sleep())
-            print(f"Sleep is held off while training ({by}).", flush=True)
+            method = stack.enter_context(prevent_sleep())
+            print(f"Sleep is prevented while training ({method}).", flush=True)
         except SleepError as error:
-            print(f"Sleep cannot be held off ({error}); going on without.", flush=True)
+            print(f"Sleep cannot be prevented ({error}); training anyway.", flush=True)
         yield
 
 
 @contextmanager
 def prevent_sleep() -> Iterator[str]:
-    """Hold off sleep within the block, by what is yielded; raises SleepError where nothing can.
+    """Prevent sleep within the block, or until this process ends for any reason.
 
-    It ends with this process, however that ends.
+    Yields the name of the command or system call in use. Raises SleepError where none works.
     """
-    with _by_windows() if sys.platform == "win32" else _by_helper() as name:
+    with _inhibit_on_windows() if sys.platform == "win32" else _inhibit_by_command() as name:
         yield name
 
 
 @contextmanager
-def _by_helper() -> Iterator[str]:
-    name = next(filter(shutil.which, HELPERS), None)
+def _inhibit_by_command() -> Iterator[str]:
+    name = next(filter(shutil.which, INHIBIT_COMMANDS), None)
     if name is None:
-        raise SleepError(f"there is no {' or '.join(HELPERS)}")
+        raise SleepError(f"there is no {' or '.join(INHIBIT_COMMANDS)}")
     try:
         helper = subprocess.Popen(
-            [name, *HELPERS[name], *UNTIL_INPUT_ENDS],
+            [name, *INHIBIT_COMMANDS[name], *WAIT_FOR_INPUT_END],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C is for us, who have yet to write things down
+            start_new_session=True,  # Ctrl-C must not end it: the training saves its state first
         )
     except OSError as error:
         raise SleepError(f"{name}: {error.strerror}") from error
     with helper:
         try:
-            _expect_sign(helper, name)
+            _wait_until_ready(helper, name)
             yield name
         finally:
             helper.kill()
 
 
-def _expect_sign(helper: subprocess.Popen[str], name: str) -> None:
-    """What the helper runs says that it is running, or the helper says why it is not."""
+def _wait_until_ready(helper: subprocess.Popen[str], name: str) -> None:
+    """Wait for READY_LINE; raise SleepError with the helper's message if it does not come."""
     assert helper.stdout is not None
     assert helper.stderr is not None
-    if not select.select([helper.stdout], [], [], PATIENCE)[0]:
-        raise SleepError(f"{name}: no answer within {PATIENCE:g} s")
-    if helper.stdout.readline().strip() != SIGN:
+    if not select.select([helper.stdout], [], [], START_TIMEOUT_SECONDS)[0]:
+        raise SleepError(f"{name}: no answer within {START_TIMEOUT_SECONDS:g} s")
+    if helper.stdout.readline().strip() != READY_LINE:
         reason = " ".join(helper.stderr.read().split())
         raise SleepError(f"{name}: {reason or f'exit status {helper.wait()}'}")
 
 
 @contextmanager
-def _by_windows() -> Iterator[str]:
+def _inhibit_on_windows() -> Iterator[str]:
     kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
-    if not kernel.SetThreadExecutionState(CONTINUOUS | SYSTEM_REQUIRED):
+    if not kernel.SetThreadExecutionState(ES_CONTINUOUS | ES_SYSTEM_REQUIRED):
         raise SleepError("Windows refuses")
     try:
         yield "SetThreadExecutionState"
     finally:
-        kernel.SetThreadExecutionState(CONTINUOUS)
+        kernel.SetThreadExecutionState(ES_CONTINUOUS)

@@ -1,7 +1,7 @@
-"""One training at a time: in a checkpoint folder, and on a machine unless more are wanted.
+"""Locks that allow one training per checkpoint folder and, by default, per machine.
 
-A claim is a file that the operating system keeps locked for as long as its process lives, however
-that ends, with a line beside it that says who holds it.
+A lock is a file that the operating system keeps locked until its process ends for any reason.
+A JSON file beside it describes the holder.
 """
 
 import json
@@ -16,16 +16,21 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-MODE = 0o666  # running_trainings of other users are to be seen, too
+LOCK_FILE_MODE = 0o666  # other users must see the lock
 
 
 class BusyError(RuntimeError):
-    """Somebody else trains here; the message says who, and what to do."""
+    """Another process trains here; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Who holds a claim."""
+    """The process that holds a lock.
+
+    Attributes:
+        since: local time at which it took the lock.
+        run: id or folder of its run; empty if it has none yet.
+    """
 
     pid: int
     host: str
@@ -33,7 +38,7 @@ class LockHolder:
     run: str
 
     @classmethod
-    def this(cls, run: str) -> "LockHolder":
+    def current(cls, run: str) -> "LockHolder":
         """This process."""
         return cls(os.getpid(), socket.gethostname(), time.strftime("%Y-%m-%d %H:%M:%S"), run)
 
@@ -42,95 +47,96 @@ class LockHolder:
 
 
 class TrainingLock(ExitStack):
-    """What this process has claimed for a run, given back at the end of the block."""
+    """The locks that this process holds for a run; released at the end of the ``with`` block."""
 
     def __init__(self, run: str) -> None:
         super().__init__()
         self.run = run
-        self.lines: list[Path] = []
+        self.holder_files: list[Path] = []
 
     def rename_run(self, run: str) -> None:
-        """It is another run's, an earlier one's that is carried on."""
+        """Record another run as the holder, when an earlier run is resumed."""
         self.run = run
-        for line in self.lines:
-            self._sign(line)
+        for path in self.holder_files:
+            self._write_holder(path)
 
     def lock_machine(self, *, parallel: bool) -> None:
-        """Claim this machine. Raises BusyError where another training runs and is not ``parallel``.
+        """Lock this machine. Raises BusyError if another training runs, unless ``parallel``.
 
-        With ``parallel`` it is still said who else trains, and they of us.
+        With ``parallel``, the other trainings are printed, and they can see this one.
         """
-        folder = machine_folder()
-        with FileLock(folder / "guard", mode=MODE):  # two that start at once must see each other
-            others = list(_others(folder))
+        folder = machine_lock_folder()
+        # Of two trainings that start at once, the second must see the first.
+        with FileLock(folder / "guard", mode=LOCK_FILE_MODE):
+            others = list(_live_holders(folder))
             if others and not parallel:
                 raise BusyError(
                     f"Another training runs on this machine: {others[0]}. Wait for it, stop it, or "
-                    "start with parallel=true: both are slower then."
+                    "start with parallel=true, which slows down both."
                 )
             for other in others:
                 print(f"Another training runs on this machine: {other}.", flush=True)
             own = folder / f"{os.getpid()}.lock"
             self.callback(own.unlink, missing_ok=True)
-            self._claim(own)
+            self._lock(own)
 
     def lock_folder(self, folder: Path) -> None:
-        """Claim a checkpoint folder. Raises BusyError where another process trains in it."""
+        """Lock a checkpoint folder. Raises BusyError if another process trains in it."""
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._claim(folder / "training.lock")
+            self._lock(folder / "training.lock")
         except Timeout:
-            holder = _holder(folder / "training.lock")
+            holder = _read_holder(folder / "training.lock")
             raise BusyError(
-                f"{folder} is in use by {holder}: let it go on, or stop it, or name another "
+                f"{folder} is in use by {holder}: wait for it, stop it, or choose another "
                 "checkpoint_dir."
             ) from None
 
-    def _claim(self, path: Path) -> None:
-        lock = FileLock(path, timeout=0, mode=MODE)
+    def _lock(self, path: Path) -> None:
+        lock = FileLock(path, timeout=0, mode=LOCK_FILE_MODE)
         lock.acquire()
         self.callback(lock.release)
-        line = path.with_suffix(".json")
-        self.callback(line.unlink, missing_ok=True)
-        self.lines.append(line)
-        self._sign(line)
+        holder_file = path.with_suffix(".json")
+        self.callback(holder_file.unlink, missing_ok=True)
+        self.holder_files.append(holder_file)
+        self._write_holder(holder_file)
 
-    def _sign(self, line: Path) -> None:
-        line.write_text(json.dumps(asdict(LockHolder.this(self.run))))
+    def _write_holder(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(LockHolder.current(self.run))))
 
 
 def running_trainings() -> list[LockHolder]:
-    """Who trains on this machine now."""
-    folder = machine_folder()
-    with FileLock(folder / "guard", mode=MODE):
-        return list(_others(folder))
+    """The trainings that run on this machine now."""
+    folder = machine_lock_folder()
+    with FileLock(folder / "guard", mode=LOCK_FILE_MODE):
+        return list(_live_holders(folder))
 
 
-def machine_folder() -> Path:
-    """Where the running_trainings of this machine are known."""
-    folder = Path(tempfile.gettempdir()) / "supervision-running_trainings"
+def machine_lock_folder() -> Path:
+    """The folder with one lock file per training on this machine; created if missing."""
+    folder = Path(tempfile.gettempdir()) / "supervision-trainings"
     folder.mkdir(exist_ok=True)
-    with suppress(PermissionError):  # it is another user's, who has done this already
+    with suppress(PermissionError):  # of another user, whose process has set it
         folder.chmod(0o777)
     return folder
 
 
-def _others(folder: Path) -> Iterator[LockHolder]:
-    """Who trains on this machine; what dead processes left behind is swept up."""
+def _live_holders(folder: Path) -> Iterator[LockHolder]:
+    """The holders of locks whose processes run; deletes the lock files of dead processes."""
     for path in folder.glob("*.lock"):
-        lock = FileLock(path, timeout=0, mode=MODE)
+        lock = FileLock(path, timeout=0, mode=LOCK_FILE_MODE)
         try:
             lock.acquire()
         except Timeout:
-            yield _holder(path)
+            yield _read_holder(path)
         else:
             path.with_suffix(".json").unlink(missing_ok=True)
             lock.release()
             path.unlink(missing_ok=True)
 
 
-def _holder(path: Path) -> LockHolder:
+def _read_holder(path: Path) -> LockHolder:
     try:
         return LockHolder(**json.loads(path.with_suffix(".json").read_text()))
-    except (OSError, TypeError, ValueError):  # it is just being written
+    except (OSError, TypeError, ValueError):  # it is being written
         return LockHolder(0, "an unknown machine", "just now", "")

@@ -1,6 +1,6 @@
-"""How much memory this process may have, how much is left, and when it is about to run out.
+"""Memory of this process: how much it may use, how much is free, and when it is about to run out.
 
-A container's limit (cgroup) counts where there is one: the machine's memory says nothing then.
+Inside a container, the limit of its cgroup replaces the memory of the machine.
 """
 
 import ctypes
@@ -14,30 +14,33 @@ from statistics import median
 
 import psutil
 
-from supervision.runtime.heap import trim
+from supervision.runtime.heap import trim_heap
 
-RESERVE = 0.05  # of all memory: less than this left is too little
-OURS = 0.1  # of that: what a step takes less is not what makes it little
-SLOWER = 3.0  # times the usual step: what swapping does, and what nothing else should do
-SWAPPED = 32 << 20  # bytes moved to or from swap within a step that are no accident
-UNLIMITED = 1 << 60  # what cgroups write where there is no limit is larger
+MIN_FREE_FRACTION = 0.05  # of total memory; the reserve that must stay free
+MIN_STEP_FRACTION_OF_RESERVE = 0.1  # smaller steps do not help where a step needs less than this
+SWAP_SLOWDOWN_FACTOR = 3.0  # a step this many times slower than the median is slowed by swapping
+SWAPPED_BYTES = 32 << 20  # moved to or from swap within one step; less can be other processes'
+UNLIMITED_BYTES = 1 << 60  # a cgroup without a limit reports a larger number
 M_MMAP_THRESHOLD = -3  # malloc.h of glibc
-LARGE = 1 << 20  # bytes
+MMAP_THRESHOLD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes: all there is for this process, and what is left of it."""
+    """Memory available to this process, total and free, in bytes."""
 
     total: int
     free: int
 
     def __str__(self) -> str:
-        return f"{gigabytes(self.free)} of {gigabytes(self.total)} free"
+        return f"{format_gib(self.free)} of {format_gib(self.total)} free"
 
 
-def memory(root: Path = Path("/")) -> Memory:
-    """The machine's, or the tightest cgroup's. ``root`` is where proc and sys lie, for tests."""
+def available_memory(root: Path = Path("/")) -> Memory:
+    """The memory of the machine, or of the tightest cgroup limit that applies to this process.
+
+    ``root`` is the folder that holds proc and sys; tests pass another one.
+    """
     machine = psutil.virtual_memory()
     total, free = machine.total, machine.available
     for limit, used in _cgroups(root):
@@ -46,9 +49,9 @@ def memory(root: Path = Path("/")) -> Memory:
 
 
 def _cgroups(root: Path) -> Iterator[tuple[int, int]]:
-    """Limit and use of every memory cgroup that this process is in, innermost first.
+    """Limit and usage in bytes of every memory cgroup of this process, innermost first.
 
-    Files that can be dropped from memory at any time are not counted as used. Both versions:
+    File pages that the kernel can drop are not counted as used. Covers both cgroup versions:
     https://docs.kernel.org/admin-guide/cgroup-v2.html, .../cgroup-v1/memory.html.
     """
     try:
@@ -65,7 +68,7 @@ def _cgroups(root: Path) -> Iterator[tuple[int, int]]:
         else:
             continue
         folder = top / path.lstrip("/")
-        if not folder.is_dir():  # seen from inside a container, its own is the top
+        if not folder.is_dir():  # inside a container its own cgroup is mounted at the top
             folder = top
         while True:
             found = _limit_and_use(folder, *names)
@@ -81,56 +84,57 @@ def _limit_and_use(folder: Path, limit: str, use: str, droppable: str) -> tuple[
         most = int((folder / limit).read_text())
         used = int((folder / use).read_text())
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # "max", or nothing of the kind
+    except (OSError, ValueError):  # the limit is "max", or the files are missing
         return None
-    return (most, used - int(stat.get(droppable, 0))) if most < UNLIMITED else None
+    return (most, used - int(stat.get(droppable, 0))) if most < UNLIMITED_BYTES else None
 
 
-def resident() -> int:
-    """Bytes of this process that are in memory."""
+def resident_bytes() -> int:
+    """The resident set size of this process in bytes."""
     return psutil.Process().memory_info().rss
 
 
-def _peak() -> int:
-    """The most that ``resident`` has been since ``_forget_peak``, where the system counts it."""
+def _peak_resident_bytes() -> int:
+    """The peak of ``resident_bytes`` since ``_reset_peak``; the current value except on Linux."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:  # not Linux
-        return resident()
+        return resident_bytes()
     found = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-    return found[0] << 10 if found else resident()
+    return found[0] << 10 if found else resident_bytes()
 
 
-def _forget_peak() -> None:
-    """Count the peak anew: https://docs.kernel.org/filesystems/proc.html, clear_refs."""
-    with suppress(OSError):  # not Linux, or not ours to say: the peak is an older and larger one
+def _reset_peak() -> None:
+    """Reset the peak: https://docs.kernel.org/filesystems/proc.html, clear_refs."""
+    with suppress(OSError):  # not Linux or not permitted: an older, larger peak remains
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def gigabytes(size: float) -> str:
-    """Bytes as text."""
+def format_gib(size: float) -> str:
+    """A number of bytes as text in GiB."""
     return f"{size / 2**30:.1f} GiB"
 
 
 def limit_fragmentation() -> None:
-    """Return what was freed to the system and, from here on, large blocks once they are free.
+    """Return freed memory to the system, now and for large blocks from now on.
 
-    The C library keeps them for itself, and steps of unlike lengths leave holes between them: half
-    as much again as is in use. Asking the system for each takes time: for where memory is scarce.
+    By default the C library keeps freed blocks, and steps of different sizes fragment its heap to
+    1.5 times the memory in use. Requesting each large block from the system is slower, so call
+    this only where memory is scarce.
     """
-    give_back()
+    release_memory()
     if sys.platform == "linux":
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
 
 
-def give_back() -> None:
-    """Return what was freed to the system: the C library keeps it for a next time."""
+def release_memory() -> None:
+    """Collect garbage and return freed memory to the system."""
     gc.collect()
-    trim()
+    trim_heap()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, on the CPU or on a GPU."""
+    """Whether the error is a failed allocation, on the CPU or on a GPU."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate" in text)
@@ -139,57 +143,64 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass
 class StepMemoryMonitor:
-    """Looks at memory, swap and the clock after each step, and says when it gets too much.
+    """Watches memory, swapping and step times, and reports when steps have to be smaller.
 
     Attributes:
-        takes: bytes that a step takes and gives back, at most, as far as has been seen.
-        seconds: what the last steps took.
-        swapped: what had been moved to and from swap after the last one.
+        step_bytes: the largest temporary memory of a step so far.
+        step_seconds: durations of the last 50 steps.
+        swapped_bytes: total bytes moved to and from swap at the end of the last step.
     """
 
-    takes: int = 0
-    seconds: list[float] = field(default_factory=list)
-    swapped: int = field(default_factory=lambda: _swapped())
+    step_bytes: int = 0
+    step_seconds: list[float] = field(default_factory=list)
+    swapped_bytes: int = field(default_factory=lambda: _swapped_bytes())
 
-    def begin(self) -> str:
-        """Before the first of some steps: why they should be smaller than those so far, if so."""
-        _forget_peak()  # something else than steps may have made it
-        return self._scarce()
+    def check_before_steps(self) -> str:
+        """Call before the first step of an epoch.
 
-    def too_much(self, seconds: float) -> str:
-        """Why the next step should be smaller than the last, which took so long; or nothing."""
-        usual = median(self.seconds) if len(self.seconds) >= 5 else seconds
-        self.seconds = [*self.seconds[-49:], seconds]
-        before, self.swapped = self.swapped, _swapped()
-        if why := self._scarce():
-            return why
-        if self.swapped - before > SWAPPED and seconds > SLOWER * usual:
+        Returns why steps have to be smaller than so far, or an empty string.
+        """
+        _reset_peak()  # the peak may come from something other than steps
+        return self._shortage()
+
+    def check_after_step(self, seconds: float) -> str:
+        """Call after each step with its duration.
+
+        Returns why the next steps have to be smaller, or an empty string.
+        """
+        usual = median(self.step_seconds) if len(self.step_seconds) >= 5 else seconds
+        self.step_seconds = [*self.step_seconds[-49:], seconds]
+        before, self.swapped_bytes = self.swapped_bytes, _swapped_bytes()
+        if reason := self._shortage():
+            return reason
+        swapped = self.swapped_bytes - before
+        if swapped > SWAPPED_BYTES and seconds > SWAP_SLOWDOWN_FACTOR * usual:
             return (
-                f"the system is swapping, and a step took {seconds:.1f} s in the place of "
-                f"{usual:.1f} s"
+                f"the system is swapping, and a step took {seconds:.1f} s instead of {usual:.1f} s"
             )
         return ""
 
-    def _scarce(self) -> str:
-        """Between two steps there is room that the next one needs: what they take for a while.
+    def _shortage(self) -> str:
+        """Why the next step has too little memory, or an empty string.
 
-        How much that is shows only once the C library has given back what it keeps.
+        Memory that the C library keeps counts as used, so it is returned before the decision.
         """
-        found = self._look()
-        reserve = RESERVE * found.total
-        if found.free - self.takes < reserve:
-            give_back()
-            found = self._look()
-        if found.free - self.takes < reserve and self.takes > OURS * reserve:
-            return f"only {found}, and a step takes {gigabytes(self.takes)} for a while"
+        found = self._measure()
+        reserve = MIN_FREE_FRACTION * found.total
+        if found.free - self.step_bytes < reserve:
+            release_memory()
+            found = self._measure()
+        short = found.free - self.step_bytes < reserve
+        if short and self.step_bytes > MIN_STEP_FRACTION_OF_RESERVE * reserve:
+            return f"only {found}, and a step needs {format_gib(self.step_bytes)} temporarily"
         return ""
 
-    def _look(self) -> Memory:
-        self.takes = max(self.takes, _peak() - resident())
-        return memory()
+    def _measure(self) -> Memory:
+        self.step_bytes = max(self.step_bytes, _peak_resident_bytes() - resident_bytes())
+        return available_memory()
 
 
-def _swapped() -> int:
-    """Bytes moved to and from swap since the machine was started."""
+def _swapped_bytes() -> int:
+    """Bytes moved to and from swap since the machine started."""
     swap = psutil.swap_memory()
     return swap.sin + swap.sout

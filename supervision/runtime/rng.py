@@ -1,4 +1,4 @@
-"""Where the random numbers stand: of Python, numpy, torch and every CUDA device."""
+"""States of the random number generators of Python, numpy, torch and every CUDA device."""
 
 import random
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import torch
 
 
 def rng_states() -> dict[str, Any]:
-    """All of them, as what a checkpoint may hold: numbers, texts and tensors."""
+    """The states of all generators, as numbers, strings and tensors that a checkpoint can hold."""
     numpy = np.random.get_state(legacy=False)
     assert isinstance(numpy, dict)
     return {
@@ -21,7 +21,7 @@ def rng_states() -> dict[str, Any]:
 
 
 def restore_rng_states(states: Mapping[str, Any]) -> None:
-    """Put back what ``rng_states`` took; those of CUDA where there are as many devices."""
+    """Restore the states from ``rng_states``; CUDA states only if the device count is equal."""
     random.setstate(states["python"])
     numpy = states["numpy"]
     key = numpy["state"]["key"].numpy().astype(np.uint32)

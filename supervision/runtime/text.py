@@ -1,13 +1,13 @@
-"""Text that came from elsewhere, made safe to print and to open."""
+"""Making untrusted text safe to print and to write to CSV files."""
 
 
 def printable(text: str) -> str:
-    """Text in which whatever a terminal would act on is written out, such as ``\\x1b``."""
+    """The text with control characters and other non-printable ones escaped, e.g. ``\\x1b``."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def cell(text: str) -> str:
-    """Text as a cell of a CSV file: printable, and no formula to a spreadsheet.
+def csv_cell(text: str) -> str:
+    """The text as a CSV cell: printable, and quoted so that no spreadsheet reads it as a formula.
 
     https://owasp.org/www-community/attacks/CSV_Injection
     """

@@ -1,30 +1,30 @@
-"""Calls that are given up on."""
+"""Function calls with a time limit."""
 
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-def within(seconds: float, call: Callable[[], Answer]) -> Answer:
-    """What ``call`` returns or raises; TimeoutError after ``seconds``: DNS and TLS have no timeout.
+def call_with_timeout(seconds: float, call: Callable[[], Result]) -> Result:
+    """Return or raise what ``call`` does; raise TimeoutError if it takes longer than ``seconds``.
 
-    It runs in a thread that is a daemon, so that a call that never returns does not hold up the
-    exit either.
+    For network calls, whose DNS and TLS steps have no timeout. The call runs in a daemon thread, so
+    a call that never returns does not block the exit of the process.
     """
-    answers: list[Answer] = []
+    results: list[Result] = []
     errors: list[Exception] = []
 
-    def ask() -> None:
+    def run() -> None:
         try:
-            answers.append(call())
+            results.append(call())
         except Exception as error:
             errors.append(error)
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    if answers:
-        return answers[0]
+    if results:
+        return results[0]
     raise errors[0] if errors else TimeoutError(f"no answer within {seconds:g} s")

@@ -1,4 +1,4 @@
-"""Which code this is."""
+"""The version of this code."""
 
 import hashlib
 import subprocess
@@ -9,13 +9,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def code_version() -> str:
-    """The git commit (``-dirty`` where files were changed), or a hash of the source without git."""
+    """The git commit (with ``-dirty`` for changed files), or a source hash where git is missing."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        if (ROOT / ".git").exists():  # else it spoke of a repository that we only lie in
+        if (ROOT / ".git").exists():  # else git described a repository that contains this folder
             return done.stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         pass
@@ -23,7 +23,7 @@ def code_version() -> str:
 
 
 def source_hash(folders: Sequence[str] = ("supervision",)) -> str:
-    """sha256 of the source in these folders, and of the tables beside it."""
+    """sha256 of the Python files and CSV tables in these folders."""
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*")):

@@ -1,4 +1,4 @@
-"""Named data sets: ``classics`` (embedded), ``3dsc`` (a release), or a path of one's own."""
+"""Data sets: ``classics`` (embedded), ``3dsc`` and ``jarvis_supercon``, or a file or folder."""
 
 from supervision.data.crystals import Dataset
 from supervision.data.datasets.load import load_dataset

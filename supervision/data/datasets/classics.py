@@ -1,6 +1,6 @@
-"""The embedded data set: well-known materials, written by hand in `classics.csv`.
+"""The embedded data set: well-known materials, collected by hand in `classics.csv`.
 
-A demonstration set, not a benchmark; docs/classics.md says how an entry is written and checked.
+It is a demonstration set, not a benchmark; docs/classics.md explains how entries are checked.
 """
 
 import csv
@@ -17,9 +17,9 @@ from pymatgen.symmetry.groups import SpaceGroup
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 
-TABLE = Path(__file__).with_name("classics.csv")
+TABLE_PATH = Path(__file__).with_name("classics.csv")
 
-# The cell parameters that each crystal system leaves free; trigonal is in hexagonal axes.
+# The free cell parameters of each crystal system; trigonal cells are in hexagonal axes.
 FREE_PARAMETERS = {
     "cubic": ("a",),
     "tetragonal": ("a", "c"),
@@ -29,7 +29,7 @@ FREE_PARAMETERS = {
     "monoclinic": ("a", "b", "c", "beta"),
     "triclinic": ("a", "b", "c", "alpha", "beta", "gamma"),
 }
-SITE = re.compile(
+SITE_PATTERN = re.compile(
     r"(?P<species>\S+) (?P<multiplicity>\d+)(?P<letter>[a-zA-Z]) (?P<xyz>\S+ \S+ \S+)"
 )
 
@@ -41,15 +41,15 @@ class Entry:
     Attributes:
         id: short unique name.
         formula: composition as reported with the Tc.
-        family: what a chemist would file it under (A15, cuprate, metal, ...).
+        family: class of materials (A15, cuprate, metal, ...).
         prototype: structure type.
-        space_group: Hermann-Mauguin symbol in pymatgen's writing, ``:2`` for origin choice 2.
+        space_group: Hermann-Mauguin symbol as pymatgen writes it; ``:2`` for origin choice 2.
         cell: the free cell parameters by name, in angstrom and degrees.
-        sites: Wyckoff positions, as in ``La0.925Sr0.075 4e 0 0 0.3606; Cu 2a 0 0 0``.
-        tc: critical temperature in kelvin at ambient pressure, 0 where none is known.
+        sites: Wyckoff positions, such as ``La0.925Sr0.075 4e 0 0 0.3606; Cu 2a 0 0 0``.
+        tc: critical temperature in kelvin at ambient pressure; 0 if none is known.
         parent: id of the undoped material of the same series, or None.
-        source: literature the Tc was taken from, or that it is not verified.
-        note: what else a reader should know; often empty.
+        source: the literature source of the Tc, or a statement that it is not verified.
+        note: remarks; often empty.
     """
 
     id: str
@@ -66,22 +66,22 @@ class Entry:
 
 
 def read_table() -> list[Entry]:
-    """The rows of `classics.csv`, in their order."""
-    with TABLE.open(newline="", encoding="utf-8") as file:
+    """The rows of `classics.csv`, in file order."""
+    with TABLE_PATH.open(newline="", encoding="utf-8") as file:
         return [_entry(row) for row in csv.DictReader(file)]
 
 
 def load_classics() -> list[Crystal]:
-    """Every entry as a Crystal, in the order of the table.
+    """Every entry as a Crystal, in file order.
 
-    A parent carries its own id as `parent_id`, so that it is one family with its series.
-    Raises CrystalError, with one sentence that names the row, where an entry is wrong.
+    A parent has its own id as `parent_id`, so that it is in one family with its series. Raises
+    CrystalError, with one sentence that names the row, if an entry is wrong.
     """
     entries = read_table()
     parents = {entry.parent for entry in entries if entry.parent}
     unknown = parents - {entry.id for entry in entries}
     if unknown:
-        raise CrystalError(f"classics.csv names parents that it does not hold: {sorted(unknown)}.")
+        raise CrystalError(f"classics.csv names parents that it lacks: {sorted(unknown)}.")
     return [
         Crystal(
             id=entry.id,
@@ -95,17 +95,17 @@ def load_classics() -> list[Crystal]:
 
 
 def build_structure(entry: Entry) -> Structure:
-    """The conventional cell of an entry, partial occupancies and vacancies kept.
+    """The conventional cell of an entry, with partial occupancies and vacancies.
 
-    Raises CrystalError, with one sentence that names the row, where a site cannot be read, its
-    occupancies exceed 1, or symmetry makes another number of sites of it than the row states
-    (a slip in a coordinate, or the other origin choice of the space group).
+    Raises CrystalError, with one sentence that names the row, if a site cannot be read, its
+    occupancies exceed 1, or its multiplicity differs from the one in the row (a wrong coordinate,
+    or the other origin choice of the space group).
     """
     group = _space_group(entry.space_group)
     lattice = _lattice(entry, group.crystal_system)
     species, coords = [], []
     for text in entry.sites.split("; "):
-        match = SITE.fullmatch(text)
+        match = SITE_PATTERN.fullmatch(text)
         if match is None:
             raise CrystalError(f"classics row '{entry.id}': site '{text}' cannot be read.")
         occupancies = Composition(match["species"])
@@ -124,9 +124,9 @@ def build_structure(entry: Entry) -> Structure:
 
 @cache
 def _space_group(symbol: str) -> SpaceGroup:
-    """Cached: pymatgen takes up to 0.4 s over one cubic group."""
+    """Cached, because pymatgen takes up to 0.4 s for one cubic group."""
     with warnings.catch_warnings():
-        # It warns that a non-standard setting has no full symbol, which nothing here reads.
+        # The warning says that a non-standard setting has no full symbol; it is not needed here.
         warnings.simplefilter("ignore")
         return SpaceGroup(symbol)
 
@@ -148,7 +148,7 @@ def _entry(row: dict[str, str]) -> Entry:
 
 
 def _lattice(entry: Entry, crystal_system: str) -> Lattice:
-    """The cell in angstrom and degrees, what the crystal system fixes filled in."""
+    """The cell, completed with the parameters that the crystal system fixes."""
     free = FREE_PARAMETERS[crystal_system]
     if tuple(entry.cell) != free:
         raise CrystalError(

@@ -1,7 +1,7 @@
-"""The JARVIS electron-phonon data set: critical temperatures computed, not measured.
+"""The JARVIS electron-phonon data set: computed, not measured critical temperatures.
 
-Source: Choudhary and Garrity, npj Comput. Mater. 8, 244 (2022): McMillan, Allen and Dynes's formula
-on DFT electron-phonon coupling, 1,058 bulk materials; doi:10.6084/m9.figshare.21370572.
+Source: Choudhary and Garrity, npj Comput. Mater. 8, 244 (2022): the McMillan-Allen-Dynes formula
+with DFT electron-phonon coupling, 1,058 bulk materials; doi:10.6084/m9.figshare.21370572.
 """
 
 import json
@@ -18,16 +18,18 @@ from supervision.data.errors import CrystalError, DatasetError
 from supervision.runtime.errors import one_line
 from supervision.runtime.files import cache_dir
 
-PUBLIC = "supercon_3d"  # jarvis-tools' name of it
-MAX_BYTES = 500_000_000
-HELP = "Give a local copy with data=PATH (the public .zip or .json, or a .jsonl)."
+JARVIS_NAME = "supercon_3d"  # the name in jarvis-tools
+MAX_JSON_BYTES = 500_000_000
+LOCAL_COPY_HELP = "Give a local copy with data=PATH (the public .zip or .json, or a .jsonl)."
 
 
 def load_jarvis(data: str = "") -> tuple[list[Crystal], list[Reject]]:
-    """Crystals of a local copy, or of the public release, downloaded by jarvis-tools.
+    """Read a local copy, or download the public release with jarvis-tools.
 
-    A row has ``jid``, a Tc in kelvin (``Tc``, or ``tc_kelvin``) and a structure (``atoms`` as
-    jarvis writes it, or ``poscar``). Raises DatasetError where there is nothing to read.
+    A row has ``jid``, a Tc in kelvin (``Tc`` or ``tc_kelvin``) and a structure (``atoms`` in the
+    format of JARVIS, or ``poscar``).
+
+    Returns the crystals and the rejected rows. Raises DatasetError if the data cannot be read.
     """
     rows = _read(Path(data).expanduser()) if data else _download()
     crystals: list[Crystal] = []
@@ -43,7 +45,7 @@ def load_jarvis(data: str = "") -> tuple[list[Crystal], list[Reject]]:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
-        raise DatasetError(f"data={path} is not a file. {HELP}")
+        raise DatasetError(f"data={path} is not a file. {LOCAL_COPY_HELP}")
     try:
         text = _text(path)
         if path.suffix == ".jsonl":
@@ -51,20 +53,22 @@ def _read(path: Path) -> list[dict[str, Any]]:
         else:
             rows = json.loads(text)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{path} cannot be read ({one_line(error)}). {HELP}") from error
+        raise DatasetError(
+            f"{path} cannot be read ({one_line(error)}). {LOCAL_COPY_HELP}"
+        ) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DatasetError(f"{path} is not a list of materials. {HELP}")
+        raise DatasetError(f"{path} is not a list of materials. {LOCAL_COPY_HELP}")
     return rows
 
 
 def _text(path: Path) -> str:
-    """The file's text, or that of the one JSON file in an archive."""
+    """The text of the file, or of the single JSON file in a zip archive."""
     if path.suffix != ".zip":
         return path.read_text()
     with zipfile.ZipFile(path) as archive:
         members = [m for m in archive.infolist() if m.filename.endswith(".json")]
-        if len(members) != 1 or members[0].file_size > MAX_BYTES:
-            raise ValueError("it holds no JSON file, several, or one too large")
+        if len(members) != 1 or members[0].file_size > MAX_JSON_BYTES:
+            raise ValueError("it must hold exactly one JSON file of at most 500 MB")
         return archive.read(members[0]).decode()
 
 
@@ -72,10 +76,10 @@ def _download() -> list[dict[str, Any]]:
     from jarvis.db.figshare import data
 
     try:
-        return data(PUBLIC, store_dir=str(cache_dir()))
-    except Exception as error:  # whatever a network, a proxy or a broken archive throws
+        return data(JARVIS_NAME, store_dir=str(cache_dir()))
+    except Exception as error:  # networks, proxies and broken archives raise many types
         raise DatasetError(
-            f"The JARVIS data cannot be downloaded ({one_line(error)}). {HELP}"
+            f"The JARVIS data cannot be downloaded ({one_line(error)}). {LOCAL_COPY_HELP}"
         ) from error
 
 
@@ -84,8 +88,8 @@ def _crystal(name: str, row: Mapping[str, Any]) -> Crystal:
         tc = float(row["Tc"] if "Tc" in row else row["tc_kelvin"])
         structure = _structure(row)
         if not 0 <= tc < 1000:
-            raise ValueError(f"a Tc of {tc} K")
-    except Exception as error:  # pymatgen raises many types for one fault
+            raise ValueError(f"its Tc is {tc} K")
+    except Exception as error:  # pymatgen raises many types
         raise CrystalError(f"The row cannot be read ({one_line(error)}).") from error
     formula = structure.composition.reduced_formula
     return Crystal(name, formula, structure.to(fmt="cif"), tc)

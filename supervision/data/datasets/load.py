@@ -1,4 +1,4 @@
-"""One door to every data set: a name or a path in, crystals and rejects out."""
+"""Loading a data set by its name, or from a file or folder of the user."""
 
 import math
 import re
@@ -15,18 +15,21 @@ from supervision.data.datasets.jarvis import load_jarvis
 from supervision.data.datasets.table import parse_table, read_cif
 from supervision.data.datasets.threedsc import open_threedsc
 from supervision.data.errors import CrystalError, DatasetError
-from supervision.runtime.files import shown
+from supervision.runtime.files import printable_path
 
-NAMED = ("classics", "3dsc", "jarvis_supercon")
+DATASET_NAMES = ("classics", "3dsc", "jarvis_supercon")
 
 
 def load_dataset(name: str, data: str = "") -> Dataset:
-    """Read a data set: ``classics``, ``3dsc`` or ``jarvis_supercon`` (``data``: a local copy, or
-    empty to download), or a path: a folder of CIF files with a ``tc.csv``, or a CSV table
-    ``formula, tc, cif``.
+    """Read a data set.
 
-    Raises DatasetError where there is nothing to read. Rows without a usable formula, Tc or CIF
-    are rejects; whether each CIF is a crystal shows when it is prepared.
+    Args:
+        name: ``classics``, ``3dsc`` or ``jarvis_supercon``; or the path of a folder of CIF files
+            with a ``tc.csv``, or of a CSV table with the columns ``formula, tc, cif``.
+        data: path of a local copy of 3dsc or jarvis_supercon; empty to download it.
+
+    Rows without a usable formula, Tc or CIF file become rejects; CIF text is parsed later, when the
+    crystal is featurized. Raises DatasetError if the data set is unknown or cannot be read.
     """
     if name == "classics":
         return Dataset("classics", tuple(load_classics()))
@@ -39,38 +42,39 @@ def load_dataset(name: str, data: str = "") -> Dataset:
     try:
         path = Path(name).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
-    except (OSError, RuntimeError):  # a name too long, a home that is not there
+    except (OSError, RuntimeError):  # name too long, unknown home folder
         is_folder = is_file = False
     if name and is_folder:
         return _from_folder(path)
     if is_file:
         table = parse_table(path.read_bytes(), str(path), {"formula", "tc", "cif"})
-        return _from_table(named(name), table, _reader(path.parent))
+        return _from_table(dataset_label(name), table, _cif_reader(path.parent))
     raise DatasetError(
-        f"dataset '{name[:200]}' is none of {', '.join(NAMED)}, and no file or folder that exists."
+        f"dataset '{name[:200]}' is unknown: give {', '.join(DATASET_NAMES)}, or the path of an "
+        "existing file or folder."
     )
 
 
-def named(dataset: str) -> str:
-    """What a data set is called in runs: its name, or that of its file or folder."""
-    if dataset in NAMED:
+def dataset_label(dataset: str) -> str:
+    """The name of a data set in runs: its own, or that of its file or folder."""
+    if dataset in DATASET_NAMES:
         return dataset
     path = Path(dataset).expanduser()
-    return _own_name(path.resolve().name if path.is_dir() else path.stem)
+    return _label_of_path(path.resolve().name if path.is_dir() else path.stem)
 
 
-def _own_name(name: str) -> str:
-    """The name of a data set of one's own, never one that reads like a named data set."""
-    taken = {_slug(named) for named in NAMED}
-    return f"own-{name}" if _slug(name) in taken else name
+def _label_of_path(name: str) -> str:
+    """The name of a file or folder; with a prefix if it resembles the name of a known data set."""
+    reserved = {_normalised(known) for known in DATASET_NAMES}
+    return f"own-{name}" if _normalised(name) in reserved else name
 
 
-def _slug(name: str) -> str:
+def _normalised(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _reader(folder: Path) -> Callable[[str], str]:
-    """Read a CIF by its path relative to the table, or take the CIF text that stands there."""
+def _cif_reader(folder: Path) -> Callable[[str], str]:
+    """A function that reads a CIF file relative to the table, or returns CIF text unchanged."""
 
     def read(cif: str) -> str:
         return cif if _is_text(cif) else read_cif(folder, cif)
@@ -79,16 +83,16 @@ def _reader(folder: Path) -> Callable[[str], str]:
 
 
 def _is_text(cif: str) -> bool:
-    """CIF text has many lines, a path has one (and may be called data_1.cif)."""
+    """Whether a cell is CIF text, which has several lines, and not a path."""
     return "\n" in cif or "\r" in cif
 
 
 def _from_folder(folder: Path) -> Dataset:
-    """CIF files named in ``tc.csv`` (columns ``cif, tc`` and, if wanted, ``formula``)."""
+    """The CIF files listed in ``tc.csv`` (columns ``cif, tc`` and optionally ``formula``)."""
     listing = folder / "tc.csv"
     if not listing.is_file():
         raise DatasetError(
-            f"{folder} has no tc.csv: give one with the columns cif (a file name) and tc (kelvin)."
+            f"{folder} has no tc.csv: add one with the columns cif (file name) and tc (kelvin)."
         )
     table = parse_table(listing.read_bytes(), str(listing), {"cif", "tc"})
     if "formula" not in table.columns:
@@ -96,13 +100,14 @@ def _from_folder(folder: Path) -> Dataset:
     files = (p for p in folder.rglob("*") if p.suffix.lower() == ".cif" and p.is_file())
     found = {p.relative_to(folder).as_posix() for p in files}
     unlisted = sorted(found - {Path(cif.strip()).as_posix() for cif in table["cif"]})
-    dataset = _from_table(named(str(folder)), table, partial(read_cif, folder))
-    extra = tuple(Reject(shown(Path(name)), "The file has no row in tc.csv.") for name in unlisted)
+    dataset = _from_table(dataset_label(str(folder)), table, partial(read_cif, folder))
+    reason = "The file has no row in tc.csv."
+    extra = tuple(Reject(printable_path(Path(name)), reason) for name in unlisted)
     return Dataset(dataset.name, dataset.crystals, dataset.rejects + extra)
 
 
 def _from_table(name: str, table: pd.DataFrame, read: Callable[[str], str]) -> Dataset:
-    """Rows of a table as crystals; rows that cannot be used are rejects."""
+    """The rows of a table as crystals; unusable rows become rejects."""
     crystals: list[Crystal] = []
     rejects: list[Reject] = []
     cells = [cif.strip() for cif in table["cif"]]
@@ -115,7 +120,7 @@ def _from_table(name: str, table: pd.DataFrame, read: Callable[[str], str]) -> D
 
 
 def _row_ids(cifs: Sequence[str]) -> list[str]:
-    """A unique id a row: the file's name; its path where names repeat; else the row's number."""
+    """A unique id per row: the file name, the path if names repeat, else the row number."""
     paths = [Path("" if _is_text(cif) or len(cif) > 250 else cif) for cif in cifs]
     names, full = Counter(path.name for path in paths), Counter(paths)
     ids = []
@@ -132,16 +137,18 @@ def _row_ids(cifs: Sequence[str]) -> list[str]:
 
 
 def _crystal(id: str, cif: str, row: Mapping[Hashable, str], read: Callable[[str], str]) -> Crystal:
-    tc = _kelvin(row["tc"])
+    tc = _parse_tc(row["tc"])
     crystal = Crystal(id, row["formula"].strip(), read(cif), tc)
     formula = crystal.formula or crystal.structure.composition.formula.replace(" ", "")
     material_key(formula)
     parent = (row.get("material_id_2") or row.get("parent_id") or "").strip() or None
-    return Crystal(id, formula, crystal.cif, tc, parent, _weight(row.get("weight", "").strip()))
+    return Crystal(
+        id, formula, crystal.cif, tc, parent, _parse_weight(row.get("weight", "").strip())
+    )
 
 
-def _weight(text: str) -> float:
-    """The share of its material that a structure stands for; 1 where none is given."""
+def _parse_weight(text: str) -> float:
+    """The weight of a structure within its material; 1 if the cell is empty."""
     try:
         weight = float(text or 1)
     except ValueError:
@@ -151,7 +158,7 @@ def _weight(text: str) -> float:
     return weight
 
 
-def _kelvin(text: str) -> float:
+def _parse_tc(text: str) -> float:
     try:
         tc = float(text)
     except ValueError:
