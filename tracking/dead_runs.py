@@ -1,7 +1,8 @@
-"""Runs whose process was killed outright: they would be RUNNING for good, and are closed here.
+"""Closes runs whose process was killed before it could end them.
 
-Every run has a tag that says which process it is of. Whoever starts next on the same store closes
-those whose process, as far as this machine can know, is gone.
+Every run has a tag that identifies its process. MLflow lists a run as RUNNING until its process
+ends it. The next command on the same tracking store therefore closes the runs whose process is
+certainly gone.
 """
 
 import json
@@ -11,25 +12,25 @@ from mlflow.entities import RunStatus
 
 from tracking.processes import Worker
 
-PROCESS = "process"  # a tag
-GONE = "The process of this run is gone: it was killed, or its machine stopped."
-
-
-def this_process() -> dict[str, str]:
-    """The tag of the runs that this process makes."""
-    return {PROCESS: json.dumps(vars(Worker.this()))}
+PROCESS_TAG = "process"
+PROCESS_GONE = "The process of this run is gone: it was killed, or its machine stopped."
 
 
 def close_dead_runs() -> None:
-    """Set runs to KILLED whose process was one of this machine, and is gone."""
+    """Set the status of runs to KILLED whose process ran on this machine and is gone."""
     running = RunStatus.to_string(RunStatus.RUNNING)
     found = mlflow.search_runs(
         search_all_experiments=True,
-        filter_string=f"attributes.status = '{running}' and tags.{PROCESS} LIKE '%'",
+        filter_string=f"attributes.status = '{running}' and tags.{PROCESS_TAG} LIKE '%'",
         output_format="list",
     )
     client = mlflow.MlflowClient()
     for run in found:
-        if Worker(**json.loads(run.data.tags[PROCESS])).is_gone():
-            client.set_tag(run.info.run_id, "failure", GONE)
+        if Worker(**json.loads(run.data.tags[PROCESS_TAG])).is_gone():
+            client.set_tag(run.info.run_id, "failure", PROCESS_GONE)
             client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+
+
+def process_tag() -> dict[str, str]:
+    """The tag that identifies this process, for the runs that it creates."""
+    return {PROCESS_TAG: json.dumps(vars(Worker.current()))}

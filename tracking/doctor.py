@@ -1,6 +1,6 @@
-"""Whether the tracking store that runs go to answers and can be written to.
+"""Checks that the tracking store is reachable and writable.
 
-As in ``supervision.doctor``, mlflow is imported where it is needed: it may be what is broken.
+As in ``supervision.doctor``, mlflow is imported inside functions: a broken mlflow is a finding.
 """
 
 import os
@@ -10,64 +10,66 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote
 
-from supervision.doctor import BROKEN, OK, WARN, Check, Finding, writable
+from supervision.doctor import BROKEN, OK, WARN, Check, Finding, check_folder
 from supervision.runtime.errors import one_line
-from supervision.runtime.timeouts import within
+from supervision.runtime.timeouts import call_with_timeout
 
-SECONDS = 10.0
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
-SQLITE = "sqlite:///"
-ELSEWHERE = "export MLFLOW_TRACKING_URI=sqlite:////FOLDER/mlflow.db with a folder that will do."
-SERVER = "Start the server, or correct or unset MLFLOW_TRACKING_URI."
-UPGRADE = "If its schema is of another version of MLflow: mlflow db upgrade URI, after a copy."
+TIMEOUT_SECONDS = 10.0
+NO_RETRIES = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+SQLITE_PREFIX = "sqlite:///"
+FIX_FILE = "export MLFLOW_TRACKING_URI=sqlite:////FOLDER/mlflow.db with a writable folder."
+FIX_SERVER = "Start the server, or correct or unset MLFLOW_TRACKING_URI."
+FIX_SCHEMA = "If another version of MLflow made its schema: copy it, then mlflow db upgrade URI."
 
 
-def store() -> Finding:
-    """The store that MLFLOW_TRACKING_URI names, or the one of this folder."""
+def check_store() -> Finding:
+    """Check the store that MLFLOW_TRACKING_URI names, or the default one of the current folder."""
     import mlflow
 
     uri = mlflow.get_tracking_uri()
-    if uri.startswith(SQLITE):
-        return _sqlite(uri)
+    if uri.startswith(SQLITE_PREFIX):
+        return _check_sqlite(uri)
     try:
-        within(SECONDS, _ask)
-    except Exception as error:  # whatever a network, a server or a driver throws is the finding
-        return Finding(BROKEN, _shown(f"{uri} does not answer: {one_line(error)}"), SERVER)
-    return Finding(OK, _shown(f"{uri} answers"))
+        call_with_timeout(TIMEOUT_SECONDS, _query_store)
+    except Exception as error:  # every error of a network, a server or a driver is a finding
+        text = f"{uri} does not answer: {one_line(error)}"
+        return Finding(BROKEN, _without_credentials(text), FIX_SERVER)
+    return Finding(OK, _without_credentials(f"{uri} answers"))
 
 
-def _shown(text: str) -> str:
-    """Text without the names and passwords of its addresses."""
-    return re.sub(r"//[^/@\s]*@", "//...@", text)
+def _check_sqlite(uri: str) -> Finding:
+    path = Path(unquote(uri.removeprefix(SQLITE_PREFIX)))
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        return Finding(BROKEN, f"{uri}: there is no folder {folder}", FIX_FILE)
+    finding = check_folder(folder, FIX_FILE)
+    if finding.state == BROKEN:
+        return finding
+    if path.exists():
+        try:
+            file = f"{path.absolute().as_uri()}?mode=rw"
+            with closing(sqlite3.connect(file, uri=True)) as connection:
+                connection.execute("BEGIN IMMEDIATE")  # takes the lock that a write needs
+            call_with_timeout(TIMEOUT_SECONDS, _query_store)
+        except Exception as error:  # of sqlite, or of MLflow for an unknown schema
+            return Finding(BROKEN, f"{uri}: {one_line(error)}", f"{FIX_FILE} {FIX_SCHEMA}")
+    if not path.is_absolute():
+        found = f"{uri} is relative: it names a different file in each folder"
+        return Finding(WARN, found, f"export MLFLOW_TRACKING_URI={SQLITE_PREFIX}{path.absolute()}")
+    return Finding(finding.state, f"{uri}, {finding.found}", finding.fix)
 
 
-def _ask() -> None:
-    """Ask the store for an experiment, once."""
-    os.environ.update(IMPATIENT)
+def _query_store() -> None:
+    """Request one experiment from the store, without retries."""
+    os.environ.update(NO_RETRIES)
     import mlflow
 
     mlflow.MlflowClient().search_experiments(max_results=1)
 
 
-def _sqlite(uri: str) -> Finding:
-    path = Path(unquote(uri.removeprefix(SQLITE)))
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        return Finding(BROKEN, f"{uri}: there is no folder {folder}", ELSEWHERE)
-    room = writable(folder, ELSEWHERE)
-    if room.state == BROKEN:
-        return room
-    if path.exists():
-        try:
-            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as base:
-                base.execute("BEGIN IMMEDIATE")  # as a write begins
-            within(SECONDS, _ask)
-        except Exception as error:  # sqlite's, or MLflow's of a schema that it does not know
-            return Finding(BROKEN, f"{uri}: {one_line(error)}", f"{ELSEWHERE} {UPGRADE}")
-    if not path.is_absolute():
-        found = f"{uri} is another file in every folder that a command is started in"
-        return Finding(WARN, found, f"export MLFLOW_TRACKING_URI={SQLITE}{path.absolute()}")
-    return Finding(room.state, f"{uri}, {room.found}", room.mend)
+def _without_credentials(text: str) -> str:
+    """The text without the user names and passwords of its URLs."""
+    return re.sub(r"//[^/@\s]*@", "//...@", text)
 
 
-CHECK = Check("tracking", store)
+CHECK = Check("tracking", check_store)

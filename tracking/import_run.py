@@ -1,4 +1,4 @@
-"""A training that ran elsewhere, brought into MLflow as if it had run here."""
+"""Imports a training that ran on another machine into MLflow, as if it had run here."""
 
 import shutil
 from pathlib import Path
@@ -8,67 +8,71 @@ import mlflow
 from supervision.evaluation.prediction import predict_materials
 from supervision.experiment.finished import FinishedRun
 from supervision.experiment.run_folder import LOG, PLOTS, RunFolderError
-from supervision.models.predictor import load_predictor
+from supervision.models.families import load_predictor
 from tracking import runs
-from tracking.train import MLflowLogger
+from tracking.mlflow_logger import MLflowLogger
 
-CHECKED = 3  # materials
-CLOSE, SHARE = 0.05, 0.02  # kelvin, and of Tc: what bfloat16 and other processors may change
-SOURCE = "imported_from"  # a tag: sha256 over all that the folder holds
+CHECKED_MATERIALS = 3
+# Two processors may differ by this much, for example in bfloat16: kelvin, and a share of Tc.
+TOLERANCE_KELVIN, RELATIVE_TOLERANCE = 0.05, 0.02
+FOLDER_HASH_TAG = "imported_from"  # sha256 of all files in the folder
 
 
 def import_folder(folder: Path) -> None:
-    """Log, judge and register what a training left in a folder.
+    """Log, evaluate and register the training in a run folder.
 
-    Raises RunFolderError for one that is unfinished, damaged, or here already.
+    Raises RunFolderError if the training is unfinished, if the folder is damaged or was imported
+    before, or if the model predicts other values here than on the machine that trained it.
     """
     found = FinishedRun.read(folder)
-    _refuse_known(found)
-    _refuse_changed(found)
-    data = found.prepared.dataset.name
-    with runs.tracked_run(found.task.title(data), began=found.began, ended=found.ended):
-        mlflow.set_tag(SOURCE, found.id)
+    _require_new(found)
+    _require_same_predictions(found)
+    data = found.splits.dataset.name
+    with runs.tracked_run(found.spec.title(data), began=found.began, ended=found.ended):
+        mlflow.set_tag(FOLDER_HASH_TAG, found.id)
         _log(found)
 
 
-def _refuse_known(found: FinishedRun) -> None:
+def _require_new(found: FinishedRun) -> None:
     known = mlflow.search_runs(
         search_all_experiments=True,
-        filter_string=f"tags.{SOURCE} = '{found.id}' and attributes.status = 'FINISHED'",
+        filter_string=f"tags.{FOLDER_HASH_TAG} = '{found.id}' and attributes.status = 'FINISHED'",
         output_format="list",
     )
     if known:
-        raise RunFolderError(f"{found.folder} is here already: run {known[0].info.run_id}.")
+        raise RunFolderError(f"{found.folder} was imported already: run {known[0].info.run_id}.")
 
 
-def _refuse_changed(found: FinishedRun) -> None:
-    """The model is logged with the code that is here: that must give the numbers it gave there."""
-    materials = found.prepared.part("test")[:CHECKED]
-    there = {row.material_id: row.tc_pred for row in found.predictions}
+def _require_same_predictions(found: FinishedRun) -> None:
+    """The model is logged with the code on this machine, so this code must reproduce it."""
+    materials = found.splits.part("test")[:CHECKED_MATERIALS]
+    logged = {row.material_id: row.tc_pred for row in found.predictions}
     for row in predict_materials(load_predictor(found.model), {"test": materials}):
-        before = there[row.material_id]
-        if abs(row.tc_pred - before) > CLOSE + SHARE * abs(before):
+        before = logged[row.material_id]
+        if abs(row.tc_pred - before) > TOLERANCE_KELVIN + RELATIVE_TOLERANCE * abs(before):
             raise RunFolderError(
-                f"The model in {found.folder} said {before:.3f} K of "
-                f"{row.formula} where it was trained and says {row.tc_pred:.3f} K here: bring it "
-                f"in with the code that trained it ({found.task.code_version})."
+                f"The model in {found.folder} predicted {before:.3f} K for {row.formula} where it "
+                f"was trained and predicts {row.tc_pred:.3f} K here: import it with the code that "
+                f"trained it ({found.spec.code_version})."
             )
 
 
 def _log(found: FinishedRun) -> None:
-    """What a training tells its logbook, in the same order."""
-    book, task, prepared = MLflowLogger(), found.task, found.prepared
-    book.describe(task)
-    book.rejects(prepared.dataset.rejects)
-    book.inputs(task, prepared)
+    """Log what a training logs, in the same order."""
+    logger, spec, splits = MLflowLogger(), found.spec, found.splits
+    logger.log_spec(spec)
+    logger.log_rejects(splits.dataset.rejects)
+    logger.log_data(spec, splits)
     for path in sorted((found.folder / PLOTS).glob("*.png")):
         mlflow.log_artifact(str(path), PLOTS)
     for text in found.notes:
-        book.note(text)
+        logger.log_note(text)
     for record, ended in found.history:
         runs.log_epoch(record, at=ended)
-    book.trained(found.minutes, found.size)
-    book.model(task, prepared, lambda room: shutil.copytree(found.model, room, dirs_exist_ok=True))
-    book.judge(task, prepared, found.predictions, [record for record, _ in found.history])
+    logger.log_training(found.minutes, found.size)
+    logger.log_model(
+        spec, splits, lambda room: shutil.copytree(found.model, room, dirs_exist_ok=True)
+    )
+    logger.log_evaluation(spec, splits, found.predictions, [record for record, _ in found.history])
     runs.log_file(found.folder / LOG)
-    book.finish(None)
+    logger.finish(None)

@@ -1,4 +1,4 @@
-"""What a model is trained and judged on, as a run remembers it."""
+"""The inputs of a run: its materials, their split, and the hashes of data, split and weights."""
 
 import tempfile
 from pathlib import Path
@@ -10,21 +10,21 @@ from supervision.models.setup import WeightsInfo
 from tracking import runs
 
 
-def log_inputs(prepared: DataSplits, origin: WeightsInfo) -> None:
-    """Hashes, counts, the materials and the split file."""
+def log_inputs(splits: DataSplits, weights: WeightsInfo) -> None:
+    """Log hashes and counts as params, the materials as the run's data set, and ``split.csv``."""
     runs.log_params(
         {
-            "dataset_hash": prepared.dataset.hash,
-            "split_hash": prepared.split.hash,
-            "split_grouped_by": prepared.split.grouped_by,
-            "weights_hash": origin.hash,
-            "materials": len(prepared.materials),
-            "structures": len(prepared.dataset.crystals),
-            "rejected": len(prepared.dataset.rejects),
+            "dataset_hash": splits.dataset.hash,
+            "split_hash": splits.split.hash,
+            "split_grouped_by": splits.split.grouped_by,
+            "weights_hash": weights.hash,
+            "materials": len(splits.materials),
+            "structures": len(splits.dataset.crystals),
+            "rejected": len(splits.dataset.rejects),
         }
     )
-    runs.log_dataset(prepared.materials, prepared.dataset.name)
+    runs.log_dataset(splits.materials, splits.dataset.name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "split.csv"
-        prepared.split.save(path)
+        splits.split.save(path)
         mlflow.log_artifact(str(path))

@@ -1,4 +1,4 @@
-"""Plots of a run, drawn with one hand: same colours, same bands, kelvin on every axis."""
+"""Plots of a run: the same colours and Tc bands in all of them, Tc in kelvin."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -14,25 +14,25 @@ from matplotlib.figure import Figure
 from supervision.evaluation.metrics import mae, r2
 from supervision.training.callbacks import EpochRecord
 
-INK, ACCENT, QUIET, WARM = "#1b2a3a", "#2a6f97", "#9fb3c8", "#d1495b"
+TEXT_COLOUR, BLUE, GREY, RED = "#1b2a3a", "#2a6f97", "#9fb3c8", "#d1495b"
 PALETTE = (
-    ACCENT, WARM, "#6a994e", "#7b5ea7", "#e09f3e",
+    BLUE, RED, "#6a994e", "#7b5ea7", "#e09f3e",
     "#4a4e69", "#00a6a6", "#b56576", "#8d6a3f", "#d66ba0",
     "#1d3557", "#f4a6b8", "#a7c957", "#c8b6ff",
 )  # fmt: skip
-TICKS = (0, 1, 5, 10, 20, 40, 60, 90, 130)  # K, on sqrt axes
+TC_TICKS = (0, 1, 5, 10, 20, 40, 60, 90, 130)  # K, on sqrt axes
 STYLE: dict[Any, Any] = {
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
+    "axes.edgecolor": TEXT_COLOUR,
+    "axes.labelcolor": TEXT_COLOUR,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "font.size": 10,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
+    "text.color": TEXT_COLOUR,
+    "xtick.color": TEXT_COLOUR,
+    "ytick.color": TEXT_COLOUR,
     "figure.dpi": 140,
 }
 
@@ -45,48 +45,48 @@ def _figure(width: float = 6.0, height: float = 4.6) -> Figure:
 
 
 def parity(predictions: pd.DataFrame, title: str) -> Figure:
-    """Predicted against measured Tc on sqrt axes, so that 2 K and 90 K can both be read."""
+    """Predicted against measured Tc, on sqrt axes: both 2 K and 90 K are readable."""
     with matplotlib.rc_context(STYLE):
         figure = _figure(5.4, 5.2)
         ax = figure.axes[0]
         tc, tc_pred = predictions["tc"].to_numpy(), predictions["tc_pred"].to_numpy()
-        parity_axes(ax, tc, tc_pred, ACCENT)
-        ax.set_title(fill(title, 48))  # the picture is narrow
+        parity_axes(ax, tc, tc_pred, BLUE)
+        ax.set_title(fill(title, 48))  # the figure is narrow
         text = f"{len(tc)} materials\nMAE {mae(tc, tc_pred):.2f} K\nR² {r2(tc, tc_pred):.3f}"
         ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top")
     return figure
 
 
 def parity_axes(ax: Axes, tc: np.ndarray, tc_pred: np.ndarray, colour: str) -> None:
-    """Draw predicted against measured Tc, both on a sqrt axis, with the diagonal."""
+    """Draw predicted against measured Tc, both on sqrt axes, with the diagonal."""
     top = 1.05 * max(tc.max(), tc_pred.max(), 1.0)
-    ax.plot([0, top], [0, top], color=QUIET, lw=1.2, zorder=1)
+    ax.plot([0, top], [0, top], color=GREY, lw=1.2, zorder=1)
     ax.scatter(tc, tc_pred, s=14, color=colour, alpha=0.55, lw=0, zorder=2, clip_on=False)
     for axis in (ax.set_xscale, ax.set_yscale):
         axis("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-    ticks = [t for t in TICKS if t <= top]
+    ticks = [t for t in TC_TICKS if t <= top]
     ax.set(xlim=(0, top), ylim=(0, top), xticks=ticks, yticks=ticks, aspect="equal")
     ax.set(xlabel="measured Tc (K)", ylabel="predicted Tc (K)")
 
 
 def residuals(predictions: pd.DataFrame, title: str) -> Figure:
-    """Prediction minus measurement: against measured Tc, and how often."""
+    """Predicted minus measured Tc, against measured Tc and as a histogram."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8, 4), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[2, 1], sharey=True)
         tc = predictions["tc"].to_numpy()
         error = predictions["tc_pred"].to_numpy() - tc
-        left.axhline(0, color=QUIET, lw=1.2)
-        left.scatter(tc, error, s=14, color=ACCENT, alpha=0.55, linewidths=0)
+        left.axhline(0, color=GREY, lw=1.2)
+        left.scatter(tc, error, s=14, color=BLUE, alpha=0.55, linewidths=0)
         left.set(xlabel="measured Tc (K)", ylabel="predicted - measured (K)", title=title)
-        right.hist(error, bins=40, orientation="horizontal", color=ACCENT)
-        right.axhline(float(np.mean(error)), color=WARM, lw=1.5)
+        right.hist(error, bins=40, orientation="horizontal", color=BLUE)
+        right.axhline(float(np.mean(error)), color=RED, lw=1.5)
         right.set(xlabel="materials", title=f"bias {np.mean(error):+.2f} K")
     return figure
 
 
 def distributions(sets: Mapping[str, np.ndarray], title: str) -> Figure:
-    """Sets of Tc side by side: the share of materials in each bin of a sqrt axis."""
+    """One histogram of Tc per set: the share of materials in each bin of a sqrt axis."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 1.5 * len(sets) + 0.7), layout="constrained")
         axes = figure.subplots(len(sets), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -95,60 +95,62 @@ def distributions(sets: Mapping[str, np.ndarray], title: str) -> Figure:
         for ax, (name, tc), colour in zip(axes, sets.items(), cycle(PALETTE), strict=False):
             shares = np.full(len(tc), 1 / len(tc))
             ax.hist(np.clip(tc, 0, None), bins=edges, weights=shares, color=colour)
-            ax.axvline(float(tc.mean()), color=INK, lw=1.2)
-            text = f"{name}: {len(tc)} materials, mean {tc.mean():.1f} K, most {tc.max():.1f} K"
+            ax.axvline(float(tc.mean()), color=TEXT_COLOUR, lw=1.2)
+            text = f"{name}: {len(tc)} materials, mean {tc.mean():.1f} K, maximum {tc.max():.1f} K"
             ax.text(0.99, 0.92, text, transform=ax.transAxes, ha="right", va="top", fontsize=9)
             ax.yaxis.set_major_formatter("{x:.0%}")
             ax.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-        ticks = [t for t in TICKS if t <= top]
+        ticks = [t for t in TC_TICKS if t <= top]
         axes[0].set_title(title)
         axes[-1].set(xlim=(0, top), xticks=ticks, xlabel="Tc (K)")
         figure.supylabel("share of materials", fontsize=10)
     return figure
 
 
-def training_curve(history: Sequence[EpochRecord], nulls: dict[str, float], title: str) -> Figure:
-    """Validation MAE by epoch against the nulls, above the training loss."""
+def training_curve(
+    history: Sequence[EpochRecord], baselines: Mapping[str, float], title: str
+) -> Figure:
+    """Validation MAE by epoch with those of baselines as lines, above the training loss."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 5.4), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
         epochs = [r.epoch for r in history]
-        top.plot(epochs, [r.val_mae for r in history], color=ACCENT, marker="o", ms=3.5)
+        top.plot(epochs, [r.val_mae for r in history], color=BLUE, marker="o", ms=3.5)
         best = min(history, key=lambda r: r.val_mae)
-        top.scatter([best.epoch], [best.val_mae], s=70, facecolors="none", edgecolors=WARM, lw=2)
+        top.scatter([best.epoch], [best.val_mae], s=70, facecolors="none", edgecolors=RED, lw=2)
         top.annotate(
             f"best {best.val_mae:.2f} K",
             (best.epoch, best.val_mae),
             xytext=(0, -16),
             textcoords="offset points",
             ha="center",
-            color=WARM,
+            color=RED,
         )
-        for (name, value), dashes in zip(nulls.items(), cycle(("--", ":", "-.")), strict=False):
-            top.axhline(value, color=QUIET, lw=1.5, ls=dashes, label=f"{name} {value:.2f} K")
-        if nulls:
+        for (name, value), dashes in zip(baselines.items(), cycle(("--", ":", "-.")), strict=False):
+            top.axhline(value, color=GREY, lw=1.5, ls=dashes, label=f"{name} {value:.2f} K")
+        if baselines:
             top.legend(frameon=False, fontsize=8.5)
         top.margins(x=0.06, y=0.15)
         top.set(ylabel="validation MAE (K)", title=title)
-        bottom.plot(epochs, [r.train_loss for r in history], color=INK, marker="o", ms=3.5)
-        start = " (0: the head alone, before anything else moved)" if epochs[0] == 0 else ""
+        bottom.plot(epochs, [r.train_loss for r in history], color=TEXT_COLOUR, marker="o", ms=3.5)
+        start = " (0: only the head was trained)" if epochs[0] == 0 else ""
         bottom.set(xlabel=f"epoch{start}", ylabel="training loss")
         bottom.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
 
 def error_by_band(bands: pd.DataFrame, title: str) -> Figure:
-    """MAE of each Tc band, with its bias and its number of materials."""
+    """MAE, bias and number of materials of each band of measured Tc."""
     with matplotlib.rc_context(STYLE):
         figure = _figure(6.4, 4.2)
         ax = figure.axes[0]
         shown = bands[bands["n"] > 0]
-        place = np.arange(len(shown))
-        ax.bar(place - 0.2, shown["mae"], width=0.38, color=ACCENT, label="MAE")
-        ax.bar(place + 0.2, shown["bias"], width=0.38, color=WARM, label="bias")
-        ax.axhline(0, color=INK, lw=0.8)
+        positions = np.arange(len(shown))
+        ax.bar(positions - 0.2, shown["mae"], width=0.38, color=BLUE, label="MAE")
+        ax.bar(positions + 0.2, shown["bias"], width=0.38, color=RED, label="bias")
+        ax.axhline(0, color=TEXT_COLOUR, lw=0.8)
         labels = [f"{band}\nn = {n}" for band, n in zip(shown["band"], shown["n"], strict=True)]
-        ax.set_xticks(place, labels)
+        ax.set_xticks(positions, labels)
         ax.set(ylabel="kelvin", xlabel="measured Tc (K)", title=title)
         ax.legend(frameon=False)
     return figure

@@ -1,4 +1,4 @@
-"""Which process something is of, on which machine, and whether that still lives."""
+"""Identifies processes across machines and restarts, and checks whether they still run."""
 
 import os
 import socket
@@ -10,57 +10,74 @@ from pathlib import Path
 
 import psutil
 
-CLOCK = 3.0  # seconds by which the start of a machine, as it is told, may be off
+START_TOLERANCE_SECONDS = 3.0  # the boot time that the system reports varies by less than this
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A process that works on a run or on trials."""
+    """A process that works on a run or on trials.
+
+    The field names are stored in MLflow tags and in Optuna studies.
+
+    Attributes:
+        machine: the ``machine_id`` of its machine.
+        pid: its process id.
+        since: its start, in seconds after the boot of the machine. Setting the clock does not
+            change it. It is not compared: two reports of the same process may differ slightly.
+    """
 
     machine: str
     pid: int
-    since: float = field(compare=False)  # seconds from the machine's start, which no clock sets
+    since: float = field(compare=False)
 
     @classmethod
-    def this(cls) -> "Worker":
+    def current(cls) -> "Worker":
         """This process."""
-        return cls.of(os.getpid())
+        return cls.from_pid(os.getpid())
 
     @classmethod
-    def of(cls, pid: int) -> "Worker":
-        """A process of this machine. Raises psutil.Error where there is none."""
+    def from_pid(cls, pid: int) -> "Worker":
+        """A process of this machine. Raises psutil.Error if there is none with this id."""
         since = psutil.Process(pid).create_time() - psutil.boot_time()
-        return cls(machine(), pid, round(since, 2))
+        return cls(machine_id(), pid, round(since, 2))
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it is, or was, a process of this machine."""
-        return self.machine == machine()
+        return self.machine == machine_id()
 
-    def lives(self) -> bool:
-        """Whether a process of this machine still is."""
+    def is_alive(self) -> bool:
+        """Whether this process of this machine is still running."""
         with suppress(psutil.Error):
-            same = abs(Worker.of(self.pid).since - self.since) < CLOCK
+            started = Worker.from_pid(self.pid).since
+            same = abs(started - self.since) < START_TOLERANCE_SECONDS
             return same and psutil.Process(self.pid).status() != "zombie"
         return False
 
     def is_gone(self) -> bool:
-        """Whether it certainly is: on this machine, or before this machine was started again."""
-        if self.here:
-            return not self.lives()
-        place, _, start = self.machine.rpartition("/")
-        ours, _, our_start = machine().rpartition("/")
-        return ours.count("/") == 2 and place == ours and start != our_start
+        """Whether it certainly ended: it ran on this machine, or before this machine's last boot.
+
+        False for a process of another machine, whose state is unknown.
+        """
+        if self.is_local:
+            return not self.is_alive()
+        place, _, boot = self.machine.rpartition("/")
+        our_place, _, our_boot = machine_id().rpartition("/")
+        return our_place.count("/") == 2 and place == our_place and boot != our_boot
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.machine.partition('/')[0]}"
 
 
 @cache
-def machine() -> str:
-    """A name that no other machine has, nor another container or a later start of this one."""
-    told = [socket.gethostname(), f"{uuid.getnode():x}"]
-    with suppress(OSError):  # Linux
-        told.append(str(Path("/proc/self/ns/pid").stat().st_ino))
-        told.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    return "/".join(told)
+def machine_id() -> str:
+    """An identifier of this machine, this container and this boot: parts joined by ``/``.
+
+    The parts are the host name and the network address and, on Linux, the process namespace and
+    the boot id.
+    """
+    parts = [socket.gethostname(), f"{uuid.getnode():x}"]
+    with suppress(OSError):  # only Linux has these files
+        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    return "/".join(parts)

@@ -1,10 +1,10 @@
-"""Set the status of an interrupted run to KILLED once ``mlflow run`` has ended.
+"""Sets the status of an interrupted run to KILLED after ``mlflow run`` has ended.
 
     python -m tracking.restore_killed_status RUN_ID PARENT_PID
 
-``mlflow run`` asks whether the run it waited for is terminated by comparing a text with numbers
-(``RunStatus.is_terminated("KILLED")``, MLflow 3.17), always hears no, and writes FAILED over the
-KILLED that an interrupted training has just set. This waits until it is gone and sets it again.
+``mlflow run`` calls ``RunStatus.is_terminated("KILLED")`` (MLflow 3.17), which compares a string
+with integers and is always false. It then overwrites KILLED, which an interrupted training has
+just set, with FAILED. This module waits for the end of ``mlflow run`` and sets KILLED again.
 """
 
 import contextlib
@@ -15,20 +15,28 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import RunStatus
 
-PATIENCE = 60  # seconds
+from supervision.runtime.subprocesses import child_environment
+
+WAIT_SECONDS = 60
 
 
 def start(run_id: str, parent: int) -> None:
-    """Start this module as a process that no signal to our group reaches."""
+    """Start this module in a new session, so that signals to our process group do not stop it."""
     command = [sys.executable, "-m", "tracking.restore_killed_status", run_id, str(parent)]
-    quiet = subprocess.DEVNULL
-    subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+    subprocess.Popen(
+        command,
+        env=child_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def main(run_id: str, parent: int) -> None:
-    """Wait for ``parent`` to end, then set the run's status to KILLED."""
+    """Wait for the process ``parent`` to end, then set the run's status to KILLED."""
     with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-        psutil.Process(parent).wait(PATIENCE)
+        psutil.Process(parent).wait(WAIT_SECONDS)
     MlflowClient().set_terminated(run_id, RunStatus.to_string(RunStatus.KILLED))
 
 

@@ -1,4 +1,4 @@
-"""A training as an MLflow run: what is logged, under which names, and how it ends."""
+"""A command as an MLflow run: where it is, what is logged under which names, how it ends."""
 
 import logging
 import os
@@ -19,19 +19,20 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import RunInfo, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.tracking.fluent import _get_experiment_id
 
 from supervision.data.crystals import Material, Reject
-from supervision.runtime.errors import StoreError, machine_fault, one_line
+from supervision.runtime.errors import StoreError, disk_error_message, one_line
 from supervision.runtime.images import save_png
+from supervision.runtime.lock import BusyError
 from supervision.runtime.signals import interrupt_on_signal
-from supervision.runtime.text import cell
+from supervision.runtime.text import csv_cell
 from supervision.runtime.version import ROOT
 from supervision.training.callbacks import EpochRecord
-from tracking import restore_killed_status as killed
-from tracking.dead_runs import close_dead_runs, this_process
+from tracking import restore_killed_status
+from tracking.dead_runs import close_dead_runs, process_tag
+from tracking.mlflow_experiment import describe_experiment, experiment_id
 
-PROJECT = "mlflow.project.entryPoint"  # a tag that ``mlflow run`` gives to the run it makes
+ENTRY_POINT_TAG = "mlflow.project.entryPoint"  # of runs that ``mlflow run`` created
 
 
 @contextmanager
@@ -42,40 +43,42 @@ def tracked_run(
     ended: float | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Start a run, or join the one that ``mlflow run`` made, and end it as what it was.
+    """Start a run, or join the one that ``mlflow run`` created, and end it with the right status.
 
-    Everything that can fail belongs inside, the reading of options too. What ran elsewhere
-    ``began`` and ``ended`` there (seconds since 1970). ``tags`` it has from its first moment.
+    Everything that can fail belongs inside, the reading of options too. Ctrl-C and SIGTERM end the
+    run as KILLED, an error as FAILED with its traceback in ``failure.txt``; what was logged stays.
 
-    Ctrl-C and SIGTERM end it as KILLED, an error as FAILED with its story in ``failure.txt``; what
-    was logged stays logged.
+    Args:
+        began, ended: seconds since 1970, of a training that ran elsewhere.
+        tags: what the run has from its first moment.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a line for every file
-    # It tells of a store's error with a traceback of its own, before it raises.
+    # MLflow logs a traceback of a store's error before it raises it.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with store_errors(), interrupt_on_signal() as interrupted:
         close_dead_runs()
         joined = "MLFLOW_RUN_ID" in os.environ
+        experiment = None if joined else experiment_id()
         run = mlflow.start_run(
-            run_id=None if began is None else _begun(began),
+            run_id=None if began is None else _create_run(experiment, began),
+            experiment_id=experiment,
             run_name=None if joined else name,
-            tags=this_process() | dict(tags or {}),
+            tags=process_tag() | dict(tags or {}),
             log_system_metrics=False,  # tracking.system_metrics does
         )
         try:
-            mlflow.set_tags({"mlflow.runName": name} | this_process())
+            mlflow.set_tags({"mlflow.runName": name} | process_tag())
+            describe_experiment(run.info.experiment_id)
             yield
         except BaseException as error:
-            failed = _failed_before(error)
-            if interrupted.is_set() and not failed:
+            cause = _error_before_interrupt(error)
+            if interrupted.is_set() and not cause:
                 mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
                 if joined:
-                    killed.start(run.info.run_id, _waiting())
+                    restore_killed_status.start(run.info.run_id, _mlflow_run_pid())
                 raise KeyboardInterrupt from error  # compiled code may have raised its own
-            with suppress(MlflowException, OSError):  # of a store that is what failed: see below
-                why = failed or error
-                mlflow.set_tag("failure", f"{type(why).__name__}: {why}"[:500])
-                mlflow.log_text(_without_paths(traceback.format_exc()), "failure.txt")
+            with suppress(MlflowException, OSError):  # the store itself may have failed
+                _log_failure(cause or error)
             with suppress(MlflowException, OSError):  # the next start closes the run
                 mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
             raise
@@ -85,38 +88,45 @@ def tracked_run(
             client.set_terminated(run.info.run_id, end_time=round(1000 * ended))
 
 
+def _log_failure(error: BaseException) -> None:
+    """The tag ``failure`` and, but for a refusal, the traceback as ``failure.txt``."""
+    mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
+    if not isinstance(error, BusyError):
+        mlflow.log_text(_without_paths(traceback.format_exc()), "failure.txt")
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Raise what MLflow raises within as a StoreError of one sentence."""
+    """Turn MLflow's exceptions within the block into a StoreError of one sentence."""
     try:
         yield
     except MlflowException as error:
-        if fault := machine_fault(error):
+        if fault := disk_error_message(error):
             raise StoreError(fault) from error
         if "database is locked" in str(error):
             raise StoreError(
                 f"The tracking store {mlflow.get_tracking_uri()} is locked: another process has "
                 "been writing to it for over 20 seconds. Give the same command again, or start "
-                "`mlflow server` and let MLFLOW_TRACKING_URI name that: it takes many at once."
+                "`mlflow server` and set MLFLOW_TRACKING_URI to it: it serves many processes."
             ) from error
         raise StoreError(
-            f"The tracking store failed ({one_line(error)}). `python -m entrypoints.doctor` looks "
-            "whether it answers."
+            f"The tracking store failed ({one_line(error)}). `python -m entrypoints.doctor` "
+            "checks whether it answers."
         ) from error
 
 
 def _without_paths(text: str) -> str:
-    """A traceback without the folders of this machine: artifacts are for others to read."""
+    """A traceback without the folders of this machine: others read the artifacts."""
     known = {str(ROOT): "", sys.prefix: "", sys.base_prefix: "", str(Path.home()): "~"}
     for folder, short in known.items():
         text = text.replace(f"{folder}{os.sep}", f"{short}{os.sep}".lstrip(os.sep))
     return text
 
 
-def _failed_before(error: BaseException) -> BaseException | None:
-    """In a team, the error that an interrupt came after: torchrun interrupts whom another leaves.
+def _error_before_interrupt(error: BaseException) -> BaseException | None:
+    """Under torchrun, the error that an interrupt came after: it interrupts the other processes.
 
-    Elsewhere none: an interrupt is one, whatever compiled code made of it.
+    Otherwise None: an interrupt is the cause, whatever exception compiled code made of it.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return None
@@ -125,15 +135,15 @@ def _failed_before(error: BaseException) -> BaseException | None:
     return None if isinstance(error, KeyboardInterrupt) else error
 
 
-def _begun(at: float) -> str:
-    """The id of a new run that began then, otherwise as MLflow makes them."""
-    experiment = str(_get_experiment_id())
-    made = mlflow.MlflowClient().create_run(experiment, round(1000 * at), resolve_tags())
-    return str(made.info.run_id)
+def _create_run(experiment: str | None, began: float) -> str:
+    """The id of a new run with this start time (seconds since 1970)."""
+    assert experiment is not None, "mlflow run imports nothing"
+    run = mlflow.MlflowClient().create_run(experiment, round(1000 * began), resolve_tags())
+    return str(run.info.run_id)
 
 
-def _waiting() -> int:
-    """The process id of ``mlflow run``: it started us, or torchrun in its place, and that us."""
+def _mlflow_run_pid() -> int:
+    """The process id of ``mlflow run``, which started this process, or torchrun, which did."""
     parent = psutil.Process(os.getppid())
     return parent.ppid() if "TORCHELASTIC_RUN_ID" in os.environ else parent.pid
 
@@ -150,16 +160,16 @@ def tag(name: str) -> str:
     return mlflow.MlflowClient().get_run(run_id()).data.tags.get(name, "")
 
 
-def describe(params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    """Log what the active run was asked to do, and tag it."""
+def log_settings(params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Log the parameters of the active run, and tag it."""
     mlflow.set_tags(dict(tags))
     log_params(params)
 
 
 def log_params(params: Mapping[str, Any]) -> None:
-    """Log parameters, leaving alone those that ``mlflow run`` has logged already.
+    """Log parameters, except those that ``mlflow run`` has logged already.
 
-    Where a value was worked out (``epochs=auto``), it goes under ``<name>_used``.
+    Where the value in use differs from the logged one (``epochs=auto``), it is ``<name>_used``.
     """
     known = mlflow.MlflowClient().get_run(run_id()).data.params
     fresh = {}
@@ -189,19 +199,19 @@ def log_epoch(record: EpochRecord, at: float | None = None) -> None:
 
 
 def logged_epochs() -> set[int]:
-    """The epochs that the active run has."""
+    """The epochs that the active run has logged."""
     history = mlflow.MlflowClient().get_metric_history(run_id(), "val_mae")
     return {metric.step for metric in history}
 
 
 def log_note(text: str) -> None:
-    """A sentence that the run's page shows under ``notes``."""
+    """Print a sentence and add it to the tag ``notes``."""
     print(text, flush=True)
     mlflow.set_tag("notes", "\n".join(filter(None, (tag("notes"), text))))
 
 
 def log_metrics(metrics: Mapping[str, float]) -> None:
-    """Log what the run does not say already: one that is carried on may come by it again."""
+    """Log the metrics whose values are new: a resumed run may compute some again."""
     known = mlflow.MlflowClient().get_run(run_id()).data.metrics
     mlflow.log_metrics({name: value for name, value in metrics.items() if known.get(name) != value})
 
@@ -212,13 +222,13 @@ def is_there(run: str) -> bool:
 
 
 def is_unfinished(run: str) -> bool:
-    """Whether the store has this run, and it has not come to its end."""
+    """Whether the store has this run, and it has not finished."""
     info = _info(run)
     return info is not None and info.status != RunStatus.to_string(RunStatus.FINISHED)
 
 
 def _info(run: str) -> RunInfo | None:
-    """What the store says of a run; None where it has none, or a deleted one."""
+    """The store's info of a run; None where it has no such run, or a deleted one."""
     try:
         info = mlflow.MlflowClient().get_run(run).info
     except MlflowException as error:
@@ -229,28 +239,28 @@ def _info(run: str) -> RunInfo | None:
 
 
 def resume_run(earlier: str) -> None:
-    """Go on in an earlier run in the place of the active one.
+    """Make an earlier run the active one.
 
-    The one that ``mlflow run`` made for this command says so in its tag ``resumes``; one that this
-    process made by itself holds nothing, and is deleted.
+    The run that ``mlflow run`` created for this command gets the tag ``resumes``; a run that this
+    process created is empty, and is deleted.
     """
     here, client = run_id(), mlflow.MlflowClient()
     if here == earlier:
         return
     mark_as_helper(earlier, "resumes")
     mlflow.end_run()
-    if PROJECT in client.get_run(here).data.tags:
+    if ENTRY_POINT_TAG in client.get_run(here).data.tags:
         client.update_run(here, RunStatus.to_string(RunStatus.RUNNING))  # until mlflow run ends it
     else:
         client.delete_run(here)
     mlflow.start_run(run_id=earlier, log_system_metrics=False)
-    mlflow.set_tags(this_process())
+    mlflow.set_tags(process_tag())
     if "failure" in client.get_run(earlier).data.tags:
         mlflow.delete_tag("failure")
 
 
 def mark_as_helper(other: str, role: str) -> None:
-    """Let the active run's name and a tag say what it does for another one: ``resumes``, ..."""
+    """Say in the active run's name and in a tag what it does for another run: ``resumes``, ..."""
     mlflow.set_tags({role: other, "mlflow.runName": f"{role} {other[:8]}"})
 
 
@@ -260,10 +270,10 @@ def log_table(table: pd.DataFrame, name: str) -> None:
 
 
 def log_rejects(rejects: Sequence[Reject]) -> None:
-    """rejects.csv (file, reason): also when empty, so that nobody has to wonder."""
+    """rejects.csv (file, reason), also when it is empty."""
     log_table(
         pd.DataFrame(
-            [(cell(r.name), cell(r.reason)) for r in rejects],
+            [(csv_cell(r.name), csv_cell(r.reason)) for r in rejects],
             columns=["file", "reason"],
         ),
         "rejects.csv",
@@ -271,7 +281,7 @@ def log_rejects(rejects: Sequence[Reject]) -> None:
 
 
 def log_dataset(materials: Sequence[Material], name: str) -> None:
-    """The materials as the run's MLflow dataset: the runs table then says what each was made on."""
+    """The materials as the run's MLflow dataset, which the table of runs shows."""
     rows = [(m.id, m.formula, m.tc) for m in materials]
     table = pd.DataFrame(rows, columns=["material_id", "formula", "tc"])
     mlflow.log_input(from_pandas(table, name=name, targets="tc"), context="training")
@@ -288,8 +298,8 @@ def log_figures(figures: Mapping[str, Figure]) -> None:
         mlflow.log_figure(figure, f"plots/{name}.png")
 
 
-def log_picture(rgb: np.ndarray, name: str) -> None:
-    """An RGB picture ``[h, w, 3]`` as a PNG artifact."""
+def log_image(rgb: np.ndarray, name: str) -> None:
+    """An RGB image ``[h, w, 3]`` as a PNG artifact."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(name).name
         save_png(path, rgb)

@@ -1,4 +1,4 @@
-"""A model that never saw a data set, on that data set's test materials, and why it fails or not."""
+"""Evaluates a model on a data set that it was not trained on, and diagnoses the domain shift."""
 
 import json
 import tempfile
@@ -13,128 +13,132 @@ import pandas as pd
 
 from supervision.data.crystals import Material, group_materials
 from supervision.data.datasets import load_dataset
-from supervision.data.splits import PARTS, akin, make_split
-from supervision.evaluation import domain_shift as transfer
-from supervision.evaluation import metrics
+from supervision.data.splits import PARTS, make_split, near_duplicates
+from supervision.evaluation import domain_shift, metrics
 from supervision.evaluation.prediction import SupportsPredict, predict_materials
 from supervision.experiment.run import RunSpec
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
-from supervision.models.predictor import MADE_FROM, Predictor
+from supervision.models.predictor import PROVENANCE_FILE, Predictor
 from supervision.models.setup import Featurize, WeightsInfo
 from supervision.runtime.version import code_version
 from supervision.training.callbacks import Callbacks, EpochRecord
 from tracking import plots, runs
-from tracking.evaluation_report import log_evaluation, null_predictions
+from tracking.evaluation_report import log_evaluation, trivial_baselines
 from tracking.inputs import log_inputs
 
 
 @dataclass(frozen=True)
 class SourceTraining:
-    """What a source learned from, as far as that is known.
+    """What is known of the training of a source model.
 
     Attributes:
-        learned: the materials that it learned from; empty where they are not known.
-        numbers: what is to be logged of it (how many materials were taken out, its errors at home).
+        materials: the training materials; empty if they are unknown.
+        history: the epochs, if the model was trained here.
+        metrics: numbers to log, for example how many materials were removed and the test MAE on
+            the source's own data set.
     """
 
-    learned: Sequence[Material] = ()
+    materials: Sequence[Material] = ()
     history: Sequence[EpochRecord] = ()
-    numbers: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-TrainSource = Callable[[DataSplits], SourceTraining]
+GetTraining = Callable[[DataSplits], SourceTraining]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model from elsewhere.
+    """A model to evaluate on a data set that it was not trained on.
 
     Attributes:
-        teach: given the data set that it will be tested on, says what the model learned from; a
-            model that is not trained yet is trained there, without what is in that data set.
-            Raises ValueError for a model that has seen it.
+        settings: the settings to log.
+        weights: the weights that the model was made from.
+        get_training: given the data set that the model is tested on, returns how the model was
+            trained. An untrained model is trained by this call, without the materials of that data
+            set. Raises ValueError if the model was trained on it.
     """
 
     name: str
-    reader: SupportsPredict
+    model: SupportsPredict
     settings: Mapping[str, Any]
-    origin: WeightsInfo
-    teach: TrainSource
+    weights: WeightsInfo
+    get_training: GetTraining
 
 
 def evaluate(source: Source, experiment: Experiment, featurize: Featurize) -> None:
-    """TrainSource the source where it must be, judge it once on test, and say why it transfers or not."""
-    settings, origin = source.settings, source.origin
-    task = RunSpec("zero_shot", "", settings, origin, experiment, code_version())
-    runs.describe(task.params(), task.tags() | {"source": source.name})
-    prepared = split_materials(experiment, featurize, runs.log_rejects)
-    data = prepared.dataset.name
-    title = f"zero-shot · {source.name} · {data} · {experiment.split}"
-    mlflow.set_tags({"mlflow.runName": title, "dataset": data})
-    log_inputs(prepared, source.origin)
-    lesson = source.teach(prepared)
-    mlflow.log_metrics(dict(lesson.numbers))
-    runs.log_params(source.reader.size)
-    parts = {part: prepared.part(part) for part in ("val", "test")}
-    predictions = pd.DataFrame(predict_materials(source.reader, parts))
-    log_evaluation(predictions, null_predictions(prepared), (), title)
-    log_transfer(predictions, prepared, lesson, source.name, title)
+    """Train the source if necessary, evaluate it on the test materials, and log the diagnosis."""
+    spec = RunSpec("zero_shot", "", source.settings, source.weights, experiment, code_version())
+    runs.log_settings(spec.params(), spec.tags() | {"source": source.name})
+    splits = split_materials(experiment, featurize, runs.log_rejects)
+    dataset = splits.dataset.name
+    title = f"zero-shot · {source.name} · {dataset} · {experiment.split}"
+    mlflow.set_tags({"mlflow.runName": title, "dataset": dataset})
+    log_inputs(splits, source.weights)
+    training = source.get_training(splits)
+    mlflow.log_metrics(dict(training.metrics))
+    runs.log_params(source.model.size)
+    parts = {part: splits.part(part) for part in ("val", "test")}
+    predictions = pd.DataFrame(predict_materials(source.model, parts))
+    log_evaluation(predictions, trivial_baselines(splits), (), title)
+    log_domain_shift(predictions, splits, training, source.name, title)
     print(f"Run {runs.run_id()}", flush=True)
 
 
-def log_transfer(
-    predictions: pd.DataFrame, prepared: DataSplits, lesson: SourceTraining, name: str, title: str
+def log_domain_shift(
+    predictions: pd.DataFrame, splits: DataSplits, training: SourceTraining, name: str, title: str
 ) -> None:
-    """The diagnosis: tables, figures and a paragraph that becomes the run's description."""
+    """Log the diagnosis: tables, figures, and a paragraph that becomes the run's description."""
     test = predictions[predictions["split"] == "test"]
     tc, tc_pred = test["tc"].to_numpy(), test["tc_pred"].to_numpy()
-    learned = np.array([m.tc for m in lesson.learned]) if lesson.learned else None
+    source_tc = np.array([m.tc for m in training.materials]) if training.materials else None
     sets = {"measured": tc, "predicted": tc_pred}
     chemistry = {}
-    if learned is not None:
-        sets["learned from"] = learned
-        elements = [frozenset(m.chemsys.split("-")) for m in prepared.part("test")]
-        taught = [frozenset(m.chemsys.split("-")) for m in lesson.learned]
-        chemistry = transfer.overlap(elements, taught, tc, tc_pred)
-    numbers = transfer.transfer_metrics(tc, tc_pred) | chemistry
+    if source_tc is not None:
+        sets["learned from"] = source_tc
+        elements = [frozenset(m.chemsys.split("-")) for m in splits.part("test")]
+        source_elements = [frozenset(m.chemsys.split("-")) for m in training.materials]
+        chemistry = domain_shift.overlap(elements, source_elements, tc, tc_pred)
+    numbers = domain_shift.domain_shift_metrics(tc, tc_pred) | chemistry
     mlflow.log_metrics({f"transfer_{k}": v for k, v in numbers.items() if np.isfinite(v)})
-    constant = float(np.median([m.tc for m in prepared.part("train")]))
-    said = transfer.story(name, tc, tc_pred, constant, learned, chemistry)
-    said += _removed(lesson)
-    tables = transfer.distributions(sets)
+    constant = float(np.median([m.tc for m in splits.part("train")]))
+    text = domain_shift.summarise(name, tc, tc_pred, constant, source_tc, chemistry)
+    text += _overlap_sentence(training)
+    table = domain_shift.distributions(sets)
     bands = metrics.band_table(tc, tc_pred)
-    runs.log_table(tables, "distributions.csv")
-    mlflow.log_text(_markdown(said, tables, bands), "transfer.md")
-    mlflow.set_tag("mlflow.note.content", _markdown(said, tables, bands))
+    runs.log_table(table, "distributions.csv")
+    markdown = _markdown(text, table, bands)
+    mlflow.log_text(markdown, "transfer.md")
+    mlflow.set_tag("mlflow.note.content", markdown)
     figures = {"distributions": plots.distributions(sets, title)}
-    if lesson.history:
+    if training.history:
         figures["source_training_curve"] = plots.training_curve(
-            lesson.history, {}, f"{name}: learning, on its own validation materials"
+            training.history, {}, f"{name}: training, with its own validation materials"
         )
     runs.log_figures(figures)
-    print(said, flush=True)
+    print(text, flush=True)
 
 
-def _removed(lesson: SourceTraining) -> str:
-    """What was taken out of the lesson, or could not be; empty where that is not known."""
-    numbers = {name: round(value) for name, value in lesson.numbers.items()}
-    if "source_shared_kept" in numbers:
+def _overlap_sentence(training: SourceTraining) -> str:
+    """How many training materials were removed or shared; empty if that is unknown."""
+    counts = {name: round(value) for name, value in training.metrics.items()}
+    if "source_shared_kept" in counts:
         return (
-            f" {numbers['source_shared_kept']} of the test materials have the composition of one "
-            "that it learned from: others trained it, so nothing could be taken out."
+            f" {counts['source_shared_kept']} of the test materials have the composition of a "
+            "training material of the source. They could not be removed, because the source was "
+            "published already trained."
         )
-    if "source_shared_removed" not in numbers:
+    if "source_shared_removed" not in counts:
         return ""
     return (
-        f" Of the {numbers['source_materials']} materials that it could have learned from, "
-        f"{numbers['source_shared_removed']} whose composition is in this data set and "
-        f"{numbers['source_akin_removed']} akin to a test material were taken out; on materials "
-        "of its own kind that it did not see either, it errs by "
-        f"{lesson.numbers['source_test_mae']:.2f} K."
+        f" Of {counts['source_materials']} materials of the source's data set, "
+        f"{counts['source_shared_removed']} whose composition is in this data set and "
+        f"{counts['source_akin_removed']} near-duplicates of a test material were removed before "
+        "the training. On test materials of its own data set the source has an MAE of "
+        f"{training.metrics['source_test_mae']:.2f} K."
     )
 
 
-def _markdown(said: str, distributions: pd.DataFrame, bands: pd.DataFrame) -> str:
+def _markdown(text: str, distributions: pd.DataFrame, bands: pd.DataFrame) -> str:
     shown = distributions.copy()
     for column in shown.columns[2:]:
         form = "{:.1%}" if column.startswith("above") else "{:.1f}"
@@ -144,7 +148,7 @@ def _markdown(said: str, distributions: pd.DataFrame, bands: pd.DataFrame) -> st
         by_band[column] = by_band[column].map(form.format)
     return "\n\n".join(
         [
-            said,
+            text,
             "Tc in kelvin:",
             shown.to_markdown(index=False, disable_numparse=True),
             by_band.to_markdown(index=False, disable_numparse=True),
@@ -152,37 +156,37 @@ def _markdown(said: str, distributions: pd.DataFrame, bands: pd.DataFrame) -> st
     )
 
 
-def taught_by(
+def train_source(
     predictor: Predictor, dataset: str, data: str, featurize: Featurize, seed: int
-) -> TrainSource:
-    """How a fresh predictor is taught one data set and nothing else.
+) -> GetTraining:
+    """Train an untrained predictor on one data set, without what could leak the tested one.
 
-    What has the composition of any material of the tested data set is taken out; and what gives a
-    test material away: by nearly its composition or, where the split keeps element sets apart, by
-    its element set.
+    Removed are materials whose composition is in the tested data set, and near-duplicates of a
+    test material: of nearly its composition or, if the split keeps element sets apart, of its
+    element set.
     """
 
-    def teach(tested: DataSplits) -> SourceTraining:
-        materials = usable(dataset, data, featurize)
+    def train(tested: DataSplits) -> SourceTraining:
+        materials = load_graph_materials(dataset, data, featurize)
         shared = {m.id for m in materials} & {m.id for m in tested.materials}
-        apart = tested.split.kind != "random"
-        akin_ids = set(akin(materials, tested.part("test"), chemsys=apart)) - shared
-        kept = [m for m in materials if m.id not in shared | akin_ids]
+        separate = tested.split.kind != "random"
+        near = set(near_duplicates(materials, tested.part("test"), chemsys=separate)) - shared
+        kept = [m for m in materials if m.id not in shared | near]
         print(
-            f"{dataset}: {len(materials)} materials; taken out are {len(shared)} whose "
-            f"composition is in the data set that is tested on and {len(akin_ids)} akin to a "
-            f"test material; {len(kept)} are left.",
+            f"{dataset}: {len(materials)} materials. Removed: {len(shared)} whose composition is "
+            f"in the tested data set and {len(near)} near-duplicates of a test material; "
+            f"{len(kept)} remain.",
             flush=True,
         )
         split = make_split(kept, "random", seed=seed)
         train, val, test = (split.select(kept, part) for part in PARTS)
-        history = predictor.fit(train, val, listener=Callbacks(_log_epoch), checkpoints=None)
-        at_home = pd.DataFrame(predict_materials(predictor, {"test": test}))
-        tc, tc_pred = at_home["tc"].to_numpy(), at_home["tc_pred"].to_numpy()
+        history = predictor.fit(train, val, callbacks=Callbacks(_log_epoch), checkpoints=None)
+        predictions = pd.DataFrame(predict_materials(predictor, {"test": test}))
+        tc, tc_pred = predictions["tc"].to_numpy(), predictions["tc_pred"].to_numpy()
         numbers = {
             "source_materials": len(materials),
             "source_shared_removed": len(shared),
-            "source_akin_removed": len(akin_ids),
+            "source_akin_removed": len(near),
             "source_train": len(train),
             "source_test_mae": metrics.mae(tc, tc_pred),
             "source_test_r2": metrics.r2(tc, tc_pred),
@@ -191,63 +195,71 @@ def taught_by(
         _log_predictor(predictor, {"dataset": dataset, "materials": [m.id for m in kept]})
         return SourceTraining(train, history, numbers)
 
-    return teach
+    return train
 
 
-def known_from(dataset: str, data: str, featurize: Featurize) -> TrainSource:
-    """What a published model learned from, where that is a data set of ours and is at hand."""
+def published_training(dataset: str, data: str, featurize: Featurize) -> GetTraining:
+    """The training materials of a published model, if a local copy of its data set is given.
 
-    def teach(tested: DataSplits) -> SourceTraining:
+    Args:
+        dataset: the data set that the model was trained on; empty if it is unknown.
+        data: a local copy of that data set; empty for none.
+    """
+
+    def get_training(tested: DataSplits) -> SourceTraining:
         if tested.dataset.name == dataset:
-            raise ValueError(f"The source was trained on {dataset} itself.")
+            raise ValueError(f"The source was trained on the tested data set {dataset}.")
         if not data:
             return SourceTraining()
         if not dataset:
-            raise ValueError("What the source learned from is not known: leave source_data out.")
-        materials = usable(dataset, data, featurize)
+            raise ValueError("The training data of the source are unknown: omit source_data.")
+        materials = load_graph_materials(dataset, data, featurize)
         shared = {m.id for m in materials} & {m.id for m in tested.part("test")}
-        numbers = {"source_materials": len(materials), "source_shared_kept": len(shared)}
-        return SourceTraining(materials, numbers=numbers)
+        counts = {"source_materials": len(materials), "source_shared_kept": len(shared)}
+        return SourceTraining(materials, metrics=counts)
 
-    return teach
+    return get_training
 
 
-def not_trained_on(made_from: Mapping[str, Any], name: str) -> TrainSource:
-    """Refuse a saved predictor that was made from the data that it is to be tested on.
+def require_unseen(provenance: Mapping[str, Any], name: str) -> GetTraining:
+    """Refuse a saved predictor that was trained on the tested data set.
 
-    ``made_from`` is what was saved with it: the name of its data set, its hash, its materials.
+    ``provenance`` is saved with a predictor: the name and hash of its data set, or the ids of its
+    materials.
     """
 
-    def teach(tested: DataSplits) -> SourceTraining:
-        same_name = made_from.get("dataset") == tested.dataset.name
-        same_hash = made_from.get("dataset_hash") == tested.dataset.hash
+    def get_training(tested: DataSplits) -> SourceTraining:
+        same_name = provenance.get("dataset") == tested.dataset.name
+        same_hash = provenance.get("dataset_hash") == tested.dataset.hash
         if same_name or same_hash:
-            raise ValueError(f"source={name} was trained on {tested.dataset.name} itself.")
-        seen = set(made_from.get("materials", ())) & {m.id for m in tested.part("test")}
+            raise ValueError(
+                f"source={name} was trained on the tested data set {tested.dataset.name}."
+            )
+        seen = set(provenance.get("materials", ())) & {m.id for m in tested.part("test")}
         if seen:
             raise ValueError(f"source={name} was trained on {len(seen)} of the test materials.")
         return SourceTraining()
 
-    return teach
+    return get_training
 
 
-def usable(dataset: str, data: str, featurize: Featurize) -> list[Material]:
+def load_graph_materials(dataset: str, data: str, featurize: Featurize) -> list[Material]:
     """The materials of a data set that have a graph."""
-    found = load_dataset(dataset, data)
-    kept = found.without(featurize(found.crystals))
+    loaded = load_dataset(dataset, data)
+    kept = loaded.without(featurize(loaded.crystals))
     kept.check_loss()
     return group_materials(kept.crystals)
 
 
 def _log_epoch(record: EpochRecord) -> None:
-    """Of the lesson: kept apart from what is measured on the data set that is tested on."""
+    """Log an epoch of the source's training apart from the metrics of the tested data set."""
     named = {f"source_{name}": value for name, value in record.metrics().items()}
     mlflow.log_metrics(named, step=record.epoch)
 
 
-def _log_predictor(predictor: Predictor, made_from: Mapping[str, Any]) -> None:
-    with tempfile.TemporaryDirectory() as room:
-        folder = Path(room) / "predictor"
+def _log_predictor(predictor: Predictor, provenance: Mapping[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "predictor"
         predictor.save(folder)
-        (folder / MADE_FROM).write_text(json.dumps({"run_id": runs.run_id(), **made_from}))
+        (folder / PROVENANCE_FILE).write_text(json.dumps({"run_id": runs.run_id(), **provenance}))
         mlflow.log_artifacts(str(folder), "predictor")

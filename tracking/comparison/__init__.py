@@ -1,1 +1,1 @@
-"""FinishedRun runs side by side: tables, plots and one report."""
+"""Comparison of finished runs: tables, figures and one report."""

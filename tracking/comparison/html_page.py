@@ -1,4 +1,4 @@
-"""A report as Markdown with its figures beside it, and as one HTML page that holds everything."""
+"""A report, written as Markdown with its images in a folder and as one self-contained HTML page."""
 
 import base64
 import io
@@ -25,77 +25,80 @@ summary { cursor: pointer; color: #2a6f97; }
 
 @dataclass
 class Page:
-    """Parts in order; pictures are kept under the names that the text refers to."""
+    """Markdown in ``parts``; ``images`` are PNG files by the names that the Markdown refers to."""
 
     title: str
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.parts.append(f"# {self.title}")
 
     def heading(self, text: str) -> None:
-        """Begin a section."""
+        """Add the heading of a section."""
         self.parts.append(f"## {text}")
 
     def text(self, *paragraphs: str) -> None:
-        """Paragraphs of Markdown."""
-        self.parts += map(_plain, paragraphs)
+        """Add paragraphs of Markdown."""
+        self.parts += map(_without_html, paragraphs)
 
     def bullets(self, lines: list[str]) -> None:
-        """A list."""
-        self.parts.append("\n".join(f"- {_plain(line)}" for line in lines))
+        """Add a list."""
+        self.parts.append("\n".join(f"- {_without_html(line)}" for line in lines))
 
     def table(self, frame: pd.DataFrame, *, folded: str = "") -> None:
-        """A table; where ``folded`` names it, shown on request."""
-        frame = frame.astype(str).map(_cell).rename(columns=_cell)
+        """Add a table; with a summary in ``folded``, it is closed until a reader opens it."""
+        frame = frame.astype(str).map(_table_cell).rename(columns=_table_cell)
         align = ("left", *["right"] * (frame.columns.size - 1))
         text = frame.to_markdown(index=False, disable_numparse=True, colalign=align)
         if folded:
-            text = f"<details><summary>{_plain(folded)}</summary>\n\n{text}\n\n</details>"
+            text = f"<details><summary>{_without_html(folded)}</summary>\n\n{text}\n\n</details>"
         self.parts.append(text)
 
-    def picture(self, name: str, image: Figure | bytes, caption: str) -> None:
-        """A figure, or a PNG, under ``name``.png."""
-        self.keep(name, image)
-        self.parts.append(f"![{_plain(caption)}]({name}.png)")
+    def image(self, name: str, image: Figure | bytes, caption: str) -> None:
+        """Add a figure or a PNG as ``name``.png."""
+        self.attach(name, image)
+        self.parts.append(f"![{_without_html(caption)}]({name}.png)")
 
-    def keep(self, name: str, image: Figure | bytes) -> None:
-        """The same beside the page, not on it."""
+    def attach(self, name: str, image: Figure | bytes) -> None:
+        """Write ``name``.png with the page without showing it."""
         if isinstance(image, Figure):
             buffer = io.BytesIO()
             image.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
             image = buffer.getvalue()
-        self.pictures[f"{name}.png"] = image
+        self.images[f"{name}.png"] = image
 
     def write(self, path: Path) -> list[Path]:
-        """Write ``path`` (.md), the page beside it (.html), and the figures in a folder."""
+        """Write ``path`` (.md), the HTML page beside it, and the images in a folder of its name.
+
+        Returns the written files.
+        """
         folder = path.with_suffix("")
         folder.mkdir(parents=True, exist_ok=True)
         written = []
-        for name, png in self.pictures.items():
+        for name, png in self.images.items():
             (folder / name).write_bytes(png)
             written.append(folder / name)
-        path.write_text(self.markdown({name: f"{folder.name}/{name}" for name in self.pictures}))
+        path.write_text(self.markdown({name: f"{folder.name}/{name}" for name in self.images}))
         page = path.with_suffix(".html")
         page.write_text(self.html())
         return [path, page, *written]
 
-    def markdown(self, places: Mapping[str, str]) -> str:
-        """The text, each picture where ``places`` says that it is."""
+    def markdown(self, links: Mapping[str, str]) -> str:
+        """The Markdown; ``links`` are where each image is, by its name."""
         text = "\n\n".join(self.parts) + "\n"
-        for name, place in places.items():
-            text = text.replace(f"]({name})", f"]({place})")
+        for name, link in links.items():
+            text = text.replace(f"]({name})", f"]({link})")
         return text
 
     def html(self) -> str:
-        """The whole page, pictures included: no other file, no network."""
-        places = {
+        """The HTML page with its images in it; it needs no other file and no network."""
+        links = {
             name: "data:image/png;base64," + base64.b64encode(png).decode()
-            for name, png in self.pictures.items()
+            for name, png in self.images.items()
         }
-        reader = MarkdownIt("commonmark", {"html": True}).enable("table")
-        body = reader.render(self.markdown(places))
+        renderer = MarkdownIt("commonmark", {"html": True}).enable("table")
+        body = renderer.render(self.markdown(links))
         return (
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -103,11 +106,11 @@ class Page:
         )
 
 
-def _cell(text: str) -> str:
-    """Text that does not end its cell."""
-    return _plain(text).replace("|", "\\|")
+def _table_cell(text: str) -> str:
+    """Text that cannot end its cell."""
+    return _without_html(text).replace("|", "\\|")
 
 
-def _plain(text: str) -> str:
-    """Text that is no HTML: names come from the tracking store, where others may write."""
+def _without_html(text: str) -> str:
+    """Text that cannot be read as HTML: names come from the tracking store, which others write."""
     return text.replace("<", "&lt;")

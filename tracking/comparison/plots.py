@@ -1,4 +1,4 @@
-"""The figures of the comparison, each fit to stand alone on a slide."""
+"""The figures of the comparison. Each can be used alone, for example on a slide."""
 
 from collections.abc import Iterable, Sequence
 from itertools import cycle
@@ -13,20 +13,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supervision.evaluation.metrics import mae, r2
+from tracking.comparison.differences import (
+    BASELINE_FAMILY,
+    best_of_families,
+    names_of,
+    of_family,
+    ranked,
+    splits_of,
+)
 from tracking.comparison.results import Result
-from tracking.comparison.tables import BAR, MODEL_FAMILIES, names_of, preferred, ranked, splits_of
-from tracking.plots import ACCENT, INK, PALETTE, QUIET, STYLE, parity_axes
+from tracking.plots import BLUE, GREY, PALETTE, STYLE, TEXT_COLOUR, parity_axes
 
-NULL = "null_constant_median_val_mae"
+CONSTANT_VAL_MAE = "null_constant_median_val_mae"  # a metric of every run
 
 
 def colours_of(results: Sequence[Result]) -> dict[str, str]:
-    """One colour a model, the same in every figure."""
+    """One colour per model, the same in every figure."""
     return dict(zip(names_of(results), cycle(PALETTE), strict=False))
 
 
 def table(frame: pd.DataFrame, title: str) -> Figure:
-    """A table as a picture."""
+    """A table as a figure."""
     widths = [max(len(str(x)) for x in (name, *frame[name])) for name in frame.columns]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(0.1 * sum(widths) + 0.6, 0.29 * len(frame) + 0.6))
@@ -44,7 +51,7 @@ def table(frame: pd.DataFrame, title: str) -> Figure:
         drawn.set_fontsize(9)
         drawn.scale(1, 1.4)
         for (row, column), cell in drawn.get_celld().items():
-            cell.set_edgecolor(QUIET)
+            cell.set_edgecolor(GREY)
             if row == 0:
                 cell.get_text().set_fontweight("bold")
             if column == 0:
@@ -54,24 +61,27 @@ def table(frame: pd.DataFrame, title: str) -> Figure:
 
 
 def scatter(results: Sequence[Result]) -> Figure:
-    """Predicted against measured: of each paradigm what validation prefers."""
+    """Predicted against measured Tc of the best model on validation of each family, per split."""
     splits = splits_of(results)
+    best = {split: best_of_families(ranked(results, split)) for split in splits}
+    families = list(dict.fromkeys(name for models in best.values() for name in models))
     with matplotlib.rc_context(STYLE):
         figure = Figure(
-            figsize=(3.9 * len(MODEL_FAMILIES), 4.1 * len(splits)), layout="constrained"
+            figsize=(3.9 * max(1, len(families)), 4.1 * len(splits)), layout="constrained"
         )
-        grid = figure.subplots(len(splits), len(MODEL_FAMILIES), squeeze=False)
+        grid = figure.subplots(len(splits), max(1, len(families)), squeeze=False)
         for row, split in zip(grid, splits, strict=True):
-            for ax, best in zip(row, preferred(results, split), strict=True):
-                if best is None:
-                    ax.set_axis_off()
-                else:
-                    _parity(ax, best, ACCENT)
+            for ax in row:
+                ax.set_axis_off()
+            for ax, family in zip(row, families, strict=False):
+                if family in best[split]:
+                    ax.set_axis_on()
+                    _parity(ax, best[split][family], BLUE)
     return figure
 
 
 def parity(results: Sequence[Result], split: str) -> Figure:
-    """Predicted against measured for every model of a split."""
+    """Predicted against measured Tc for every model of a split."""
     models, colours = ranked(results, split), colours_of(results)
     columns = min(4, len(models))
     rows = ceil(len(models) / columns)
@@ -94,7 +104,7 @@ def _parity(ax: Axes, result: Result, colour: str) -> None:
 
 
 def residuals(results: Sequence[Result]) -> Figure:
-    """How many materials are met how closely, and where the bias lies: a row a split."""
+    """Cumulative distribution of the absolute error, and bias by band of Tc; one row per split."""
     splits, colours = splits_of(results), colours_of(results)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11, 4.2 * len(splits)), layout="constrained")
@@ -111,15 +121,15 @@ def residuals(results: Sequence[Result]) -> Figure:
             left.set_xticks([0, 0.5, 1, 2, 5, 10, 20, 50, 100], minor=False)
             left.xaxis.set_major_formatter("{x:g}")
             left.set_ylabel("share of materials within")
-            left.grid(color=QUIET, alpha=0.3)
-            right.axhline(0, color=INK, lw=0.8)
+            left.grid(color=GREY, alpha=0.3)
+            right.axhline(0, color=TEXT_COLOUR, lw=0.8)
             right.set(xlabel="measured Tc (K)", ylabel="bias: predicted - measured (K)")
         _legend_below(figure, [left for left, _ in grid])
     return figure
 
 
 def curves(results: Sequence[Result]) -> Figure:
-    """Validation MAE by epoch, a panel a split; the constant and the bar as lines."""
+    """Validation MAE by epoch, one panel per split; the constant and the baseline as lines."""
     splits, colours = splits_of(results), colours_of(results)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.6 * len(splits), 5.2), layout="constrained")
@@ -132,13 +142,15 @@ def curves(results: Sequence[Result]) -> Figure:
                 ax.plot(epochs, values, color=colour, marker="o", ms=3, label=model.name)
                 best = model.best_epoch
                 ax.scatter([best], [model.curve[best]], s=70, facecolors="none", edgecolors=colour)
-            for model in (m for m in models if m.model_family == BAR and m.metrics):
+            for model in of_family(models, BASELINE_FAMILY):
                 value = model.metrics["val_mae_final"]
                 ax.axhline(value, color=colours[model.name], ls=":", lw=1.5, label=model.name)
-            known = [m.metrics for m in models if NULL in m.metrics]
-            if known:
-                ax.axhline(known[0][NULL], color=QUIET, ls="--", lw=1.5, label="constant median")
-            ax.set(xlabel="epoch (0: the head alone)", ylabel="validation MAE (K)", title=split)
+            constants = [
+                m.metrics[CONSTANT_VAL_MAE] for m in models if CONSTANT_VAL_MAE in m.metrics
+            ]
+            if constants:
+                ax.axhline(constants[0], color=GREY, ls="--", lw=1.5, label="constant median")
+            ax.set(xlabel="epoch (0: only the head)", ylabel="validation MAE (K)", title=split)
             ax.xaxis.get_major_locator().set_params(integer=True)
         _legend_below(figure, axes)
     return figure
@@ -146,11 +158,11 @@ def curves(results: Sequence[Result]) -> Figure:
 
 def _legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
     """One legend for several panels, each name once."""
-    named: dict[str, Artist] = {}
+    artists: dict[str, Artist] = {}
     for ax in axes:
         handles, labels = ax.get_legend_handles_labels()
-        named |= dict(zip(labels, handles, strict=True))
+        artists |= dict(zip(labels, handles, strict=True))
     figure.legend(
-        list(named.values()), list(named),
+        list(artists.values()), list(artists),
         loc="outside lower center", ncols=2, frameon=False, fontsize=9,
     )  # fmt: skip

@@ -1,7 +1,8 @@
-"""The report of the comparison, from the first sentence to the last figure."""
+"""The report of the comparison: findings, tables and figures on one page."""
 
 import tempfile
 from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 from subprocess import TimeoutExpired
 
@@ -9,121 +10,135 @@ import mlflow
 
 from supervision.data.crystals import group_materials
 from supervision.data.datasets import load_dataset
-from supervision.models.vision.contact_sheet import contact_sheet_of
+from supervision.models.vision.contact_sheet import draw_contact_sheet
 from supervision.runtime.errors import one_line
-from supervision.runtime.images import png_of
+from supervision.runtime.images import encode_png
 from tracking import runs
 from tracking.comparison import plots as figures
+from tracking.comparison.differences import best_of_families, ranked, splits_of
+from tracking.comparison.findings import BASELINE_NAME, findings
 from tracking.comparison.html_page import Page
-from tracking.comparison.results import Result, model_place
+from tracking.comparison.results import Result, model_location
 from tracking.comparison.tables import (
     band_table,
     cost_table,
     expectation_table,
-    joint_table,
     main_table,
+    mean_table,
     pair_table,
-    preferred,
     published_table,
     rank_correlation,
-    sentences,
-    splits_of,
 )
 from tracking.serving.timing import milliseconds
 
 
 def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
-    """Write the report into the active run, and to ``out`` (.md) where that is wanted.
+    """Log the report to the active run, write it to ``out`` (.md) if given, and print the findings.
 
-    Each model is timed on ``timed`` crystals; 0 leaves that out.
+    Each model is timed on ``timed`` crystals; 0 for no timing.
     """
     page = report(results, timings_of(results, timed))
-    with tempfile.TemporaryDirectory() as room:
-        page.write(Path(room) / "comparison.md")
-        mlflow.log_artifacts(room)
+    with tempfile.TemporaryDirectory() as folder:
+        page.write(Path(folder) / "comparison.md")
+        mlflow.log_artifacts(folder)
     if out:
         page.write(out)
-    said = sentences(results)
+    found = findings(results)
     splits = {r.split: r.split_hash for r in results}
     runs.log_params(
         {"runs": ",".join(r.id for r in results if r.id)}
         | {"dataset_hash": results[0].params["dataset_hash"]}
         | {f"split_hash_{split}": value for split, value in splits.items()}
     )
-    mlflow.set_tags({"model_family": "comparison", "mlflow.note.content": "\n\n".join(said)})
-    print(*said, f"Run {runs.run_id()}", sep="\n", flush=True)
+    mlflow.set_tags(
+        {
+            "mlflow.runName": f"compare · {results[0].dataset} · {len(results)} models",
+            "model_family": "comparison",
+            "dataset": results[0].dataset,
+            "mlflow.note.content": "\n\n".join(found),
+        }
+    )
+    print(*found, f"Run {runs.run_id()}", sep="\n", flush=True)
 
 
 def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
-    """The page; ``timings`` are what ``timings_of`` says."""
+    """The page of the report; ``timings`` come from ``timings_of``."""
     page = Page("Comparison of models")
     page.text(
-        "Written by `mlflow run . -e compare --env-manager local -P runs=ID,ID,...`, the runs as "
-        "listed below with what they took; models without a run are predictions given with "
+        "Written by `mlflow run . -e compare --env-manager local -P runs=ID,ID,...`. The runs are "
+        "listed below with their cost. Models without a run are predictions from "
         "`beside=FILE.csv,...`."
     )
-    page.bullets(sentences(results))
+    page.bullets(findings(results))
     page.text(
-        "A difference shows where the 95% interval of the paired bootstrap over materials leaves "
-        "out zero. Of twenty pairs that are alike, one will show by chance. Each model was chosen "
-        "on validation; the order below is by test."
+        "A difference is shown where the 95% interval of the paired bootstrap over materials "
+        "excludes zero. Of twenty pairs without a difference, about one is shown by chance. Each "
+        "model was chosen on validation materials. The order below is by the error on test "
+        "materials."
     )
     table = main_table(results)
     page.table(table)
-    page.keep("table", figures.table(table, "Test errors with 95% intervals"))
+    page.attach("table", figures.table(table, "Test errors with 95% intervals"))
     page.heading("Predicted and measured")
-    page.picture("scatter", figures.scatter(results), "Of each paradigm what validation prefers")
+    page.image("scatter", figures.scatter(results), "The best model on validation of each family")
     for split in splits_of(results):
-        page.picture(f"parity_{split}", figures.parity(results, split), f"All models, {split}")
-    page.picture("residuals", figures.residuals(results), "Errors and bias")
+        page.image(f"parity_{split}", figures.parity(results, split), f"All models, {split}")
+    page.image("residuals", figures.residuals(results), "Errors and bias")
     page.heading("By measured Tc")
     for split in splits_of(results):
         page.text(f"`{split}`:")
         page.table(band_table(results, split))
-    page.heading("By predicted Tc: what to expect of a prediction")
+    page.heading("By predicted Tc: how far a single prediction can be trusted")
     for split in splits_of(results):
-        for model in filter(None, preferred(results, split)):
-            rank = f"rank correlation (Spearman) {rank_correlation(model):.2f}"
-            page.table(expectation_table(model), folded=f"{model.name}, {split}, {rank}")
-    page.heading("With the bar: does a model know what trees on composition do not?")
+        for model in best_of_families(ranked(results, split)).values():
+            rank = rank_correlation(model)
+            text = "undefined" if isnan(rank) else f"{rank:.2f}"
+            page.table(
+                expectation_table(model),
+                folded=f"{model.name}, {split}, rank correlation (Spearman) {text}",
+            )
+    page.heading(f"With the baseline: does a model know what {BASELINE_NAME} do not?")
     for split in splits_of(results):
-        joint = joint_table(results, split)
-        if not joint.empty:
+        means = mean_table(results, split)
+        if not means.empty:
             page.text(f"`{split}`:")
-            page.table(joint)
+            page.table(means)
     page.text(
-        "The plain mean of two predictions, no weight fitted. Two models of equal error gain by "
-        "being averaged wherever they err apart, so read a row beside those of the other trees."
+        "The plain mean of two predictions, without fitted weights. The mean of two models of "
+        "equal error is better wherever their errors differ, so compare a row with those of the "
+        "other trees."
     )
     page.heading("Every pair")
     for split in splits_of(results):
         page.table(pair_table(results, split), folded=f"Paired differences on {split}")
-    page.heading("How they learned, and what it took")
-    page.picture("curves", figures.curves(results), "Validation MAE by epoch")
+    page.heading("Training curves and cost")
+    page.image("curves", figures.curves(results), "Validation MAE by epoch")
     page.table(cost_table(results, timings))
     page.text(
-        "Milliseconds a crystal: from CIF text to Tc, one crystal after the other, the mean over "
-        "the same crystals for all, each model in a process of its own with the code it was logged "
-        "with, measured while this report was made, on a GPU only where there is one."
+        "Milliseconds per crystal are from CIF text to Tc, one crystal after the other: the mean "
+        "over the same crystals for all models, each in a separate process with the code it was "
+        "logged with, measured for this report, on a GPU where there is one."
     )
     page.heading("What others report")
-    page.text("On other data or another split: for orientation, not for comparison.")
+    page.text("These are on other data or another split: for orientation, not for comparison.")
     page.table(published_table())
-    if any(result.model_family == "vision" for result in results):
-        page.heading("What the vision models see")
-        sheet = contact_sheet_of(group_materials(load_dataset("classics").crystals))
-        page.picture("examples", png_of(sheet), "Six crystals of the embedded data set, six views")
+    if any(result.kind.model_family == "vision" for result in results):
+        page.heading("Input images of the vision models")
+        sheet = draw_contact_sheet(group_materials(load_dataset("classics").crystals))
+        page.image(
+            "examples", encode_png(sheet), "Six crystals of the embedded data set, six views"
+        )
     return page
 
 
 def timings_of(results: Sequence[Result], count: int) -> dict[str, str]:
-    """Run id -> milliseconds a crystal; what cannot be timed is left out, and why is printed."""
+    """Run id -> milliseconds per crystal; prints why a model is left out that cannot be timed."""
     timings = {}
     for result in results if count else ():
         if not result.id:
             continue
         try:
-            timings[result.id] = f"{milliseconds(model_place(result), count):.0f}"
+            timings[result.id] = f"{milliseconds(model_location(result), count):.0f}"
         except (RuntimeError, TimeoutExpired, ValueError) as error:
             print(f"{result.name} ({result.id[:8]}) is not timed: {one_line(error)}.", flush=True)
     return timings

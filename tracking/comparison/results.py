@@ -1,7 +1,7 @@
-"""FinishedRun runs, read back from the tracking store to be compared."""
+"""Finished runs, read from the tracking store to be compared."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
@@ -17,8 +17,51 @@ from supervision.models.predictor import CONFIG_FILE
 from supervision.runtime.errors import one_line
 from tracking.serving.downloads import download
 
-ADAPTED = {"lora": "LoRA", "linear": "head alone", "full": "fine-tuned"}
+ADAPT_NAMES = {"lora": "LoRA", "linear": "head alone", "full": "fine-tuned"}
 COLUMNS = ("material_id", "split", "tc", "tc_pred")
+ZERO_SHOT, FROM_FILE = "zero_shot", "file"  # in place of a model family
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """What kind of model a run made: runs of one kind differ in settings and seeds only.
+
+    Attributes:
+        model_family: its model family, ``ZERO_SHOT`` or ``FROM_FILE``.
+        variant: the name of its weights, of its trees, or of the zero-shot source.
+        pretrained: whether it started from pretrained weights.
+        adapt: what of it was trained: ``lora``, ``linear``, ``full``; empty for other models.
+    """
+
+    model_family: str
+    variant: str = ""
+    pretrained: bool = False
+    adapt: str = ""
+
+    @classmethod
+    def of(cls, tags: Mapping[str, str], params: Mapping[str, str]) -> "ModelKind":
+        """The kind of model of a run with these tags and params."""
+        model_family = model_family_of(tags)
+        if model_family == ZERO_SHOT:
+            return cls(model_family, tags.get("source", ""))
+        pretrained, adapt = tags.get("pretrained") == "true", params.get("adapt", "")
+        if adapt:
+            return cls(model_family, tags["weights"] if pretrained else "", pretrained, adapt)
+        return cls(model_family, params.get("model", ""))
+
+    @property
+    def label(self) -> str:
+        """Its name in tables and figures."""
+        if self.model_family == FROM_FILE:
+            return self.variant.replace("_", " ")
+        if self.model_family == ZERO_SHOT:
+            return f"zero-shot: {self.variant}"
+        if not self.adapt:
+            return f"{self.model_family}: {self.variant}".replace("_", " ").removesuffix(": ")
+        if self.pretrained:
+            return f"{self.model_family}: {self.variant}, {ADAPT_NAMES.get(self.adapt, self.adapt)}"
+        part = "" if self.adapt == "full" else f", {ADAPT_NAMES.get(self.adapt, self.adapt)}"
+        return f"{self.model_family}: from scratch{part}"
 
 
 @dataclass(frozen=True)
@@ -26,15 +69,19 @@ class Result:
     """A finished run, or a table of predictions from elsewhere.
 
     Attributes:
-        name: what kind of model it is, the same for every run of that kind.
+        id: of the run; empty for predictions from elsewhere.
+        name: for display only; ``kind`` decides.
         curve: validation MAE by epoch; empty where nothing was trained by gradients.
-        comparison: the model and the nulls on test; empty for predictions from elsewhere.
-        test: tc and tc_pred of the test materials, by material_id in order.
+        comparison: the model and its trivial baselines on test; empty for predictions from
+            elsewhere.
+        bands: errors by band of measured Tc.
+        test: tc and tc_pred of the test materials, sorted by material_id.
     """
 
     id: str
     name: str
-    model_family: str
+    kind: ModelKind
+    dataset: str
     split: str
     split_hash: str
     params: dict[str, str]
@@ -46,19 +93,24 @@ class Result:
 
     @classmethod
     def read(cls, run_id: str) -> "Result":
-        """Raises ValueError for a run that is not there, not finished, or was not judged."""
+        """Raises ValueError for a run that is missing, unfinished, or was not evaluated on test."""
         client = mlflow.MlflowClient()
         try:
             run = client.get_run(run_id)
         except MlflowException as error:
             raise ValueError(f"Run '{run_id}' is not in {mlflow.get_tracking_uri()}.") from error
-        if not _judged(run):
-            raise ValueError(f"Run {run_id} is no finished model of this project, judged on test.")
+        if not _is_evaluated(run):
+            raise ValueError(
+                f"Run {run_id} is not a finished run of this project that was evaluated on test "
+                "materials."
+            )
         history = client.get_metric_history(run_id, "val_mae")
+        kind = _kind(run)
         return cls(
             id=run_id,
-            name=name_of(run),
-            model_family=run.data.tags["model_family"],
+            name=kind.label,
+            kind=kind,
+            dataset=run.data.tags["dataset"],
             split=run.data.tags["split"],
             split_hash=run.data.params["split_hash"],
             params=run.data.params,
@@ -71,80 +123,53 @@ class Result:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch that validation chose."""
+        """The epoch of lowest validation MAE."""
         return min(self.curve, key=lambda epoch: self.curve[epoch])
 
 
-def _judged(run: Run) -> bool:
-    data = run.data
-    return (
-        run.info.status == "FINISHED"
-        and run.info.lifecycle_stage == "active"
-        and "test_mae" in data.metrics
-        and {"model_family", "split", "dataset"} <= data.tags.keys()
-        and {"dataset_hash", "split_hash"} <= data.params.keys()
-    )
+def model_family_of(tags: Mapping[str, str]) -> str:
+    """The model family in a run's tags, which earlier code called ``pipeline``; empty if none."""
+    return tags.get("model_family", tags.get("pipeline", ""))
 
 
-def name_of(run: Run) -> str:
-    """The kind of model that a run made, in words."""
-    tags, params = run.data.tags, run.data.params
-    model_family = tags["model_family"]
-    if model_family == "zero_shot":
-        return f"zero-shot: {tags['source']}"
-    if model_family == "composition":
-        return f"composition: {params['model'].replace('_', ' ')}"
-    if tags["pretrained"] == "true":
-        return f"{model_family}: {tags['weights']}, {ADAPTED[params['adapt']]}"
-    alone = ", head alone" if params["adapt"] == "linear" else ""
-    return f"{model_family}: from scratch{alone}"
+def newest_of_each_kind(dataset: str, splits: Iterable[str]) -> list[Result]:
+    """The newest run of each kind of model, all on the same data and the same split of each kind.
 
-
-def latest(dataset: str, splits: Iterable[str]) -> list[Result]:
-    """The newest run of each kind, all on the same data, those of a split on the same split.
-
-    Full runs go before those with a ``limit``; of several versions of the data or of a split, the
-    one that more kinds of models were made on is taken, and what was left out is said. Raises
-    ValueError where there is nothing.
+    Without a name, the data set is that of the newest run. Full runs come before those with a
+    ``limit``; of several versions of the data or of a split, the one with the most kinds of models
+    is taken, and what is left out is printed. Raises ValueError where there is no run.
     """
-    found = mlflow.search_runs(
-        filter_string="attributes.status = 'FINISHED' and metrics.test_mae >= 0",
-        order_by=["attributes.start_time DESC"],
-        output_format="list",
-        search_all_experiments=True,
-    )
-    found = [run for run in found if _judged(run) and run.data.tags["dataset"] == dataset]
+    evaluated = _evaluated_runs()
+    if not evaluated:
+        raise ValueError("There is no finished run to compare. Train a model first.")
+    dataset = dataset or evaluated[0].data.tags["dataset"]
+    found = [run for run in evaluated if run.data.tags["dataset"] == dataset]
     if not found:
-        raise ValueError(f"No finished run on dataset={dataset} to compare; train one first.")
-    same_data = _largest(found, "dataset_hash")
+        counts = Counter(run.data.tags["dataset"] for run in evaluated)
+        known = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
+        raise ValueError(
+            f"No finished run on dataset={dataset} to compare. Data sets with finished runs: "
+            f"{known}."
+        )
+    same_data = _group_with_most_kinds(found, "dataset_hash")
     results: list[Result] = []
     for split in splits:
         of_split = [run for run in same_data if run.data.tags["split"] == split]
-        newest: dict[str, Run] = {}
-        for run in _largest(of_split, "split_hash") if of_split else []:
-            newest.setdefault(name_of(run), run)
+        newest: dict[ModelKind, Run] = {}
+        for run in _group_with_most_kinds(of_split, "split_hash") if of_split else []:
+            newest.setdefault(_kind(run), run)
         results += [Result.read(run.info.run_id) for run in newest.values()]
-        left = {name_of(run) for run in found if run.data.tags["split"] == split} - newest.keys()
-        if left:
-            print(f"On other data or another '{split}' split, so left out: {', '.join(left)}.")
+        kinds = {_kind(run) for run in found if run.data.tags["split"] == split}
+        if left_out := sorted(kind.label for kind in kinds - newest.keys()):
+            print(
+                f"Left out, on other data or another '{split}' split: {', '.join(left_out)}.",
+                flush=True,
+            )
     return results
 
 
-def _largest(runs: Sequence[Run], key: str) -> list[Run]:
-    """Of runs in groups of one hash, newest first, the group with the most kinds of models."""
-    groups: dict[str, list[Run]] = defaultdict(list)
-    for run in runs:
-        groups[run.data.params[key]].append(run)
-
-    def worth(group: Sequence[Run]) -> tuple[bool, int]:
-        full = any(run.data.params.get("limit", "0") in ("0", "0.0") for run in group)
-        return full, len({name_of(run) for run in group})
-
-    return max(groups.values(), key=worth)
-
-
-def from_file(path: Path, among: Sequence[Result]) -> Result:
-    """Predictions from elsewhere (columns COLUMNS), named after their file.
+def from_file(path: Path, runs: Sequence[Result]) -> Result:
+    """Predictions from elsewhere, a CSV file with ``COLUMNS``, named after the file.
 
     Raises ValueError, naming the file, where they are not of the test materials of one of the runs.
     """
@@ -158,71 +183,128 @@ def from_file(path: Path, among: Sequence[Result]) -> Result:
     test = test_part(table)
     if not np.isfinite(test["tc_pred"].to_numpy(dtype=float)).all():
         raise ValueError(f"{path} has predictions that are not numbers.")
-    for result in among:
-        if test.index.equals(result.test.index):
-            if not np.allclose(test["tc"], result.test["tc"]):
-                raise ValueError(f"{path} gives its materials another measured Tc than the runs.")
-            params = {"dataset_hash": result.params["dataset_hash"]}
-            bands = band_table(test["tc"].to_numpy(), test["tc_pred"].to_numpy())
-            return Result(
-                "", path.stem.replace("_", " "), "file", result.split, result.split_hash, params,
-                {}, {}, pd.DataFrame(), bands, test,
-            )  # fmt: skip
-    raise ValueError(f"{path} is not of the test materials of any of these runs.")
+    run = next((run for run in runs if test.index.equals(run.test.index)), None)
+    if run is None:
+        raise ValueError(f"{path} is not of the test materials of any of these runs.")
+    if not np.allclose(test["tc"], run.test["tc"]):
+        raise ValueError(f"{path} gives its materials another measured Tc than the runs.")
+    kind = ModelKind(FROM_FILE, path.stem)
+    return Result(
+        id="",
+        name=kind.label,
+        kind=kind,
+        dataset=run.dataset,
+        split=run.split,
+        split_hash=run.split_hash,
+        params={"dataset_hash": run.params["dataset_hash"]},
+        metrics={},
+        curve={},
+        comparison=pd.DataFrame(),
+        bands=band_table(test["tc"].to_numpy(), test["tc_pred"].to_numpy()),
+        test=test,
+    )
 
 
-def require_comparable(results: Sequence[Result]) -> None:
+def check_comparable(results: Sequence[Result]) -> None:
     """Raise ValueError for runs on different data, or on different splits of one kind."""
     first: dict[str, Result] = {}
     for result in results:
         other = first.setdefault(result.split, result)
-        pairs = {
-            "the data differ": (result.params["dataset_hash"], results[0].params["dataset_hash"]),
-            f"their '{result.split}' splits differ": (result.split_hash, other.split_hash),
-        }
-        for what, (ours, theirs) in pairs.items():
-            if ours != theirs:
-                raise ValueError(
-                    f"Runs {results[0].id if 'data' in what else other.id} and {result.id} cannot "
-                    f"be compared: {what}."
-                )
+        if result.params["dataset_hash"] != results[0].params["dataset_hash"]:
+            raise ValueError(
+                f"Runs {results[0].id} and {result.id} cannot be compared: the data differ."
+            )
+        if result.split_hash != other.split_hash:
+            raise ValueError(
+                f"Runs {other.id} and {result.id} cannot be compared: their '{result.split}' "
+                "splits differ."
+            )
         if not result.test.index.equals(other.test.index):
-            raise ValueError(f"Runs {other.id} and {result.id} have other test materials.")
+            raise ValueError(f"Runs {other.id} and {result.id} have different test materials.")
 
 
-def disambiguate(results: Sequence[Result]) -> list[Result]:
-    """The same results, each once; of those with one name on one split, with their run's id."""
+def with_unique_names(results: Sequence[Result]) -> list[Result]:
+    """The same results, each once; those of one name on one split get their run's id appended.
+
+    Raises ValueError for two tables of predictions of one name.
+    """
     unique = list({(r.id, r.name, r.split): r for r in results}.values())
-    named = defaultdict(list)
-    for result in unique:
-        named[result.name, result.split].append(result)
-    twice = {name for (name, _), group in named.items() if len(group) > 1}
-    if any(result.name in twice and not result.id for result in unique):
-        raise ValueError(f"Two tables of predictions have one name: {', '.join(sorted(twice))}.")
-    return [replace(r, name=f"{r.name} ({r.id[:8]})") if r.name in twice else r for r in unique]
+    counts = Counter((r.name, r.split) for r in unique)
+    repeated = {name for (name, _), count in counts.items() if count > 1}
+    if any(r.name in repeated and not r.id for r in unique):
+        raise ValueError(f"Two tables of predictions have one name: {', '.join(sorted(repeated))}.")
+    return [replace(r, name=f"{r.name} ({r.id[:8]})") if r.name in repeated else r for r in unique]
 
 
-def model_place(result: Result) -> str:
-    """The run's logged model, by its URI, or the folder of the predictor that it kept instead."""
+def model_location(result: Result) -> str:
+    """The URI of the run's logged model, or the folder of the predictor that it logged instead."""
     if any(item.path == "predictor" for item in mlflow.MlflowClient().list_artifacts(result.id)):
         return str(predictor_folder(result))
     return f"runs:/{result.id}/model"
 
 
 def predictor_folder(result: Result) -> Path:
-    """Where the run's predictor lies, downloaded. Raises ValueError where it has none."""
+    """The folder of the run's predictor, downloaded. Raises ValueError where it has none."""
     failures = []
-    for place in (f"runs:/{result.id}/model", f"runs:/{result.id}/predictor"):
+    for uri in (f"runs:/{result.id}/model", f"runs:/{result.id}/predictor"):
         try:
-            root = download(place)
+            root = download(uri)
         except (MlflowException, OSError) as error:
-            failures.append(one_line(error))  # perhaps only that it is not under this name
+            failures.append(one_line(error))  # a run has only one of the two
             continue
         for config in sorted(root.rglob(CONFIG_FILE)):
             if "predictor" in (config.parent.name, root.name):
                 return config.parent
-    why = f" ({'; '.join(failures)})" if failures else ""
-    raise ValueError(f"Run {result.id} has no predictor that can be had{why}.")
+    reasons = f" ({'; '.join(failures)})" if failures else ""
+    raise ValueError(f"Run {result.id} has no predictor that can be downloaded{reasons}.")
+
+
+def test_part(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The test rows, sorted by material_id."""
+    return predictions[predictions["split"] == "test"].set_index("material_id").sort_index()
+
+
+def _evaluated_runs() -> list[Run]:
+    """All runs that can be compared, the newest first."""
+    found = mlflow.search_runs(
+        filter_string="attributes.status = 'FINISHED' and metrics.test_mae >= 0",
+        order_by=["attributes.start_time DESC"],
+        output_format="list",
+        search_all_experiments=True,
+    )
+    return [run for run in found if _is_evaluated(run)]
+
+
+def _is_evaluated(run: Run) -> bool:
+    data = run.data
+    return (
+        run.info.status == "FINISHED"
+        and run.info.lifecycle_stage == "active"
+        and "test_mae" in data.metrics
+        and bool(model_family_of(data.tags))
+        and {"split", "dataset"} <= data.tags.keys()
+        and {"dataset_hash", "split_hash"} <= data.params.keys()
+    )
+
+
+def _kind(run: Run) -> ModelKind:
+    return ModelKind.of(run.data.tags, run.data.params)
+
+
+def _group_with_most_kinds(runs: Sequence[Run], hash_param: str) -> list[Run]:
+    """Of runs in groups of one hash, newest first, the group with the most kinds of models.
+
+    A group with a full run comes before one where all have a ``limit``.
+    """
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.data.params[hash_param]].append(run)
+
+    def key(group: Sequence[Run]) -> tuple[bool, int]:
+        full = any(run.data.params.get("limit", "0") in ("0", "0.0") for run in group)
+        return full, len({_kind(run) for run in group})
+
+    return max(groups.values(), key=key)
 
 
 def _table(run_id: str, name: str) -> pd.DataFrame:
@@ -230,8 +312,3 @@ def _table(run_id: str, name: str) -> pd.DataFrame:
         return pd.read_csv(StringIO(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")))
     except (MlflowException, OSError, ValueError) as error:
         raise ValueError(f"Run {run_id} has no {name} that can be read.") from error
-
-
-def test_part(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The test rows, by material_id in order."""
-    return predictions[predictions["split"] == "test"].set_index("material_id").sort_index()

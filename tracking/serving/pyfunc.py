@@ -1,7 +1,7 @@
-"""The served model, logged from this very file: CIF text in, ``tc_kelvin`` out.
+"""The served model, which is logged as this file: CIF text in, ``tc_kelvin`` out.
 
 MLflow runs this file when it loads the model (models from code), with the model's own copy of the
-``supervision`` package on the path; nothing here is pickled.
+``supervision`` package on the path; nothing is pickled.
 """
 
 from pathlib import Path
@@ -14,18 +14,19 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
-from supervision.models.predictor import Predictor, load_predictor
-from supervision.runtime.heap import share_heaps, trim
+from supervision.models.families import load_predictor
+from supervision.models.predictor import Predictor
+from supervision.runtime.heap import limit_malloc_arenas, trim_heap
 
 
 class TcModel(PythonModel):
-    """Wraps a saved predictor; every bad row is one sentence, never a stack trace."""
+    """Wraps a saved predictor; the error for a bad row is one sentence without a stack trace."""
 
     predictor: Predictor
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the predictor that was logged with the model."""
-        share_heaps()
+        limit_malloc_arenas()
         self.predictor = load_predictor(Path(context.artifacts["predictor"]))
 
     def predict(
@@ -34,9 +35,9 @@ class TcModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """A table with a ``cif`` column -> a table with ``tc_kelvin``, row for row.
+        """A table with a column ``cif`` -> a table with ``tc_kelvin``, row by row.
 
-        Raises MlflowException (a 400 over REST) that names the first row at fault.
+        Raises MlflowException (status 400 over REST) that names the first bad row.
         """
         if "cif" not in model_input.columns:
             raise MlflowException.invalid_parameter_value(
@@ -50,7 +51,7 @@ class TcModel(PythonModel):
         except CrystalError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
         finally:
-            trim()
+            trim_heap()
 
 
 mlflow.models.set_model(TcModel())

@@ -1,117 +1,52 @@
-"""The model registry: how a predictor is logged, registered, and becomes a champion."""
+"""The model registry: how a predictor is logged and registered, and which version is served."""
 
 import json
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import mlflow
 import pandas as pd
+from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 
+from supervision.models.families import ModelFamily, family_names, get_family
 from supervision.models.predictor import CONFIG_FILE
+from supervision.runtime.lock import LOCK_FILE_MODE, BusyError, machine_lock_folder
 from supervision.runtime.version import ROOT
+from tracking.serving.champion import CHAMPION, MIN_VALIDATION_MATERIALS, Candidate, takes_alias
 
-NETWORKS_NEED = (
-    "filelock", "gemmi", "mlflow", "numpy", "pandas", "pymatgen", "safetensors", "torch", "tqdm",
-)  # fmt: skip
-SERVING_NEEDS = {  # all that is imported from the opening of a model to its answer
-    "vision": (*NETWORKS_NEED, "opencv-python-headless", "timm"),
-    "graph": (*NETWORKS_NEED, "jarvis-tools"),
-    "composition": (
-        "gemmi",
-        "jarvis-tools",
-        "mlflow",
-        "numpy",
-        "pandas",
-        "pymatgen",
-        "scikit-learn",
-        "skops",
-        "tqdm",
-    ),
-}
-DGL_NEEDS = ("alignn", "dgl")  # a graph model that reads with alignn's own layers
+DGL_PACKAGES = ("alignn", "dgl")  # of a graph model with alignn's own layers (backend=dgl)
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(DataType.string, "cif")]),
     outputs=Schema([ColSpec(DataType.double, "tc_kelvin")]),
 )
-CHAMPION = "champion"
-REFERENCE = "champion-3dsc-random"
-ENOUGH = 30  # validation materials; by fewer, the share of the constant's error is luck
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What the champion rule needs to know of a model version.
-
-    ``val_mae`` and ``null_mae`` are of the validation materials, ``judged_on`` so many, as the
-    served model predicts them.
-    """
-
-    dataset: str
-    split: str
-    split_hash: str
-    val_mae: float
-    null_mae: float
-    limit: int
-    judged_on: int
-
-    @property
-    def full(self) -> bool:
-        """DatasetSpec from all materials of its data set."""
-        return self.limit == 0
-
-    @property
-    def few(self) -> bool:
-        """Judged on too few materials to be held against a model of another data set."""
-        return self.judged_on < ENOUGH
-
-    @property
-    def alias(self) -> str:
-        """The alias that this candidate runs for."""
-        slug = re.sub(r"[^a-z0-9]+", "-", self.dataset.lower()).strip("-")
-        if not self.dataset.isascii():  # what an alias cannot hold must still tell names apart
-            slug = f"{slug}-{sha256(self.dataset.encode()).hexdigest()[:8]}".strip("-")
-        return f"champion-{slug}-{self.split}"
-
-    @property
-    def skill(self) -> float:
-        """Validation MAE as a share of the constant's: comparable between data sets."""
-        if self.null_mae == 0:  # every validation Tc is the median: a constant cannot be beaten
-            return 1.0 if self.val_mae == 0 else math.inf
-        return self.val_mae / self.null_mae
-
-    def tags(self) -> dict[str, str]:
-        """The fields as tags of a model version; ``of`` reads them back."""
-        return {name: str(value) for name, value in vars(self).items()}
-
-    @classmethod
-    def of(cls, found: ModelVersion) -> "Candidate | None":
-        """What a version's tags say, or None for one that was not registered by this project."""
-        t = found.tags
-        try:
-            return cls(
-                t["dataset"], t["split"], t["split_hash"],
-                float(t["val_mae"]), float(t["null_mae"]), int(t["limit"]),
-                int(t.get("judged_on", ENOUGH)),  # those of before it was written down
-            )  # fmt: skip
-        except (KeyError, ValueError):
-            return None
+LOCK_TIMEOUT_SECONDS = 600
+RACE_WINDOW_MS = 10 * 60 * 1000  # longer than a registration takes, clock differences included
+MAX_ALIAS_UPDATES = 10  # of one registration, while other machines move the same alias
 
 
 def log_predictor(folder: Path, model_family: str, example_cif: str, license: str) -> str:
-    """Log a saved predictor as a pyfunc with its own code and weights; returns the model's URI."""
-    config = json.loads((folder / CONFIG_FILE).read_text())["config"]
-    names = SERVING_NEEDS[model_family] + DGL_NEEDS * (config.get("backend") == "dgl")
-    needs = [f"{name}=={version(name)}" for name in names]
+    """Log a saved predictor as a pyfunc with its own code and weights; returns the model's URI.
+
+    Raises ValueError for a predictor that could not be loaded again by its model family.
+    """
+    saved = json.loads((folder / CONFIG_FILE).read_text())
+    if saved.get("model_family") != model_family:
+        raise ValueError(
+            f"{CONFIG_FILE} of the saved predictor has model_family={saved.get('model_family')}, "
+            f"not {model_family}: its save() must write it."
+        )
+    config = saved["config"]
+    packages = get_family(model_family).serving_packages
+    packages += DGL_PACKAGES * (config.get("backend") == "dgl")
     info = mlflow.pyfunc.log_model(
         name="model",
         python_model=str(ROOT / "tracking" / "serving" / "pyfunc.py"),
@@ -119,93 +54,203 @@ def log_predictor(folder: Path, model_family: str, example_cif: str, license: st
         code_paths=[str(ROOT / "supervision")],
         signature=SIGNATURE,
         input_example=pd.DataFrame({"cif": [example_cif]}),
-        pip_requirements=needs,
+        pip_requirements=[f"{package}=={version(package)}" for package in packages],
         metadata={"weights_license": license, "model_family": model_family},
     )
     return info.model_uri
 
 
 def register(
-    model_uri: str, name: str, candidate: Candidate, tags: Mapping[str, str], description: str
+    model_uri: str,
+    model_family: str,
+    candidate: Candidate,
+    tags: Mapping[str, str],
+    description: str,
 ) -> list[str]:
-    """Register a version, move the aliases it has earned, and say in sentences what moved.
+    """Register a version and apply the champion rule; returns sentences that say what happened.
 
-    A model (tag ``model_uri``) that is registered already is not registered again.
+    A model (tag ``model_uri``) that is registered already keeps its version. Raises BusyError
+    where another process of this machine does not finish its registration.
     """
-    client = MlflowClient()
-    known = client.search_model_versions(f"name = '{name}' and tag.model_uri = '{model_uri}'")
-    created = (
-        known[0]
-        if known
-        else mlflow.register_model(model_uri, name, tags=candidate.tags() | dict(tags))
-    )
-    client.update_model_version(name, created.version, description=description)
-    client.update_registered_model(name, description=describe(name))
-    said = [f"Registered {name} version {created.version}."]
-    return said + move_aliases(client, name, str(created.version), candidate)
+    client, family = MlflowClient(), get_family(model_family)
+    name = family.model_name
+    with _registration_lock(name):
+        known = client.search_model_versions(f"name = '{name}' and tag.model_uri = '{model_uri}'")
+        created = (
+            known[0]
+            if known
+            else mlflow.register_model(model_uri, name, tags=candidate.tags() | dict(tags))
+        )
+        client.update_model_version(name, created.version, description=description)
+        messages = move_aliases(client, name, str(created.version), candidate)
+        alias = CHAMPION if CHAMPION in _aliases(client, name) else candidate.alias
+        client.update_registered_model(name, description=describe(family, alias))
+    return [f"Registered {name} version {created.version}.", *messages]
+
+
+@contextmanager
+def _registration_lock(name: str) -> Iterator[None]:
+    """One registration at a time on this machine, per registry and registered model."""
+    key = sha256(f"{mlflow.get_registry_uri()} {name}".encode()).hexdigest()[:16]
+    path = machine_lock_folder() / f"registry-{key}"
+    try:
+        with FileLock(path, timeout=LOCK_TIMEOUT_SECONDS, mode=LOCK_FILE_MODE):
+            yield
+    except Timeout:
+        raise BusyError(
+            f"Another process has been registering a version of {name} for over "
+            f"{LOCK_TIMEOUT_SECONDS // 60} minutes ({path} is locked). End it, and run the same "
+            "command again."
+        ) from None
 
 
 def move_aliases(client: MlflowClient, name: str, number: str, candidate: Candidate) -> list[str]:
-    """The champion rule.
+    """Apply the champion rule to version ``number``; returns sentences that say what happened."""
+    return [
+        _update_split_alias(client, name, number, candidate),
+        _update_champion(client, name, candidate.alias),
+    ]
 
-    ``champion-<dataset>-<split>`` moves to a version with a lower validation MAE on the same
-    split; a full run takes it from a limited one and never the other way. ``champion`` is the
-    champion of 3dsc-random once there is a full one; before that, of all champions, the one
-    with the best validation MAE against its constant null, those that were judged on enough
-    materials before the others and, among equals in that, full runs before limited ones.
+
+def _update_split_alias(client: MlflowClient, name: str, number: str, candidate: Candidate) -> str:
+    """Let the best version hold ``champion-<dataset>-<split>``; returns what happened.
+
+    Another machine may register at the same time, and both read the alias before either sets it.
+    Each creates its version first, then sets the alias, and then decides again with all versions
+    of the last minutes: whichever sets the alias last sees the other's version.
     """
-    holder = holder_of(client, name, candidate.alias)
-    earned, why = True, "there was none"
-    held = Candidate.of(holder) if holder is not None else None
-    if holder is not None and held is None:
-        why = f"version {holder.version} does not say how it was judged"
-    if held is not None:
-        earned, why = beats(candidate, held)
-    if not earned:
-        assert holder is not None
-        return [f"{candidate.alias} stays with version {holder.version}: {why}."]
-    client.set_registered_model_alias(name, candidate.alias, number)
-    said = [f"{candidate.alias} is now version {number}: {why}."]
-    if candidate.few:
-        said.append(
-            f"It was judged on {candidate.judged_on} validation materials, fewer than {ENOUGH}: "
-            "too few to be compared with other data sets. "
-            f"Served it is as models:/{name}@{candidate.alias}."
-        )
-    return [*said, _crown(client, name)]
+    alias = candidate.alias
+    before = alias_holder(client, name, alias)
+    for _ in range(MAX_ALIAS_UPDATES):
+        holder = alias_holder(client, name, alias)
+        best, best_candidate = _best_of_split(client, name, number, candidate, holder)
+        if holder is not None and str(holder.version) == best:
+            break
+        client.set_registered_model_alias(name, alias, best)
+    if best != number:
+        verb = "stays with" if before is not None and str(before.version) == best else "is now"
+        return f"{alias} {verb} version {best}: {takes_alias(candidate, best_candidate)[1]}."
+    if before is None:
+        return f"{alias} is now version {number}: no version held it."
+    if str(before.version) == number:
+        return f"{alias} stays with version {number}."
+    beaten = Candidate.of(before)
+    why = f"version {before.version} does not say how it was evaluated"
+    return (
+        f"{alias} is now version {number}: {takes_alias(candidate, beaten)[1] if beaten else why}."
+    )
 
 
-def beats(new: Candidate, old: Candidate) -> tuple[bool, str]:
-    """Whether ``new`` takes the alias of ``old``, and why or why not."""
-    if new.full and not old.full:
-        return True, f"a full run replaces one limited to {old.limit} materials"
-    if old.full and not new.full:
-        return False, "a run with limit never replaces a full one"
-    if new.split_hash != old.split_hash:
-        return False, "its split is another one, so the two cannot be compared"
-    text = f"validation MAE {new.val_mae:.3f} K against {old.val_mae:.3f} K on the same split"
-    return new.val_mae < old.val_mae, text
+def _best_of_split(
+    client: MlflowClient, name: str, number: str, candidate: Candidate, holder: ModelVersion | None
+) -> tuple[str, Candidate]:
+    """The version to hold the alias: the holder, version ``number``, or one registered with it."""
+    found = {int(v.version): v for v in client.search_model_versions(f"name = '{name}'")}
+    created = client.get_model_version(name, number).creation_timestamp
+    rivals = {
+        str(other): rival
+        for other, version in sorted(found.items())
+        if abs(version.creation_timestamp - created) <= RACE_WINDOW_MS
+        and (rival := Candidate.of(version)) is not None
+        and rival.alias == candidate.alias
+    } | {number: candidate}
+    held = None if holder is None else Candidate.of(holder)
+    best = None if holder is None or held is None else (str(holder.version), held)
+    for other, rival in rivals.items():
+        if best is None or takes_alias(rival, best[1])[0]:
+            best = (other, rival)
+    assert best is not None
+    return best
 
 
-def _crown(client: MlflowClient, name: str) -> str:
-    """Point ``champion`` at the version that people should be served, and say which it is."""
-    aliases = client.get_registered_model(name).aliases
-    rivals = {a: str(v) for a, v in aliases.items() if a.startswith("champion-")}
-    found = {a: Candidate.of(client.get_model_version(name, v)) for a, v in rivals.items()}
-    known = {a: candidate for a, candidate in found.items() if candidate is not None}
-    reference = known.get(REFERENCE)
-    if reference is not None and reference.full:
-        best = REFERENCE
+def _update_champion(client: MlflowClient, name: str, alias: str) -> str:
+    """Let ``champion`` be the preferred version that beats the constant; returns what happened.
+
+    It decides again after it has set the alias, as another machine may have moved one meanwhile.
+    """
+    verb = "stays with"
+    for _ in range(MAX_ALIAS_UPDATES):
+        versions = _aliases(client, name)
+        held = {a: Candidate.of(client.get_model_version(name, v)) for a, v in versions.items()}
+        shown = {
+            a: candidate
+            for a, candidate in held.items()
+            if a.startswith(f"{CHAMPION}-") and candidate is not None and candidate.beats_constant
+        }
+        if not shown:
+            return _no_champion(name, alias, versions, held[alias])
+        best = min(shown, key=lambda a: (shown[a].preference, a))
+        if versions.get(CHAMPION) == versions[best]:
+            break
+        client.set_registered_model_alias(name, CHAMPION, versions[best])
+        verb = "is now"
+    return f"{CHAMPION} {verb} version {versions[best]} ({best})."
+
+
+def _no_champion(
+    name: str, alias: str, versions: Mapping[str, str], candidate: Candidate | None
+) -> str:
+    """Why no version becomes ``champion``, and how to address the model."""
+    if CHAMPION in versions:
+        status = f"stays with version {versions[CHAMPION]}: no other version"
     else:
-        best = min(known, key=lambda a: (known[a].few, not known[a].full, known[a].skill, a))
-    if str(aliases.get(CHAMPION)) == rivals[best]:
-        return f"{CHAMPION} stays with version {rivals[best]} ({best})."
-    client.set_registered_model_alias(name, CHAMPION, rivals[best])
-    return f"{CHAMPION} is now version {rivals[best]} ({best})."
+        status = "is not set: no version"
+    details = f" ({alias}: {candidate.describe()})" if candidate else ""
+    return (
+        f"{CHAMPION} {status} is shown to be better than the constant median on "
+        f"at least {MIN_VALIDATION_MATERIALS} validation materials{details}. "
+        f"Use models:/{name}@{alias} or models:/{name}/{versions[alias]}."
+    )
 
 
-def holder_of(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
-    """The version that holds an alias, or None where nobody does."""
+class BestVersion(NamedTuple):
+    """The version that answers where none is asked for, and a sentence that says why."""
+
+    name: str
+    version: str
+    why: str
+
+
+def best_version(client: MlflowClient) -> BestVersion | None:
+    """The best registered version of all model families.
+
+    Versions that are shown to be better than the constant median come first: a full one of the
+    ``random`` split of 3dsc before all others, then the one of the lowest validation MAE relative
+    to the constant's. Without any, the same order holds among the rest. Of each family its
+    ``champion`` is considered or, without one, all holders of ``champion-<dataset>-<split>``.
+    None where no version of this project is registered.
+    """
+    found: list[tuple[tuple[object, ...], BestVersion]] = []
+    for order, name in enumerate(get_family(family).model_name for family in family_names()):
+        versions = _aliases(client, name)
+        aliases = [CHAMPION] if CHAMPION in versions else sorted(versions)
+        for alias in (a for a in aliases if a == CHAMPION or a.startswith(f"{CHAMPION}-")):
+            candidate = Candidate.of(client.get_model_version(name, versions[alias]))
+            tier, preference, why = _standing(candidate)
+            rank = (tier, preference, order, alias)
+            found.append((rank, BestVersion(name, versions[alias], why)))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _standing(candidate: Candidate | None) -> tuple[int, tuple[object, ...], str]:
+    """Sort keys of a version, and the sentence that goes with it."""
+    if candidate is None:  # somebody made it champion by hand
+        return 1, (), "It is the champion; its version does not say how it was evaluated."
+    origin = f"the {candidate.split} split of {candidate.dataset}"
+    if candidate.beats_constant:
+        return (
+            0,
+            candidate.preference,
+            f"The best model so far, of {origin}: {candidate.describe()}.",
+        )
+    return 2, candidate.preference, (
+        f"No model is shown to be better than the constant median yet; this is the closest, of "
+        f"{origin}: {candidate.describe()}."
+    )  # fmt: skip
+
+
+def alias_holder(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    """The version that holds an alias; None where no version does."""
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
@@ -214,19 +259,24 @@ def holder_of(client: MlflowClient, name: str, alias: str) -> ModelVersion | Non
         raise
 
 
-BY = {
-    "supervision-vision": "pictures of the crystal and a DINO vision transformer",
-    "supervision-graph": "the crystal's graph and ALIGNN",
-    "supervision-composition": "its composition alone and an ensemble of trees",
-}
+def _aliases(client: MlflowClient, name: str) -> dict[str, str]:
+    """Alias -> version number; empty for a model that is not registered."""
+    try:
+        model = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
+    return {alias: str(number) for alias, number in model.aliases.items()}
 
 
-def describe(name: str) -> str:
-    """What a registered model is, for who finds it in the registry."""
+def describe(family: ModelFamily, alias: str) -> str:
+    """The description of a registered model; ``alias`` is that of the version to serve."""
     return (
-        "Critical temperature (K) of a superconductor from its crystal structure, by "
-        f"{BY[name]}. Input: a table with a `cif` column (CIF text, partial occupancies welcome). "
-        f"Output: `tc_kelvin`. Serve it with `mlflow models serve -m models:/{name}@champion "
-        "--env-manager local`. Use it to rank candidates: in its training data a Tc of 0 means "
-        "that none was reported, not that none is there."
+        f"Critical temperature Tc (K) of a superconductor by a model that reads {family.reads}. "
+        "Input: a table with a `cif` column (CIF text, partial occupancies included). Output: "
+        "`tc_kelvin`. Serve it with "
+        f"`mlflow models serve -m models:/{family.model_name}@{alias} --env-manager local`. Use it "
+        "to rank candidates: in its training data a Tc of 0 means that none was reported, not that "
+        "the material does not superconduct."
     )

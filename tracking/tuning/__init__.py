@@ -1,1 +1,1 @@
-"""Optuna studies: what is searched, the workers, the page, the running_trainings at the end."""
+"""Optuna studies: search spaces, worker processes, results page and retraining at the end."""

@@ -1,8 +1,7 @@
-"""The running_trainings that a study ends with: what nobody chose, and what it chose."""
+"""Trains the default settings and a study's best settings in full, when its trials are done."""
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,100 +13,105 @@ import mlflow
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from supervision.runtime.files import cache_dir
-from supervision.runtime.version import ROOT
+from supervision.runtime.subprocesses import child_environment
 from tracking import runs
-from tracking.tuning.trials import NETWORKS, StudyPlan
+from tracking.tuning.trials import StudyPlan
 
-TRAINED_BY = {
-    "vision": "train_dino",
-    "graph": "train_alignn",
-    "composition": "train_composition",
-}
-ASKED = ("dataset", "data", "split", "limit", "seed", "allow_loss")  # options of train_*
-MARK = "trained_by"  # a tag: equal for equal running_trainings of a study
+EXPERIMENT_OPTIONS = ("dataset", "data", "split", "limit", "seed", "allow_loss")  # of train_*
+TRAINING_KEY_TAG = "trained_by"  # a hash of the study, the options and the settings
 
 
 def retrain_default_and_best(
-    plan: StudyPlan, best: Mapping[str, Any], settings: Path
+    plan: StudyPlan, best: Mapping[str, Any], settings_file: Path
 ) -> dict[str, str]:
-    """The runs of the default and of the ``best`` settings, by role; one if they are equal.
+    """Train the default and the ``best`` settings; returns the run ids by role.
 
-    ``settings`` is the file of the best ones. The best may become champion.
+    The roles are ``default`` and ``tuned``; only ``default`` if both have equal settings.
+    ``settings_file`` holds the best settings. Their model is registered and may become champion.
+    Raises ChildProcessError if a training fails.
     """
-    chosen = dict(best) != plan.defaults()
-    trained = {"default": _train(plan, "default", {}, "", register=not chosen)}
-    if chosen:
-        trained["tuned"] = _train(plan, "tuned", best, str(settings), register=True)
+    differs = dict(best) != plan.defaults()
+    trained = {"default": _train(plan, "default", {}, "", register=not differs)}
+    if differs:
+        trained["tuned"] = _train(plan, "tuned", best, str(settings_file), register=True)
     return trained
 
 
 def _train(
-    plan: StudyPlan, role: str, chosen: Mapping[str, Any], settings: str, *, register: bool
+    plan: StudyPlan,
+    role: str,
+    settings: Mapping[str, Any],
+    settings_file: str,
+    *,
+    register: bool,
 ) -> str:
-    """Train to the end by the command that a user would give; returns the run's id.
+    """Train with the command that a user would run; returns the run's id.
 
-    What the study has finished is not trained again, what is unfinished is carried on.
-    Raises ChildProcessError where it does not come to its end.
+    A training that the study has finished is not repeated; an unfinished one is resumed.
     """
     options = _options(plan) | {"register": register}
-    told = json.dumps([plan.study, options, dict(chosen)], sort_keys=True)
-    mark = hashlib.sha256(told.encode()).hexdigest()[:16]
-    if done := _finished(mark):
-        return done
-    checkpoints = cache_dir() / "checkpoints" / f"study-{mark}"
-    options |= {"config": settings}
-    if (
-        plan.model_family in NETWORKS
-    ):  # in a folder of its own, it carries on no training of the user's
+    identity = json.dumps([plan.study, options, dict(settings)], sort_keys=True)
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    if run := _finished_run(key):
+        return run
+    checkpoints = cache_dir() / "checkpoints" / f"study-{key}"
+    options |= {"config": settings_file}
+    if plan.family.has_epochs:
+        # a separate checkpoint folder, so that it does not resume a training of the user
         options |= {"device": plan.device, "parallel": plan.experiment.parallel}
         options |= {"checkpoint_dir": checkpoints}
-    tags = {MLFLOW_PARENT_RUN_ID: runs.run_id(), "study": plan.study, "role": role, MARK: mark}
-    print(f"Training: {role}.", flush=True)
-    status = _run(f"entrypoints.{TRAINED_BY[plan.model_family]}", options, tags)
-    done = _finished(mark)
-    if status or not done:
+    tags = {
+        MLFLOW_PARENT_RUN_ID: runs.run_id(),
+        "study": plan.study,
+        "role": role,
+        TRAINING_KEY_TAG: key,
+    }
+    print(f"Training with the {role} settings.", flush=True)
+    status = _run_command(f"entrypoints.{plan.family.entry_point}", options, tags)
+    run = _finished_run(key)
+    if status or not run:
         raise ChildProcessError(
-            f"The training by the {role} settings ended with exit status {status}; the same "
-            "command carries the study on from there."
+            f"The training with the {role} settings ended with exit status {status}. The same "
+            "command resumes the study at this training."
         )
     if checkpoints.is_dir():
         shutil.rmtree(checkpoints)
     client = mlflow.MlflowClient()
-    client.update_run(done, name=f"{role} · {client.get_run(done).info.run_name}")
-    return done
+    client.update_run(run, name=f"{role} · {client.get_run(run).info.run_name}")
+    return run
 
 
 def _options(plan: StudyPlan) -> dict[str, Any]:
-    """What makes a training of the study's what it is, beside its settings."""
+    """The options of the training command that the result depends on, besides the settings."""
     experiment = plan.experiment
-    options = {name: getattr(experiment, name) for name in ASKED}
+    options = {name: getattr(experiment, name) for name in EXPERIMENT_OPTIONS}
     if experiment.archive:
         options |= {"dataset": experiment.archive, "data": ""}
-    if plan.model_family in NETWORKS:
+    if plan.family.has_epochs:
         options |= {"weights": plan.weights, "epochs": plan.final_epochs or "auto"}
     return options
 
 
-def _run(module: str, options: Mapping[str, Any], tags: Mapping[str, str]) -> int:
-    """Run a command whose MLflow run has these tags; returns its exit status."""
+def _run_command(module: str, options: Mapping[str, Any], tags: Mapping[str, str]) -> int:
+    """Run a command whose MLflow run gets these tags; returns its exit status."""
     command = [sys.executable, "-m", module]
     for name, value in options.items():
         text = str(value).lower() if isinstance(value, bool) else value
         command.append(f"--{name.replace('_', '-')}={text}")
-    kept = {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"}
-    environment = kept | {"MLFLOW_RUN_CONTEXT": json.dumps(dict(tags))}
-    with subprocess.Popen(command, cwd=ROOT, env=environment) as child:
+    environment = child_environment({"MLFLOW_RUN_CONTEXT": json.dumps(dict(tags))})
+    environment.pop("MLFLOW_RUN_ID", None)  # the training would join the study's run
+    with subprocess.Popen(command, env=environment) as child:
         try:
             return child.wait()
         except BaseException:
-            child.terminate()  # it writes down where it is
+            child.terminate()  # the training writes a checkpoint and ends
             raise
 
 
-def _finished(mark: str) -> str:
-    """The finished run of a training; empty where there is none."""
+def _finished_run(key: str) -> str:
+    """The id of the finished run of a training; empty if there is none."""
     found = mlflow.search_runs(
-        filter_string=f"tags.{MARK} = '{mark}' and attributes.status = 'FINISHED'",
+        filter_string=f"tags.{TRAINING_KEY_TAG} = '{key}' and attributes.status = 'FINISHED'",
         search_all_experiments=True,
         output_format="list",
     )

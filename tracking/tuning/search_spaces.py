@@ -1,8 +1,8 @@
-"""What a study searches: for each model_family its settings, by the names of their fields.
+"""The search space of each model family: settings by the names of their configuration fields.
 
-A sampled value goes into the field of that name of ``VisionConfig``, ``GraphConfig`` or
-``CompositionConfig``, or of ``FitConfig`` (``beta`` is the loss: where it turns from squared to
-absolute error).
+A sampled value replaces the field of its name in ``VisionConfig``, ``GraphConfig``,
+``CompositionConfig`` or ``FitConfig``. ``beta`` is the error at which the smooth L1 loss changes
+from squared to absolute.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-# how the head is fitted to frozen features before anything else moves
+# the first stage of the training: the head is trained on frozen features
 HEAD: Mapping[str, BaseDistribution] = {
     "head_epochs": IntDistribution(10, 60, step=10),
     "head_learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
@@ -36,8 +36,8 @@ VISION: Mapping[str, BaseDistribution] = {
 GRAPH: Mapping[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(1e-6, 3e-4, log=True),
     "head_rate": FloatDistribution(1e-4, 1e-2, log=True),
-    "trained_layers": CategoricalDistribution([0, 2, 4, 6]),  # 0: all of ALIGNN
-    "neighbours": CategoricalDistribution([0, 8, 16]),  # 0: as the weights learned
+    "trained_layers": CategoricalDistribution([0, 2, 4, 6]),  # 0: all layers of ALIGNN
+    "neighbours": CategoricalDistribution([0, 8, 16]),  # 0: as in the pretraining of the weights
     "dropout": FloatDistribution(0.0, 0.4, step=0.1),
     "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
     "beta": FloatDistribution(0.01, 1.0, log=True),

@@ -1,4 +1,4 @@
-"""Where a study's trials are kept: Optuna's journal file, SQLite, PostgreSQL."""
+"""Opens the storage of a study: an Optuna journal file, SQLite or PostgreSQL."""
 
 import random
 import re
@@ -11,56 +11,65 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.exc import SQLAlchemyError
 
-TRIES = 3  # to open a database before one that counts
-ALIVE = {"pool_pre_ping": True}  # a connection that the server has dropped is made anew
+OPEN_RETRIES = 3
+ENGINE_OPTIONS = {"pool_pre_ping": True}  # reconnects when the server has closed a connection
 
 
-def open_storage(place: str) -> BaseStorage:
-    """A journal (a file's path), or a database (an SQLAlchemy URL).
+def open_storage(location: str) -> BaseStorage:
+    """Open a journal (a file path) or a database (an SQLAlchemy URL).
 
-    Raises ValueError where it cannot be reached.
+    Raises ValueError if the storage cannot be used.
     """
     try:
-        if "://" in place:
-            return _open_database(place)
-        path = Path(place).expanduser().resolve()
+        if "://" in location:
+            return _open_database(location)
+        path = Path(location).expanduser().resolve()
         if not path.parent.is_dir():
-            raise ValueError(f"storage={place}: there is no folder {path.parent}; make it first.")
+            raise ValueError(
+                f"storage={location}: there is no folder {path.parent}; create it first."
+            )
         return _open_journal(str(path))
     except (SQLAlchemyError, OSError, ImportError) as error:
         reason = str(error).splitlines()[0]
-        said = re.sub(r":[^:@/]+@", ":***@", place)  # a password
-        raise ValueError(f"The storage {said} cannot be used: {reason}") from error
+        shown = re.sub(r":[^:@/]+@", ":***@", location)  # hides a password
+        raise ValueError(f"The storage {shown} cannot be used: {reason}") from error
 
 
-def _open_database(place: str) -> RDBStorage:
-    """Of several that find it empty at once, all but one fail to make its tables, once."""
-    for _ in range(TRIES):
+def _open_database(url: str) -> RDBStorage:
+    """Open a database, with retries.
+
+    When several processes open an empty database at once, one creates the tables and the others
+    fail.
+    """
+    for _ in range(OPEN_RETRIES):
         with suppress(SQLAlchemyError):
-            return RDBStorage(place, engine_kwargs=ALIVE)
+            return RDBStorage(url, engine_kwargs=ENGINE_OPTIONS)
         time.sleep(random.random())
-    return RDBStorage(place, engine_kwargs=ALIVE)
+    return RDBStorage(url, engine_kwargs=ENGINE_OPTIONS)
 
 
 def _open_journal(path: str) -> JournalStorage:
-    """A line that somebody was killed over as it was written would make all of it unreadable."""
-    lock = JournalFileSymlinkLock(path)  # of a relative path it would point nowhere
+    """Open a journal after removing an incomplete last line.
+
+    A process that is killed while it writes leaves such a line, and Optuna cannot read the file.
+    """
+    lock = JournalFileSymlinkLock(path)  # needs an absolute path: it creates a symbolic link
     lock.acquire()
     try:
         with open(path, "ab+") as file:
             file.seek(0)
-            written = file.read()
-            file.truncate(written.rfind(b"\n") + 1)
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
     finally:
         lock.release()
     return JournalStorage(JournalFileBackend(path, lock_obj=lock))
 
 
-def guard_of(place: str) -> AbstractContextManager:
-    """What makes changes of a storage one at a time, where it does not do so by itself.
+def write_lock(location: str) -> AbstractContextManager:
+    """A lock for changes of the storage; it does nothing if the storage has its own locks.
 
-    SQLite has no locks on rows: there, Optuna lets two processes take the same trial.
+    SQLite has no row locks, and Optuna lets two processes claim the same trial there.
     """
-    if not place.startswith("sqlite:///"):
+    if not location.startswith("sqlite:///"):
         return nullcontext()
-    return FileLock(place.removeprefix("sqlite:///") + ".lock")
+    return FileLock(location.removeprefix("sqlite:///") + ".lock")

@@ -1,7 +1,9 @@
-"""A process that works on a study's trials: ``python -m tracking.tuning.trials PLAN.json LEADER``.
+"""A worker process that runs trials of a study.
 
-Each trial is a run below the study's own. It learns from the training materials, is judged on the
-validation materials, and never sees a test material.
+    python -m tracking.tuning.trials PLAN.json PARENT_PID
+
+Each trial is an MLflow run below the study's run. It trains on the training materials, is
+evaluated on the validation materials and never reads a test material.
 """
 
 import json
@@ -26,9 +28,9 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
 from supervision.data.crystals import Crystal
-from supervision.experiment.settings_file import configured
+from supervision.experiment.settings_file import apply_settings
 from supervision.experiment.spec import Experiment, split_materials
-from supervision.models.families import build, default_configs
+from supervision.models.families import ModelFamily, default_configs, get_family
 from supervision.models.neural import NeuralPredictor
 from supervision.models.setup import ModelSetup
 from supervision.runtime.errors import StoreError
@@ -38,25 +40,28 @@ from supervision.training.feature_cache import remove_unread
 from tracking import runs
 from tracking.serving.timing import mean_milliseconds
 from tracking.tuning.search_spaces import SPACES
-from tracking.tuning.storage import guard_of, open_storage
-from tracking.tuning.study import FAILURE, RUN, TrialQueue, sample
+from tracking.tuning.storage import open_storage, write_lock
+from tracking.tuning.trial_queue import FAILURE, RUN, TrialQueue, sample
 
 OBJECTIVES = ("mae", "milliseconds")
 PRUNERS = ("median", "hyperband", "none")
-TIMED = 10  # crystals
-NUMBER, STATE, SETTLED = "trial", "trial_state", "settled"
+TIMED_CRYSTALS = 10
+TRIAL_NUMBER_TAG, TRIAL_STATE_TAG = "trial", "trial_state"  # of a trial's MLflow run
+MEASURED = "settled"  # attribute of a trial in the storage: it has finished an epoch
 
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What a study is of, and what its workers need to know.
+    """The options of a study that its workers need.
 
     Attributes:
-        epochs: of a trial; 0: those of a training where nothing is chosen.
-        final_epochs: of the default and the best, trained to the end; 0 likewise.
-        objectives: what is to be small: of the validation materials the MAE in kelvin, and of a
-            crystal, from its CIF text to Tc, the milliseconds.
-        until: seconds since 1970 after which no trial is begun; 0: never.
+        study: the name of the study.
+        storage: a journal file or a database URL.
+        epochs: of a trial; 0 for the number that a training has by default.
+        final_epochs: of the trainings at the end; 0 for the number that a training has by default.
+        objectives: the values to minimize: the MAE of the validation materials (kelvin) and the
+            time per crystal from CIF text to Tc (milliseconds).
+        deadline: in seconds since 1970; no trial begins later. 0 for none.
     """
 
     study: str
@@ -69,12 +74,13 @@ class StudyPlan:
     final_epochs: int = 0
     objectives: tuple[str, ...] = OBJECTIVES[:1]
     pruner: str = PRUNERS[0]
-    until: float = 0.0
+    deadline: float = 0.0
 
     def __post_init__(self) -> None:
         if self.model_family not in SPACES:
             raise ValueError(
-                f"model_family '{self.model_family}' is not one of {', '.join(SPACES)}."
+                f"model_family '{self.model_family}' has no search space; one of "
+                f"{', '.join(SPACES)} has (tracking/tuning/search_spaces.py)."
             )
         if self.pruner not in PRUNERS:
             raise ValueError(f"pruner '{self.pruner}' is not one of {', '.join(PRUNERS)}.")
@@ -88,29 +94,35 @@ class StudyPlan:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
 
     @property
-    def over(self) -> bool:
-        """Whether time is up."""
-        return bool(self.until) and time.time() > self.until
+    def family(self) -> ModelFamily:
+        """The model family whose settings are searched."""
+        return get_family(self.model_family)
+
+    @property
+    def deadline_passed(self) -> bool:
+        """Whether no further trial may begin."""
+        return bool(self.deadline) and time.time() > self.deadline
 
     @property
     def prunes(self) -> bool:
-        """Whether trials may be broken off; with several objectives Optuna cannot."""
-        return len(self.objectives) == 1 and self.pruner != "none" and self.model_family in NETWORKS
+        """Whether trials may be pruned. Optuna cannot prune with several objectives."""
+        return len(self.objectives) == 1 and self.pruner != "none" and self.family.has_epochs
 
     def configs(self) -> list[Any]:
-        """What a trial's values are put into."""
-        found = default_configs(self.model_family, self.experiment.dataset, self.experiment.seed)
-        if self.epochs and len(found) > 1:
-            found[1] = replace(found[1], epochs=self.epochs)
-        return found
+        """The default configurations of a trial, which its values then replace."""
+        experiment = self.experiment
+        configs = default_configs(self.family, experiment.dataset, experiment.seed)
+        if self.epochs and len(configs) > 1:
+            configs[1] = replace(configs[1], epochs=self.epochs)
+        return configs
 
     def defaults(self) -> dict[str, Any]:
-        """The values of the first trial: those of a training where nothing is chosen."""
-        known = {k: v for config in self.configs() for k, v in asdict(config).items()}
-        return {name: known[name] for name in SPACES[self.model_family]}
+        """The values of the first trial: the default settings of a training."""
+        settings = {k: v for config in self.configs() for k, v in asdict(config).items()}
+        return {name: settings[name] for name in SPACES[self.model_family]}
 
-    def board(self) -> TrialQueue:
-        """The study, made where it is not there yet."""
+    def open_queue(self) -> TrialQueue:
+        """Open the study's queue of trials; creates the study if the storage does not have it."""
         storage = open_storage(self.storage)
         study = optuna.create_study(
             study_name=self.study,
@@ -119,7 +131,7 @@ class StudyPlan:
             pruner=self._pruner(),
             load_if_exists=True,
         )
-        return TrialQueue(study, storage, self._sampler, guard_of(self.storage))
+        return TrialQueue(study, storage, self._sampler, write_lock(self.storage))
 
     def _pruner(self) -> BasePruner:
         if not self.prunes:
@@ -129,153 +141,152 @@ class StudyPlan:
         return HyperbandPruner(max_resource=self.configs()[1].epochs)
 
     def _sampler(self, number: int) -> BaseSampler:
-        """Each trial's own, so that its values hang on the seed and on what came before it."""
+        """One sampler per trial: its values depend on the seed and the trials before it only."""
         seed = (1000 * self.experiment.seed + number) % 2**32
         return TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
     def write(self, path: Path) -> None:
-        """For ``read``, in another process."""
+        """Write the file that ``read`` reads in another process."""
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> "StudyPlan":
-        """What ``write`` wrote."""
-        found = json.loads(path.read_text())
-        found["experiment"] = Experiment(**found["experiment"])
-        return cls(**found | {"objectives": tuple(found["objectives"])})
-
-
-NETWORKS = ("vision", "graph")  # those that learn epoch by epoch
+        """Read the file that ``write`` has written."""
+        values = json.loads(path.read_text())
+        values["experiment"] = Experiment(**values["experiment"])
+        return cls(**values | {"objectives": tuple(values["objectives"])})
 
 
 def main() -> None:
-    """Work on trials until none waits, or time is up."""
+    """Run trials until none waits or the deadline has passed."""
     plan, parent = sys.argv[1:]
-    work(StudyPlan.read(Path(plan)), parent=int(parent))
+    run_trials(StudyPlan.read(Path(plan)), parent=int(parent))
 
 
-def work(plan: StudyPlan, *, parent: int) -> None:
-    """Claim trials one after the other, for as long as the ``parent`` is there.
+def run_trials(plan: StudyPlan, *, parent: int) -> None:
+    """Claim and run one trial after the other while the process ``parent`` exists.
 
-    A failed one is recorded, and the next one begins.
+    The failure of a trial is recorded, and the next trial begins.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    board = plan.board()
-    desk = TrialRunner(
-        plan
-    )  # before a trial is claimed: what this machine lacks is no trial's fault
-    while os.getppid() == parent and not plan.over:
-        trial = board.claim()
+    queue = plan.open_queue()
+    runner = TrialRunner(plan)  # before the first claim: its errors are not those of a trial
+    while os.getppid() == parent and not plan.deadline_passed:
+        trial = queue.claim()
         if trial is None:
             return
-        with board.pulse(trial):
-            desk.do(board, trial)
+        with queue.heartbeat(trial):
+            runner.run(queue, trial)
 
 
 class TrialRunner:
-    """What the trials of a worker share: materials, their split, frozen features."""
+    """Runs the trials of a worker, which share materials, split and features of the backbone."""
 
     def __init__(self, plan: StudyPlan) -> None:
         self.plan = plan
-        setup = build(plan.model_family, plan.configs(), plan.weights, plan.device)
+        setup = plan.family.setup(plan.weights, plan.device, *plan.configs())
         self.prepared = split_materials(plan.experiment, setup.featurize, lambda rejects: None)
         self.features = cache_dir() / "features"
         remove_unread(self.features)
 
-    def do(self, board: TrialQueue, trial: Trial) -> None:
-        """Try the values that a trial is given, in a run of its own.
+    def run(self, queue: TrialQueue, trial: Trial) -> None:
+        """Run a trial in an MLflow run.
 
-        An error is the trial's, and recorded; where this process is stopped, or the tracking store
-        or the study's storage is gone, the trial is not judged, and waits again.
+        An error is recorded as the trial's failure. If this process is stopped, the trial is
+        released. If the tracking store or the study's storage fails, the error is raised, and the
+        trial is enqueued again when this process has ended.
         """
         try:
             values = sample(trial, SPACES[self.plan.model_family])
             print(f"Trial {trial.number}: {values}", flush=True)
-            tags = {NUMBER: str(trial.number), STATE: "running"}
+            tags = {TRIAL_NUMBER_TAG: str(trial.number), TRIAL_STATE_TAG: "running"}
             with runs.tracked_run(f"trial {trial.number}", tags=tags):
                 trial.set_user_attr(RUN, runs.run_id())
                 runs.log_params(values)
-                self._try(board, trial, values)
+                self._evaluate_and_record(queue, trial, values)
         except KeyboardInterrupt:
-            board.give_back(trial)
+            queue.release(trial)
             raise
         except (MlflowException, StoreError, StorageInternalError):
             raise
-        except Exception as error:  # whatever it is, the study goes on with the next trial
+        except Exception as error:  # any other error is this trial's, and the study continues
             print(f"Trial {trial.number} failed: {error}", flush=True)
-            with suppress(UpdateFinishedTrialError):  # it was taken for lost, and waits again
+            with suppress(UpdateFinishedTrialError):  # it was marked as lost and is enqueued again
                 trial.set_user_attr(FAILURE, f"{type(error).__name__}: {error}"[:500])
-                board.study.tell(trial, state=TrialState.FAIL)
+                queue.study.tell(trial, state=TrialState.FAIL)
 
-    def _try(self, board: TrialQueue, trial: Trial, values: Mapping[str, Any]) -> None:
-        """Judge a trial, and say what came of it."""
+    def _evaluate_and_record(
+        self, queue: TrialQueue, trial: Trial, values: Mapping[str, Any]
+    ) -> None:
+        """Evaluate a trial and record its state and objectives in the study and in its run."""
         try:
-            found = self._judge(trial, values)
-        except optuna.TrialPruned as why:
-            board.study.tell(trial, state=TrialState.PRUNED)
-            mlflow.set_tags({STATE: "pruned", "pruned_because": str(why)})
+            results = self._evaluate(trial, values)
+        except optuna.TrialPruned as reason:
+            queue.study.tell(trial, state=TrialState.PRUNED)
+            mlflow.set_tags({TRIAL_STATE_TAG: "pruned", "pruned_because": str(reason)})
             mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
-            mlflow.set_tag(STATE, "stopped" if stopped else "failed")
+            mlflow.set_tag(TRIAL_STATE_TAG, "stopped" if stopped else "failed")
             raise
         else:
-            mlflow.log_metrics(found)
-            board.study.tell(trial, [found[name] for name in self.plan.objectives])
-            mlflow.set_tag(STATE, "complete")
+            mlflow.log_metrics(results)
+            queue.study.tell(trial, [results[name] for name in self.plan.objectives])
+            mlflow.set_tag(TRIAL_STATE_TAG, "complete")
 
-    def _judge(self, trial: Trial, values: Mapping[str, Any]) -> dict[str, float]:
+    def _evaluate(self, trial: Trial, values: Mapping[str, Any]) -> dict[str, float]:
+        """Train with these values; returns the objectives by name."""
         plan = self.plan
-        configs = configured(values, *plan.configs())
-        setup = build(plan.model_family, configs, plan.weights, plan.device)
+        configs = apply_settings(values, *plan.configs())
+        setup = plan.family.setup(plan.weights, plan.device, *configs)
         if isinstance(setup.predictor, NeuralPredictor):
-            setup.predictor.share(self.features)
-        parts = [self.prepared.part(name) for name in ("train", "val")]
-        last = configs[1].epochs if plan.prunes else 0
-        watch = Callbacks(_Curve(trial, last).tell, runs.log_note)
-        history = setup.predictor.fit(*parts, listener=watch, checkpoints=None)
-        found = {"mae": min(record.val_mae for record in history)}
+            setup.predictor.use_feature_cache(self.features)
+        train, val = (self.prepared.part(name) for name in ("train", "val"))
+        last_epoch = configs[1].epochs if plan.prunes else 0
+        callbacks = Callbacks(_LearningCurve(trial, last_epoch).on_epoch, runs.log_note)
+        history = setup.predictor.fit(train, val, callbacks=callbacks, checkpoints=None)
+        results = {"mae": min(record.val_mae for record in history)}
         if "milliseconds" in plan.objectives:
-            found["milliseconds"] = _milliseconds(setup, [m.crystals[0] for m in parts[1]])
-        return found
+            results["milliseconds"] = _milliseconds(setup, [m.crystals[0] for m in val])
+        return results
 
 
-class _Curve:
-    """The epochs of a trial as they come, and when it is given up.
+class _LearningCurve:
+    """Logs the epochs of a trial and prunes it.
 
-    ``last`` is its last epoch, after which nothing is saved by that (0: no trial is pruned).
+    ``last_epoch`` is the trial's last epoch, at which pruning saves nothing; 0 to never prune.
     """
 
-    def __init__(self, trial: Trial, last: int) -> None:
-        self.trial, self.last = trial, last
+    def __init__(self, trial: Trial, last_epoch: int) -> None:
+        self.trial, self.last_epoch = trial, last_epoch
         self.best = math.inf
 
-    def tell(self, record: EpochRecord) -> None:
-        """Log a point; raises TrialPruned where others were better by then.
+    def on_epoch(self, record: EpochRecord) -> None:
+        """Log an epoch. Raises TrialPruned if other trials were better at the same epoch.
 
-        What counts is the best so far, which a training would keep. Epoch 0 is the head alone: most
-        settings have not had their effect by then.
+        Compared is the best MAE so far, as a training keeps the best epoch. Epoch 0 is not
+        compared: only the head is trained then, and most settings have no effect yet.
         """
         runs.log_epoch(record)
         self.best = min(self.best, record.val_mae)
         if not record.epoch:
             return
-        self.trial.set_user_attr(SETTLED, True)
-        if not self.last:
+        self.trial.set_user_attr(MEASURED, True)
+        if not self.last_epoch:
             return
         self.trial.report(self.best, record.epoch)
-        if record.epoch < self.last and self.trial.should_prune():
+        if record.epoch < self.last_epoch and self.trial.should_prune():
             raise optuna.TrialPruned(
-                f"validation MAE {self.best:.3f} K at best by epoch {record.epoch}, where the "
-                "others were better"
+                f"the best validation MAE by epoch {record.epoch} was {self.best:.3f} K, and other "
+                "trials were better by then"
             )
 
 
 def _milliseconds(setup: ModelSetup, crystals: Sequence[Crystal]) -> float:
-    """Of a crystal, from its CIF text to Tc."""
+    """The mean time per crystal, from CIF text to Tc."""
     return mean_milliseconds(
         lambda cif: setup.predictor.predict([Crystal("", "", cif)]),
-        [crystal.cif for crystal in islice(cycle(crystals), TIMED + 1)],
+        [crystal.cif for crystal in islice(cycle(crystals), TIMED_CRYSTALS + 1)],
     )
 
 

@@ -1,4 +1,4 @@
-"""A study from the first trial to the models that came of it."""
+"""Runs a study: its trials, then the retraining of the best settings and the report."""
 
 import math
 import tempfile
@@ -22,100 +22,124 @@ from supervision.experiment.settings_file import write_settings
 from supervision.models.weights import get_weights
 from supervision.runtime.lock import TrainingLock
 from tracking import runs
-from tracking.tuning.retrain import ASKED, retrain_default_and_best
-from tracking.tuning.study import FAILURE, SILENT, WORKER, LostTrial, TrialQueue, Worker
-from tracking.tuning.study_page import BEST, publish, told
-from tracking.tuning.trials import NETWORKS, NUMBER, SETTLED, STATE, StudyPlan
+from tracking.processes import Worker
+from tracking.tuning.retrain import EXPERIMENT_OPTIONS, retrain_default_and_best
+from tracking.tuning.study_page import BEST_FILE, format_settings, publish
+from tracking.tuning.trial_queue import (
+    FAILURE,
+    LOST_AFTER_SECONDS,
+    WORKER,
+    LostTrial,
+    TrialQueue,
+)
+from tracking.tuning.trials import MEASURED, TRIAL_NUMBER_TAG, TRIAL_STATE_TAG, StudyPlan
 from tracking.tuning.worker_pool import WorkerPool
 
-PLAN = "plan"  # an attribute of a study: what may not change when it is carried on
-OUTAGE = 600  # seconds without the storage, after which the study is left
+PLAN = "plan"  # attribute of a study: the options that must stay the same when it is resumed
+OUTAGE_SECONDS = 600  # after so long without an answer of the storage, the study ends
+POLL_SECONDS = 0.5
 
 
 def tune(plan: StudyPlan, *, trials: int, workers: int, retrain: bool) -> None:
-    """Work a study off with others who do, then sum it up and train by what was best.
+    """Run or resume a study of ``trials`` trials with ``workers`` processes on this machine.
 
-    Where another process leads it, here or on another machine, work with it and leave the rest to
-    it. Raises ValueError where the study is there and is another one, WeightsError where its
-    weights cannot be had here.
+    The first process becomes the leader. It waits for all trials, trains the default and the best
+    settings (``retrain``) and reports the study. Any further process, here or on another machine,
+    helps with the trials.
+
+    Raises ValueError if the study exists with other options, WeightsError if its pretrained
+    weights are unavailable here.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if len(plan.objectives) > 1 and workers > 1:
         raise ValueError(
-            f"objectives={','.join(plan.objectives)} measures time, which {workers} workers would "
-            "take from each other: give workers=1."
+            f"objectives={','.join(plan.objectives)} measures time, and {workers} workers would "
+            "slow each other down: give workers=1."
         )
-    board = plan.board()
-    plan = replace(plan, weights=_weights(board, plan))
-    _require_same(board, plan)
+    queue = plan.open_queue()
+    plan = replace(plan, weights=_weights(queue, plan))
+    _require_same(queue, plan)
     mlflow.set_tags({"study": plan.study, "model_family": f"study of {plan.model_family}"})
-    leader = board.stand()
+    leader = queue.elect_leader()
     if leader:
-        _help(leader, board, plan, workers)
+        _help(leader, queue, plan, workers)
         return
-    if board.run and runs.is_there(board.run):
-        runs.resume_run(board.run)
+    if queue.run and runs.is_there(queue.run):
+        runs.resume_run(queue.run)
     runs.log_params(_params(plan))
-    with board.lead(runs.run_id()):
-        board.want(trials, [plan.defaults()])
-        print(_introduction(plan, board), flush=True)
-        with _machine(plan, claimed=False), _crew(plan, workers, runs.run_id()) as crew:
-            _attend(board, crew, plan, leading=True)
-        _sum_up(plan, board, retrain)
+    with queue.lead(runs.run_id()):
+        queue.enqueue(trials, [plan.defaults()])
+        print(_introduction(plan, queue), flush=True)
+        with (
+            _training_lock(plan, parallel=plan.experiment.parallel),
+            _worker_pool(plan, workers, runs.run_id()) as pool,
+        ):
+            _run_workers(queue, pool, plan, leading=True)
+        _report(plan, queue, retrain)
 
 
-def _help(leader: Worker, board: TrialQueue, plan: StudyPlan, workers: int) -> None:
-    """Work on trials of a study that another process leads."""
-    until = time.monotonic() + SILENT
-    while not (board.run and runs.is_unfinished(board.run)):  # it has just begun to lead
-        if time.monotonic() > until:
-            raise ValueError(f"{leader} leads this study, but not in a run of this tracking store.")
+def _help(leader: Worker, queue: TrialQueue, plan: StudyPlan, workers: int) -> None:
+    """Run trials of a study that another process leads."""
+    deadline = time.monotonic() + LOST_AFTER_SECONDS
+    while not (queue.run and runs.is_unfinished(queue.run)):  # a new leader has no run yet
+        if time.monotonic() > deadline:
+            raise ValueError(
+                f"{leader} leads this study, but its run is not in this tracking store: set "
+                "MLFLOW_TRACKING_URI to the leader's store."
+            )
         time.sleep(1)
-    runs.mark_as_helper(board.run, "helps")
+    runs.mark_as_helper(queue.run, "helps")
     print(
-        f"{leader} leads this study, run {board.run}: working with it, until none of its "
-        f"{board.wanted()} trials waits.",
+        f"{leader} leads this study, run {queue.run}. This process runs trials of it until none "
+        f"of its {queue.target_count()} trials waits.",
         flush=True,
     )
-    with _machine(plan, claimed=leader.here), _crew(plan, workers, board.run) as crew:
-        _attend(board, crew, plan, leading=False)
+    with (
+        _training_lock(plan, parallel=leader.is_local or plan.experiment.parallel),
+        _worker_pool(plan, workers, queue.run) as pool,
+    ):
+        _run_workers(queue, pool, plan, leading=False)
     print(
-        f"No trial waits any more. The leader sums the study up, in run {board.run}; should it be "
-        "gone, give the same command again.",
+        f"No trial waits. The leader reports the study in run {queue.run}. If the leader is gone, "
+        "run the same command again.",
         flush=True,
     )
 
 
-def _introduction(plan: StudyPlan, board: TrialQueue) -> str:
-    """Which study begins, or goes on, and where it is kept."""
-    done, wanted = len(board.counted()), board.wanted()
+def _introduction(plan: StudyPlan, queue: TrialQueue) -> str:
+    """The study, its progress, and why no trial is pruned if ``pruner`` has no effect."""
+    ended, target = len(queue.ended()), queue.target_count()
     lines = [
-        f"Study {plan.study}, run {runs.run_id()}: {done} of {wanted} trials done, of "
+        f"Study {plan.study}, run {runs.run_id()}: {ended} of {target} trials done, of "
         f"{plan.model_family} on {plan.experiment.dataset}, {plan.experiment.split} split."
     ]
-    if done > wanted:
-        lines.append(f"It has more than the {wanted} that are wanted: none is added, none dropped.")
+    if ended > target:
+        lines.append(f"The study has more than {target} trials: none is added, none is removed.")
     if plan.pruner != "none" and not plan.prunes:
         several = len(plan.objectives) > 1
-        why = "Optuna cannot for several objectives" if several else "trees grow in one go"
-        lines.append(f"No trial is pruned: {why}.")
+        reason = (
+            "Optuna cannot prune with several objectives"
+            if several
+            else f"a {plan.model_family} model is not trained in epochs"
+        )
+        lines.append(f"No trial is pruned: {reason}.")
     return "\n".join(lines)
 
 
-def _weights(board: TrialQueue, plan: StudyPlan) -> str:
-    """Those that all of the study begin from, whatever ``auto`` would take on this machine."""
-    if plan.model_family not in NETWORKS:
+def _weights(queue: TrialQueue, plan: StudyPlan) -> str:
+    """The weights that all trials start from: ``auto`` means those that the study began with."""
+    if not plan.family.has_epochs:
         return plan.weights
-    settled = board.study.user_attrs.get(PLAN, {}).get("weights", "auto")
-    wanted = settled if plan.weights == "auto" else plan.weights
-    found = get_weights(wanted, plan.model_family)
-    return found.name if wanted == "auto" else wanted
+    stored = queue.study.user_attrs.get(PLAN, {}).get("weights", "auto")
+    wanted = stored if plan.weights == "auto" else plan.weights
+    fetched = get_weights(wanted, plan.model_family)
+    return fetched.name if wanted == "auto" else wanted
 
 
 def _params(plan: StudyPlan) -> dict[str, Any]:
-    """What the study is of; not where its trials are kept, which may hold a password."""
-    told = {name: getattr(plan.experiment, name) for name in ASKED}
-    return told | {
+    """The study's options to log. ``storage`` is not among them: it may contain a password."""
+    options = {name: getattr(plan.experiment, name) for name in EXPERIMENT_OPTIONS}
+    return options | {
         "model_family": plan.model_family,
         "weights": plan.weights,
         "epochs": plan.epochs or "auto",
@@ -124,164 +148,177 @@ def _params(plan: StudyPlan) -> dict[str, Any]:
     }
 
 
-def _require_same(board: TrialQueue, plan: StudyPlan) -> None:
-    """A study is of one model_family, on one data set, by one measure."""
-    own = {name: str(value) for name, value in _params(plan).items() if name != "data"}
-    known = board.study.user_attrs.get(PLAN)
-    if known is None:
-        board.study.set_user_attr(PLAN, own)
+def _require_same(queue: TrialQueue, plan: StudyPlan) -> None:
+    """Raise ValueError if the study began with other options; store them if it is new."""
+    options = {name: str(value) for name, value in _params(plan).items() if name != "data"}
+    stored = queue.study.user_attrs.get(PLAN)
+    if stored is None:
+        queue.study.set_user_attr(PLAN, options)
         return
-    for name, value in own.items():
-        if known.get(name) != value:
+    if "pipeline" in stored:  # the key of earlier versions
+        stored = {"model_family": stored["pipeline"]} | stored
+    for name, value in options.items():
+        if stored.get(name) != value:
             raise ValueError(
-                f"Study {plan.study} has {name}={known.get(name)}, not {value}: choose another "
-                "study=NAME, or carry this one on with its own settings."
+                f"Study {plan.study} has {name}={stored.get(name)}, not {value}: choose another "
+                "study=NAME, or resume this one with its own options."
             )
 
 
 @contextmanager
-def _machine(plan: StudyPlan, *, claimed: bool) -> Iterator[None]:
-    """Networks train on this machine, and that is to be known; who leads may have said so."""
+def _training_lock(plan: StudyPlan, *, parallel: bool) -> Iterator[None]:
+    """Lock this machine for training, for model families that train networks."""
     with TrainingLock(runs.run_id()) as lock:
-        if plan.model_family in NETWORKS:
-            lock.lock_machine(parallel=claimed or plan.experiment.parallel)
+        if plan.family.has_epochs:
+            lock.lock_machine(parallel=parallel)
         yield
 
 
 @contextmanager
-def _crew(plan: StudyPlan, size: int, run: str) -> Iterator[WorkerPool]:
-    """Workers whose runs are below this one; what they said becomes artifacts of the active run."""
+def _worker_pool(plan: StudyPlan, size: int, run: str) -> Iterator[WorkerPool]:
+    """Workers whose runs are below ``run``; their output becomes artifacts of the active run."""
     tags = {MLFLOW_PARENT_RUN_ID: run, "study": plan.study, "model_family": plan.model_family}
-    with tempfile.TemporaryDirectory() as room:
-        path = Path(room) / "plan.json"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "plan.json"
         plan.write(path)
         try:
-            with WorkerPool(path, size, tags, runs.log_note) as crew:
-                yield crew
+            with WorkerPool(path, size, tags, runs.log_note) as pool:
+                yield pool
         finally:
-            for log in sorted(Path(room).glob("worker-*.txt")):
+            for log in sorted(Path(folder).glob("worker-*.txt")):
                 mlflow.log_artifact(str(log), "workers")
 
 
-def _attend(board: TrialQueue, crew: WorkerPool, plan: StudyPlan, *, leading: bool) -> None:
-    """Look after the workers until nothing is left to do.
+def _run_workers(queue: TrialQueue, pool: WorkerPool, plan: StudyPlan, *, leading: bool) -> None:
+    """Start and stop workers until no trial is left to run.
 
-    Who leads waits for others' trials, too, and alone says which of them are lost: so none waits
-    again twice. A storage that does not answer is asked again for a while: workers may go on.
+    The leader waits for the trials of helpers, too. Only the leader marks trials as lost, so that
+    none is enqueued twice. If the storage does not answer, it is asked again for OUTAGE_SECONDS:
+    the workers may still be training.
     """
-    answered = time.monotonic()
-    with _Progress(board, plan) as progress:
+    last_answer = time.monotonic()
+    with _Progress(queue, plan) as progress:
         while True:
             try:
-                for lost in board.recover() if leading else ():
-                    _bury(lost)
-                progress.tell()
-                waiting = 0 if plan.over else board.left()
-                ended = plan.over or len(board.counted()) >= board.wanted() or not leading
-                running = leading and board.trials(TrialState.RUNNING)
-                if ended and not waiting and not running and not crew.working:
+                for lost in queue.recover() if leading else ():
+                    _record_lost(lost)
+                progress.update()
+                waiting = 0 if plan.deadline_passed else queue.remaining()
+                enough = (
+                    plan.deadline_passed
+                    or len(queue.ended()) >= queue.target_count()
+                    or not leading
+                )
+                running = leading and queue.trials(TrialState.RUNNING)
+                if enough and not waiting and not running and not pool.running:
                     return
-                begun, settled = _workers(board, crew)
-                answered = time.monotonic()
+                begun, measured = _worker_states(queue, pool)
+                last_answer = time.monotonic()
             except StorageInternalError:
-                if time.monotonic() - answered > OUTAGE:
+                if time.monotonic() - last_answer > OUTAGE_SECONDS:
                     raise
             else:
-                crew.tend(waiting=waiting, begun=begun, settled=settled)
-            time.sleep(0.5)
+                pool.update(waiting=waiting, begun=begun, measured=measured)
+            time.sleep(POLL_SECONDS)
 
 
-def _bury(lost: LostTrial) -> None:
-    """Say what becomes of a lost trial, and end its run, which nobody else does."""
-    then = "it waits again" if lost.again else "it is not tried again"
-    runs.log_note(f"Trial {lost.number} was lost with its worker; {then}.")
-    left = mlflow.search_runs(
+def _record_lost(lost: LostTrial) -> None:
+    """Log that a trial was lost, and end its MLflow run, which its worker could not end."""
+    outcome = "it is enqueued again" if lost.retried else "it is not run again"
+    runs.log_note(f"Trial {lost.number} was lost because its worker is gone; {outcome}.")
+    unfinished = mlflow.search_runs(
         filter_string=(
             f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{runs.run_id()}' and "
-            f"tags.{NUMBER} = '{lost.number}' and attributes.status = 'RUNNING'"
+            f"tags.{TRIAL_NUMBER_TAG} = '{lost.number}' and attributes.status = 'RUNNING'"
         ),
         search_all_experiments=True,
         output_format="list",
     )
-    for run in left:
+    for run in unfinished:
         client = mlflow.MlflowClient()
-        client.set_tag(run.info.run_id, STATE, "lost")
+        client.set_tag(run.info.run_id, TRIAL_STATE_TAG, "lost")
         client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
 
 
-def _workers(board: TrialQueue, crew: WorkerPool) -> tuple[set[int], set[int]]:
-    """The process ids of the crew's that have begun a trial, and of those that know its size."""
-    begun, settled = set(), set()
-    for trial in board.trials():
+def _worker_states(queue: TrialQueue, pool: WorkerPool) -> tuple[set[int], set[int]]:
+    """Ids of the pool's processes that have begun a trial, and of those that finished an epoch."""
+    begun, measured = set(), set()
+    for trial in queue.trials():
         worker = Worker(**trial.user_attrs[WORKER]) if WORKER in trial.user_attrs else None
-        if worker and worker.here and _seconds(trial.datetime_start) > crew.began:
+        if worker and worker.is_local and _timestamp(trial.datetime_start) > pool.began:
             begun.add(worker.pid)
-            if SETTLED in trial.user_attrs:
-                settled.add(worker.pid)
-    return begun, settled
+            if MEASURED in trial.user_attrs:
+                measured.add(worker.pid)
+    return begun, measured
 
 
 class _Progress(ExitStack):
-    """A line for each trial that ends, and a bar where a user looks on."""
+    """Prints a line per trial that ends, and a progress bar on a terminal."""
 
-    def __init__(self, board: TrialQueue, plan: StudyPlan) -> None:
+    def __init__(self, queue: TrialQueue, plan: StudyPlan) -> None:
         super().__init__()
-        self.board, self.plan, self.began = board, plan, time.monotonic()
-        self.told = {trial.number for trial in board.counted()}
-        self.before = len(self.told)
-        bar = tqdm(total=board.wanted(), initial=self.before, unit="trial", disable=None)
+        self.queue, self.plan, self.began = queue, plan, time.monotonic()
+        self.printed = {trial.number for trial in queue.ended()}
+        self.before = len(self.printed)
+        bar = tqdm(total=queue.target_count(), initial=self.before, unit="trial", disable=None)
         self.bar = self.enter_context(bar)
 
-    def tell(self) -> None:
-        """Of the trials that have ended since the last look."""
-        ended = self.board.counted()
+    def update(self) -> None:
+        """Print the trials that have ended since the last call."""
+        ended = self.queue.ended()
         for trial in ended:
-            if trial.number not in self.told:
-                self.told.add(trial.number)
-                best = best_of([t for t in ended if t.number in self.told])
+            if trial.number not in self.printed:
+                self.printed.add(trial.number)
+                best = best_of([t for t in ended if t.number in self.printed])
                 so_far = f"; best {best.values[0]:.3f} K, trial {best.number}" if best else ""
-                self.bar.write(f"{_outcome(trial)}{so_far}{self._left()}\n  {told(trial.params)}")
+                settings = format_settings(trial.params)
+                self.bar.write(f"{_outcome(trial)}{so_far}{self._remaining()}\n  {settings}")
                 self.bar.update()
 
-    def _left(self) -> str:
-        left = self.board.wanted() - len(self.told)
-        each = (time.monotonic() - self.began) / (len(self.told) - self.before)
-        if left <= 0:
+    def _remaining(self) -> str:
+        """How many trials remain and for how long, at the mean time per trial so far."""
+        count = self.queue.target_count() - len(self.printed)
+        seconds_per_trial = (time.monotonic() - self.began) / (len(self.printed) - self.before)
+        if count <= 0:
             return ""
-        time_left = (self.plan.until - time.time()) if self.plan.until else math.inf
-        if each * left > time_left:
-            return f"; {left} left, time is up in {max(0, time_left) / 60:.0f} min"
-        return f"; {left} left, {each * left / 60:.0f} min"
+        time_left = (self.plan.deadline - time.time()) if self.plan.deadline else math.inf
+        if seconds_per_trial * count > time_left:
+            return f"; {count} left, timeout in {max(0, time_left) / 60:.0f} min"
+        return f"; {count} left, {seconds_per_trial * count / 60:.0f} min"
 
 
-def _seconds(moment: datetime | None) -> float:
-    assert moment is not None, "it has begun"
+def _timestamp(moment: datetime | None) -> float:
+    assert moment is not None, "a trial with a worker has begun"
     return moment.timestamp()
 
 
 def _outcome(trial: FrozenTrial) -> str:
     value = f" {trial.values[0]:.3f} K" if trial.values else ""
-    why = f": {trial.user_attrs[FAILURE]}" if FAILURE in trial.user_attrs else ""
-    return f"Trial {trial.number} {trial.state.name.lower()}{value}{why}"
+    reason = f": {trial.user_attrs[FAILURE]}" if FAILURE in trial.user_attrs else ""
+    return f"Trial {trial.number} {trial.state.name.lower()}{value}{reason}"
 
 
 def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The complete one with the lowest MAE."""
+    """The complete trial with the lowest MAE; None if no trial is complete."""
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     return min(complete, key=lambda t: t.values[0], default=None)
 
 
-def _sum_up(plan: StudyPlan, board: TrialQueue, retrain: bool) -> None:
-    """The best settings as a file, what mattered, and default against tuned."""
-    best = best_of(board.counted())
+def _report(plan: StudyPlan, queue: TrialQueue, retrain: bool) -> None:
+    """Log the best settings as a file, retrain, and publish the results of the study."""
+    best = best_of(queue.ended())
     if best is None:
-        why = "time was up" if plan.over and not board.counted() else "their runs say why"
-        raise ValueError(f"No trial of study {plan.study} came to its end: {why}.")
+        timed_out = plan.deadline_passed and not queue.ended()
+        reason = "the timeout was over" if timed_out else "see the failure tags of their runs"
+        raise ValueError(f"No trial of study {plan.study} is complete: {reason}.")
     mlflow.log_metrics({"best_val_mae": best.values[0], "best_trial": best.number})
-    with tempfile.TemporaryDirectory() as room:
-        path = Path(room) / BEST
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / BEST_FILE
         write_settings(path, plan.model_family, best.params)
         mlflow.log_artifact(str(path))
-        print(f"Best: trial {best.number}, {best.values[0]:.3f} K: {told(best.params)}", flush=True)
+        print(
+            f"Best: trial {best.number}, {best.values[0]:.3f} K: {format_settings(best.params)}",
+            flush=True,
+        )
         trained = retrain_default_and_best(plan, best.params, path) if retrain else {}
-    publish(plan, board, best, trained)
+    publish(plan, queue, best, trained)

@@ -1,4 +1,4 @@
-"""Workers of a study on this machine: as many as its memory lets, each a process of its own."""
+"""The worker processes of a study on this machine: as many as fit into its memory."""
 
 import json
 import os
@@ -14,23 +14,29 @@ from typing import Any, Self
 import joblib
 import psutil
 
-from supervision.runtime.memory import RESERVE, gigabytes, memory
-from supervision.runtime.version import ROOT
+from supervision.runtime.memory import MIN_FREE_FRACTION, available_memory, format_gib
+from supervision.runtime.subprocesses import child_environment
 
-COMMAND = (sys.executable, "-m", "tracking.tuning.trials")  # and the plan, and who starts them
-AGAIN = 1.2  # times what the largest worker has taken must be free before another one comes
-PATIENCE = 30  # seconds for a worker to stop
-FUTILE = 3  # workers in a row that ended in an error before they had a trial
+# arguments: the file of the plan, the process id of the parent
+WORKER_COMMAND = (sys.executable, "-m", "tracking.tuning.trials")
+FREE_PER_WORKER = 1.2  # free memory that a further worker needs, in units of the largest worker
+STOP_TIMEOUT_SECONDS = 30
+MAX_FAILED_STARTS = 3  # consecutive workers that fail before they begin a trial
 
 
 class WorkerPool(ExitStack):
-    """Processes of ``tracking.tuning.trials``; they are gone when the block is left.
+    """Processes of ``tracking.tuning.trials``; leaving the block stops them.
 
     Args:
-        plan: the file of the plan.
-        size: how many workers are wanted.
-        tags: of the runs that they make.
-        note: told what was done for want of memory, and why.
+        plan: the file of the study's plan. Log files of the workers are written beside it.
+        size: the number of workers that is wanted.
+        tags: MLflow tags of the runs that the workers create.
+        note: called with a message when memory does not allow ``size`` workers.
+
+    Attributes:
+        running: the processes that have not been seen to end.
+        largest_bytes: the most memory that one worker has used.
+        began: when the pool was created, in seconds since 1970.
     """
 
     def __init__(
@@ -38,20 +44,25 @@ class WorkerPool(ExitStack):
     ) -> None:
         super().__init__()
         self.plan, self.size, self.note = plan, size, note
-        self.working: list[subprocess.Popen[bytes]] = []
-        self.largest = 0
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.largest_bytes = 0
         self.began = time.time()
         self.label = time.strftime("%Y%m%d-%H%M%S")
         self.started = 0
-        self.futile = 0
-        self.environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_RUN_ID"}
-        share = max(1, joblib.cpu_count() // size)  # more threads than cores wait for each other
-        threads = min(share, int(os.environ.get("OMP_NUM_THREADS") or share))
-        self.environment |= {
-            "OMP_NUM_THREADS": str(threads),
-            "LOKY_MAX_CPU_COUNT": str(share),  # joblib's, by which trees are grown
-            "MLFLOW_RUN_CONTEXT": json.dumps(tags),
-        }
+        self.failed_starts = 0
+        cores = max(1, joblib.cpu_count() // size)  # more threads than cores slow each other down
+        threads = min(cores, int(os.environ.get("OMP_NUM_THREADS") or cores))
+        self.environment = child_environment(
+            {
+                "OMP_NUM_THREADS": str(threads),
+                "LOKY_MAX_CPU_COUNT": str(cores),  # limits joblib, which trains tree ensembles
+                "MLFLOW_RUN_CONTEXT": json.dumps(tags),
+            }
+        )
+        self.environment.pop("MLFLOW_RUN_ID", None)  # a worker would join the study's run
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
@@ -59,78 +70,86 @@ class WorkerPool(ExitStack):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> Any:
-        self.stop(self.working)
+        self.stop(self.running)
         return super().__exit__(kind, error, trace)
 
-    def __enter__(self) -> Self:
-        return self
+    def update(self, *, waiting: int, begun: Set[int], measured: Set[int]) -> None:
+        """Start a worker if one is needed and fits; stop the newest if memory runs out.
 
-    def tend(self, *, waiting: int, begun: Set[int], settled: Set[int]) -> None:
-        """Start a worker where one is wanted and has room, stop the last where memory runs out.
+        Args:
+            waiting: how many trials wait.
+            begun: ids of the processes that have begun a trial.
+            measured: ids of the processes that have finished an epoch, after which their memory
+                use is known. The next worker starts only when all have.
 
-        ``waiting`` trials wait; by process id, workers have ``begun`` a trial, or have an epoch
-        behind them: what one takes can be seen by then, and not before (``settled``).
-        Raises ChildProcessError where one after the other fails before it has begun any.
+        Raises ChildProcessError if MAX_FAILED_STARTS workers in a row fail before they begin a
+        trial.
         """
-        for worker in [w for w in self.working if w.poll() is not None]:
-            self.working.remove(worker)
-            idle = worker.returncode > 0 and worker.pid not in begun
-            self.futile = self.futile + 1 if idle else 0
-        if self.futile == FUTILE:
+        for worker in [w for w in self.running if w.poll() is not None]:
+            self.running.remove(worker)
+            failed_start = worker.returncode > 0 and worker.pid not in begun
+            self.failed_starts = self.failed_starts + 1 if failed_start else 0
+        if self.failed_starts == MAX_FAILED_STARTS:
             raise ChildProcessError(
-                f"Workers end before they have done anything: {self._last_words()}"
+                f"{MAX_FAILED_STARTS} workers failed before they began a trial: "
+                f"{self._last_log_line()}"
             )
-        for worker in self.working:
+        for worker in self.running:
             with suppress(psutil.Error):
-                self.largest = max(self.largest, _resident(psutil.Process(worker.pid)))
-        found = memory()
-        if len(self.working) > 1 and found.free < RESERVE * found.total:
-            self.note(f"Memory: {found}; {len(self.working) - 1} workers go on.")
-            self.stop(self.working[-1:])
-            self.size = len(self.working)
-        elif waiting and len(self.working) < self.size and {w.pid for w in self.working} <= settled:
+                used = _resident_bytes(psutil.Process(worker.pid))
+                self.largest_bytes = max(self.largest_bytes, used)
+        memory = available_memory()
+        if len(self.running) > 1 and memory.free < MIN_FREE_FRACTION * memory.total:
+            self.note(f"Memory: {memory}; reduced to {len(self.running) - 1} workers.")
+            self.stop(self.running[-1:])
+            self.size = len(self.running)
+        elif (
+            waiting
+            and len(self.running) < self.size
+            and {worker.pid for worker in self.running} <= measured
+        ):
             self._start()
 
-    def _start(self) -> None:
-        found = memory()
-        if self.working and found.free < AGAIN * self.largest:
-            self.note(
-                f"Memory: {found}, and a worker takes {gigabytes(self.largest)}; "
-                f"{len(self.working)} of {self.size} workers go on."
-            )
-            self.size = len(self.working)
-            return
-        self.started += 1
-        with self._log(self.started).open("wb") as log:
-            worker = subprocess.Popen(
-                [*COMMAND, str(self.plan), str(os.getpid())],
-                cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-        self.working.append(worker)
-
     def stop(self, workers: list[subprocess.Popen[bytes]]) -> None:
-        """Let workers end; their trials are others' to take up."""
+        """Stop workers. Their trials are enqueued again."""
         workers = list(workers)
         for worker in workers:
             worker.terminate()
         for worker in workers:
             try:
-                worker.wait(PATIENCE)
+                worker.wait(STOP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
-            self.working.remove(worker)
+            self.running.remove(worker)
+
+    def _start(self) -> None:
+        memory = available_memory()
+        if self.running and memory.free < FREE_PER_WORKER * self.largest_bytes:
+            self.note(
+                f"Memory: {memory}, and a worker uses {format_gib(self.largest_bytes)}; "
+                f"{len(self.running)} of {self.size} workers run."
+            )
+            self.size = len(self.running)
+            return
+        self.started += 1
+        with self._log(self.started).open("wb") as log:
+            worker = subprocess.Popen(
+                [*WORKER_COMMAND, str(self.plan), str(os.getpid())],
+                env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        self.running.append(worker)
 
     def _log(self, number: int) -> Path:
         return self.plan.with_name(f"worker-{self.label}-{number}.txt")
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         lines = self._log(self.started).read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "the log is empty"
 
 
-def _resident(process: psutil.Process) -> int:
-    """Bytes in memory, with those of the processes that make its batches."""
-    family = [process, *process.children(recursive=True)]
-    return sum(member.memory_info().rss for member in family)
+def _resident_bytes(process: psutil.Process) -> int:
+    """The memory of a process and its children, which prepare its batches."""
+    processes = [process, *process.children(recursive=True)]
+    return sum(member.memory_info().rss for member in processes)
