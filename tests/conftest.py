@@ -68,7 +68,7 @@ def own_store(tmp_path, monkeypatch, database) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(
         "TMPDIR", str(tmp_path)
-    )  # other running_trainings of this machine are not ours
+    )  # other trainings on this machine must not interfere
     monkeypatch.setattr("tempfile.tempdir", None)
     before = mlflow.get_tracking_uri()
     shutil.copy(database, tmp_path)
@@ -87,7 +87,7 @@ def store(tmp_path_factory, database) -> Iterator[tuple[Path, dict[str, str]]]:
     environment |= {
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "TMPDIR": str(folder),  # other running_trainings of this machine are not ours
+        "TMPDIR": str(folder),  # other trainings on this machine must not interfere
     }
     before, here = mlflow.get_tracking_uri(), Path.cwd()
     shutil.copy(database, folder)

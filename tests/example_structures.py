@@ -1,4 +1,4 @@
-"""A few structures that the tests of scenes and pictures share, one for each thing to get wrong."""
+"""Example structures for tests, each with a different difficulty."""
 
 from pymatgen.core import Lattice, Structure
 
@@ -11,14 +11,14 @@ def nb3sn() -> Structure:
 
 
 def mgb2() -> Structure:
-    """Hexagonal, honeycomb layers."""
+    """Hexagonal with honeycomb layers."""
     return Structure.from_spacegroup(
         "P6/mmm", Lattice.hexagonal(3.086, 3.524), ["Mg", "B"], [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]
     )
 
 
 def la2cuo4(strontium: float = 0.0, oxygen: float = 1.0) -> Structure:
-    """Tetragonal, long c; ``strontium`` on each La site, ``oxygen`` occupancy in the plane."""
+    """Tetragonal with a long c axis; strontium per La site, oxygen occupancy in the plane."""
     lanthanum = {"La": 1 - strontium, "Sr": strontium} if strontium else "La"
     return Structure.from_spacegroup(
         "I4/mmm",
@@ -29,7 +29,7 @@ def la2cuo4(strontium: float = 0.0, oxygen: float = 1.0) -> Structure:
 
 
 def niobium() -> Structure:
-    """bcc in its primitive cell: one atom, bonded to its own images only."""
+    """bcc in its primitive cell: one atom, bonded only to its own images."""
     half = 3.3 / 2
     return Structure(
         Lattice([[-half, half, half], [half, -half, half], [half, half, -half]]),
@@ -39,7 +39,7 @@ def niobium() -> Structure:
 
 
 def triclinic() -> Structure:
-    """No symmetry, skewed, disordered, a vacancy, atoms near faces and outside the cell."""
+    """Triclinic and disordered, with a vacancy and atoms near faces and outside the cell."""
     return Structure(
         Lattice.from_parameters(4.1, 5.7, 7.3, 76, 98, 113),
         ["Fe", {"Fe": 0.6, "Co": 0.3}, "Se", {"Se": 0.5, "Te": 0.5}, "O"],

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the test's own, started by an ordinary user (it refuses root)."""
+"""A PostgreSQL server for tests. It runs as an ordinary user, because it refuses root."""
 
 import os
 import pwd
@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 
-PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)  # Debian's
+FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)  # of Debian
 
 
 def program(name):
-    """A program of PostgreSQL's; None where it is not installed."""
-    return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *map(str, PLACES)]))
+    """The path of a PostgreSQL program; None if it is not installed."""
+    return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *map(str, FOLDERS)]))
 
 
 def skip_without() -> None:
-    """Skip a test where PostgreSQL is not installed; where changes are judged it has to be."""
+    """Skip a test if PostgreSQL is not installed, except in CI, where it must be installed."""
     if not program("initdb") and "CI" not in os.environ:
-        pytest.skip("PostgreSQL is not installed here")
+        pytest.skip("PostgreSQL is not installed")
 
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """The URL of an empty database, served until the end of the block."""
+    """Start a server with an empty database; yields its URL and stops it after the block."""
     user = "nobody" if os.geteuid() == 0 else None
     data = folder / "data"
     data.mkdir(parents=True)
@@ -35,7 +35,7 @@ def postgres(folder: Path) -> Iterator[str]:
         shutil.chown(data, user)
     for path in (folder, *folder.parents):
         if user and path.owner() == pwd.getpwuid(os.geteuid()).pw_name and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o011)  # or the server does not get to its folder
+            path.chmod(path.stat().st_mode | 0o011)  # the server's user must reach its folder
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
@@ -49,7 +49,7 @@ def postgres(folder: Path) -> Iterator[str]:
             assert done.returncode == 0, log.read()
 
     call("initdb", "-U", "test", "-A", "trust", "--no-sync")
-    # Its socket would lie in a path of 107 letters at most, which a test's folder may exceed.
+    # No Unix socket: its path is limited to 107 characters, and a test's folder may be longer.
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
     call("pg_ctl", "-w", "-o", options, "start")
     try:

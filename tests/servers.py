@@ -1,4 +1,4 @@
-"""A real MLflow server of a model, and how it is asked."""
+"""A real MLflow server of a model, and requests to it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import pytest
 
 @contextmanager
 def serving(model, environment, log, *, manager="local", seconds=120):
-    """A real ``mlflow models serve`` process, started from another folder; yields its address."""
+    """A real ``mlflow models serve`` process, started in another folder; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -30,14 +30,14 @@ def serving(model, environment, log, *, manager="local", seconds=120):
     try:
         for _ in range(2 * seconds):
             if process.poll() is not None:
-                pytest.fail("the server did not come up: " + log.read_text()[-2000:])
+                pytest.fail("the server did not start: " + log.read_text()[-2000:])
             try:
                 urllib.request.urlopen(f"{url}/ping", timeout=2)
                 break
             except OSError:
                 time.sleep(0.5)
         else:
-            pytest.fail("the server did not come up: " + log.read_text()[-2000:])
+            pytest.fail("the server did not start: " + log.read_text()[-2000:])
         yield url
     finally:
         if process.poll() is None:
@@ -46,7 +46,7 @@ def serving(model, environment, log, *, manager="local", seconds=120):
 
 
 def ask(url, body, content_type="application/json"):
-    """Status and answer of one request."""
+    """The status and the answer of one request."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(
         f"{url}/invocations", data=data, headers={"Content-Type": content_type}
@@ -59,4 +59,5 @@ def ask(url, body, content_type="application/json"):
 
 
 def rows(*cifs):
+    """The body of a request for these CIF texts."""
     return {"dataframe_split": {"columns": ["cif"], "data": [[c] for c in cifs]}}

@@ -1,4 +1,4 @@
-"""An archive gives back what was put in, bit for bit, or says in a sentence why it does not."""
+"""An archive returns what was written, bit for bit, or is refused with one sentence."""
 
 import dataclasses
 import itertools
@@ -18,35 +18,37 @@ from supervision.data.featurize import featurize, featurize_all
 from supervision.data.splits import make_split
 from supervision.experiment.spec import Experiment, split_materials
 from supervision.models.graph.data import GraphSamples
-from supervision.models.graph.featurize import graphs
+from supervision.models.graph.featurize import graph_featurizer
 from supervision.models.vision.data import TrainingViews, ViewSamples
 from supervision.models.vision.featurize import scene_featurizer
 from supervision.training.batches import RankShard
 
-RECIPES = {"scenes": scene_featurizer("fast"), "graphs": graphs()}
+FEATURIZERS = {"scenes": scene_featurizer("fast"), "graphs": graph_featurizer()}
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    """Some of the classics, disordered ones and ones with a parent among them, and a reject."""
+    """Part of the classics, with disordered crystals and parents, and a reject."""
     found = load_dataset("classics")
     rejects = (Reject("broken.cif", "It is broken."),)
     return dataclasses.replace(found, crystals=found.crystals[::6], rejects=rejects)
 
 
-@pytest.fixture(scope="module", params=list(RECIPES))
+@pytest.fixture(scope="module", params=list(FEATURIZERS))
 def written(request, dataset, tmp_path_factory):
-    """The recipe, what went in, and the file."""
-    recipe = RECIPES[request.param]
+    """The featurizer, the archive and its file."""
+    featurizer = FEATURIZERS[request.param]
     materials = group_materials(dataset.crystals)
     splits = {kind: make_split(materials, kind) for kind in ("random", "family")}
     archive = Archive(DatasetSpec("classics"), dataset, materials, splits)
     path = tmp_path_factory.mktemp("archive") / "classics.zip"
-    write_archive(path, archive, recipe.name, featurize_all(recipe, dataset.crystals, quiet=True))
-    return recipe, archive, path
+    write_archive(
+        path, archive, featurizer.name, featurize_all(featurizer, dataset.crystals, quiet=True)
+    )
+    return featurizer, archive, path
 
 
-def test_materials_splits_and_rejects_come_back(written):
+def test_materials_splits_and_rejects_are_read_back(written):
     _, archive, path = written
     again = read_archive(path)
     assert again == archive
@@ -57,11 +59,11 @@ def test_materials_splits_and_rejects_come_back(written):
     assert any(m.parents for m in again.materials)
 
 
-def test_arrays_are_those_that_were_prepared(written, monkeypatch):
-    recipe, archive, path = written
-    built = featurize_all(recipe, archive.dataset.crystals, quiet=True)
+def test_features_are_read_bit_for_bit(written, monkeypatch):
+    featurizer, archive, path = written
+    built = featurize_all(featurizer, archive.dataset.crystals, quiet=True)
     monkeypatch.setattr("supervision.data.featurize._read_entry", None)  # neither cache nor CIF
-    found, rejects = featurize(recipe, read_archive(path).dataset.crystals)
+    found, rejects = featurize(featurizer, read_archive(path).dataset.crystals)
     assert found.keys() == built.keys() and not rejects
     for id, result in found.items():
         ours, theirs = result.to_arrays(), built[id].to_arrays()
@@ -70,11 +72,11 @@ def test_arrays_are_those_that_were_prepared(written, monkeypatch):
             assert np.array_equal(ours[name], theirs[name]), name
 
 
-def samples_of(materials, recipe):
-    """What a network is trained on, of each paradigm."""
+def samples_of(materials, featurizer):
+    """What a network is trained on, of each model family."""
     targets = np.array([m.tc for m in materials])
-    prepared = featurize_all(recipe, [c for m in materials for c in m.crystals], quiet=True)
-    if recipe.noun == "graphs":
+    prepared = featurize_all(featurizer, [c for m in materials for c in m.crystals], quiet=True)
+    if featurizer.kind == "graphs":
         return GraphSamples(materials, materials, targets, prepared, 8, 40_000, 42)
     return ViewSamples(
         TrainingViews(materials, targets, prepared, (0, 7), 8, 42), materials, prepared, 2, 2
@@ -87,13 +89,13 @@ def tensors(inputs):
     return [value for value in vars(inputs).values() if torch.is_tensor(value)]
 
 
-def test_batches_from_an_archive_are_those_from_cif_files(written):
-    recipe, archive, path = written
+def test_batches_from_an_archive_equal_those_from_cif_files(written):
+    featurizer, archive, path = written
     ours, theirs = (
-        samples_of(materials, recipe)
+        samples_of(materials, featurizer)
         for materials in (read_archive(path).materials, archive.materials)
     )
-    steps = zip(ours.epoch(1, RankShard()), theirs.epoch(1, RankShard()), strict=True)
+    steps = zip(ours.epoch_steps(1, RankShard()), theirs.epoch_steps(1, RankShard()), strict=True)
     for step, other in itertools.islice(steps, 2):
         for (inputs, targets, ids), (others, their_targets, their_ids) in zip(
             step, other, strict=True
@@ -103,13 +105,13 @@ def test_batches_from_an_archive_are_those_from_cif_files(written):
                 assert torch.equal(one, two)
 
 
-def test_the_split_that_is_asked_for_is_taken(written, capsys):
-    recipe, archive, path = written
+def test_requested_split_is_used(written, capsys):
+    featurizer, archive, path = written
     asked = {"dataset": str(path), "data": "", "limit": 0, "seed": 42}
     for kind in archive.splits:
         experiment = Experiment.of(split=kind, **asked)
         prepared = split_materials(
-            experiment, lambda c: featurize(recipe, c)[1], lambda rejects: None
+            experiment, lambda c: featurize(featurizer, c)[1], lambda rejects: None
         )
         assert prepared.split == archive.splits[kind]
         assert experiment.settings() == Experiment(split=kind).settings()
@@ -126,23 +128,23 @@ def test_the_split_that_is_asked_for_is_taken(written, capsys):
     ],
     ids=["seed", "limit", "data"],
 )
-def test_what_was_settled_when_it_was_written_cannot_be_asked_otherwise(written, change, message):
+def test_options_that_contradict_the_archive_are_refused(written, change, message):
     asked = {"dataset": str(written[2]), "data": "", "limit": 0, "seed": 42} | change
     with pytest.raises(ValueError, match=message):
         Experiment.of(**asked)
 
 
-def test_an_archive_of_another_recipe_is_refused(written):
-    recipe, _, path = written
-    other = dataclasses.replace(recipe, version="v999")
+def test_archive_of_another_featurizer_is_refused(written):
+    featurizer, _, path = written
+    other = dataclasses.replace(featurizer, version="v999")
     with pytest.raises(
-        DatasetError, match=rf"holds {recipe.name} and this reads {recipe.noun}/v999"
+        DatasetError, match=rf"holds {featurizer.name}, but {featurizer.kind}/v999 is needed"
     ):
         featurize(other, read_archive(path).dataset.crystals)
 
 
 def changed(path, folder, member, change):
-    """A copy whose member is changed, with checksums that fit."""
+    """A copy with one changed file and valid zip checksums."""
     copy = folder / "changed.zip"
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
         for name in old.namelist():
@@ -151,15 +153,15 @@ def changed(path, folder, member, change):
     return copy
 
 
-def test_a_damaged_one_is_refused(written, tmp_path):
+def test_damaged_archive_is_refused(written, tmp_path):
     path = written[2]
-    torn = tmp_path / "torn.zip"
-    torn.write_bytes(path.read_bytes()[:-200])
+    truncated = tmp_path / "truncated.zip"
+    truncated.write_bytes(path.read_bytes()[:-200])
     flipped = bytearray(path.read_bytes())
     flipped[len(flipped) // 2] ^= 1
     (tmp_path / "flipped.zip").write_bytes(flipped)
-    for damaged in (torn, tmp_path / "flipped.zip"):
-        with pytest.raises(DatasetError, match="is damaged, or no archive"):
+    for damaged in (truncated, tmp_path / "flipped.zip"):
+        with pytest.raises(DatasetError, match="is damaged or not an archive"):
             read_archive(damaged)
     with pytest.raises(DatasetError, match="There is no archive"):
         read_archive(tmp_path / "nowhere.zip")
@@ -168,13 +170,13 @@ def test_a_damaged_one_is_refused(written, tmp_path):
 @pytest.mark.parametrize(
     ("member", "old", "new", "message"),
     [
-        ("crystals.json", b'"weight": 1.0', b'"weight": 0.5', "its crystals are not those"),
-        ("splits.json", b'"train"', b'"val"', "its split is not the one"),
+        ("crystals.json", b'"weight": 1.0', b'"weight": 0.5', "the hash of its crystals is wrong"),
+        ("splits.json", b'"train"', b'"val"', "the hash of a split is wrong"),
         ("archive.json", b'"format": 1', b'"format": 99', "is an archive of format 99"),
     ],
     ids=["crystals", "split", "format"],
 )
-def test_one_that_was_changed_is_refused(written, tmp_path, member, old, new, message):
+def test_changed_archive_is_refused(written, tmp_path, member, old, new, message):
     def change(content):
         assert old in content
         return content.replace(old, new, 1)
@@ -183,14 +185,15 @@ def test_one_that_was_changed_is_refused(written, tmp_path, member, old, new, me
         read_archive(changed(written[2], tmp_path, member, change))
 
 
-def test_it_is_plain_json_and_arrays(written):
+def test_archive_holds_only_json_and_arrays(written):
     with zipfile.ZipFile(written[2]) as members:
         assert {name.rpartition(".")[2] for name in members.namelist()} == {"json", "npy"}
         assert json.loads(members.read("archive.json"))["made"]["dataset"] == "classics"
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
-    """Two megabytes that would be two gigabytes."""
+@pytest.mark.slow
+def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    """A file of two megabytes whose content is two gigabytes."""
     path = tmp_path / "archive.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as members:
         members.writestr("archive.json", "{}")

@@ -1,4 +1,4 @@
-"""CIF text: read as it is meant or refused in one sentence, in milliseconds, whatever it is."""
+"""Any CIF text is read correctly or refused with one sentence, within milliseconds."""
 
 import re
 import time
@@ -20,12 +20,12 @@ from supervision.data.cif import MAX_CIF_BYTES, parse_cif
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import CrystalError
 
-LONGEST = 0.1  # seconds of processor time for any text
+MAX_SECONDS = 0.1  # of processor time for any text
 CLASSICS = load_dataset("classics").crystals
 
 
 def parsed(text):
-    """The structure or the refusal, and the processor time it took."""
+    """The structure or the error message, and the processor time in seconds."""
     began = time.process_time()
     try:
         found = parse_cif(text)
@@ -34,28 +34,28 @@ def parsed(text):
     return found, time.process_time() - began
 
 
-def check_refusal(said):
-    assert said.endswith(".")
-    assert len(said) < 300
-    assert said.isprintable()
-    assert "Error" not in said
-    assert "Traceback" not in said
+def check_message(message):
+    assert message.endswith(".")
+    assert len(message) < 300
+    assert message.isprintable()
+    assert "Error" not in message
+    assert "Traceback" not in message
 
 
-# --- texts that froze, felled or misled the reader before
+# --- texts that the former reader did not finish, crashed on or misread
 
 
 @pytest.mark.parametrize("name", list(HOSTILE))
-def test_a_hostile_text_is_refused_in_one_sentence(name):
+def test_hostile_text_is_refused_in_one_sentence(name):
     text, reason = HOSTILE[name]
     found, _ = parsed(text)
     assert isinstance(found, str), f"read as {found.formula}"
     assert re.search(reason, found)
-    check_refusal(found)
+    check_message(found)
 
 
 @pytest.mark.parametrize("name", list(MISREAD))
-def test_what_was_misread_in_silence_is_read_right_or_refused(name):
+def test_formerly_misread_text_is_read_correctly_or_refused(name):
     text, expected = MISREAD[name]
     found, _ = parsed(text)
     if isinstance(expected, Composition):
@@ -63,11 +63,11 @@ def test_what_was_misread_in_silence_is_read_right_or_refused(name):
     else:
         assert isinstance(found, str), f"read as {found.formula}"
         assert re.search(expected, found)
-        check_refusal(found)
+        check_message(found)
 
 
-def test_the_longest_texts_take_their_hundred_milliseconds_at_most():
-    """Of processor time, the best of three: what the constants of the reader promise."""
+def test_no_text_takes_more_than_a_hundred_milliseconds():
+    """Processor time, best of three; the constants of the reader guarantee it."""
     largest = {
         "atoms": crystal(atoms(MAX_ATOMS), a=30),
         "values": CRYSTAL + "loop_\n_q\n" + ("0 " * 1000 + "\n") * 980,
@@ -80,19 +80,21 @@ def test_the_longest_texts_take_their_hundred_milliseconds_at_most():
             a=30,
             symmetry=operations(*(f"x,y,z+{i}/5" for i in range(5))),
         ),
-        "a crowd": crystal("".join(f"N N 0 0 {i / 1000} .001\n" for i in range(1000)), a=30),
+        "one thousand rows in one place": crystal(
+            "".join(f"N N 0 0 {i / 1000} .001\n" for i in range(1000)), a=30
+        ),
     }
     assert all(len(text) <= MAX_CIF_BYTES for text in largest.values())
     texts = largest | {name: text for name, (text, _) in HOSTILE.items()}
     slow = {name: min(parsed(text)[1] for _ in range(3)) for name, text in texts.items()}
-    assert {name: taken for name, taken in slow.items() if taken > LONGEST} == {}
+    assert {name: taken for name, taken in slow.items() if taken > MAX_SECONDS} == {}
 
 
 # --- equal to pymatgen
 
 
-def pymatgens(text):
-    """What pymatgen's own reader makes of it: the reference."""
+def read_with_pymatgen(text):
+    """The structure as pymatgen's own parser reads it, the reference."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parser = CifParser.from_str(text, occupancy_tolerance=1.05)
@@ -113,29 +115,29 @@ def check_equal(found, expected):
 
 
 @pytest.mark.parametrize("entry", CLASSICS[::9], ids=lambda c: c.id)
-def test_classics_are_read_as_pymatgen_reads_them(entry):
-    check_equal(parse_cif(entry.cif), pymatgens(entry.cif))
+def test_classics_are_read_as_by_pymatgen(entry):
+    check_equal(parse_cif(entry.cif), read_with_pymatgen(entry.cif))
 
 
 @pytest.mark.parametrize("id", ["Nb3Sn", "MgB2", "FeSe", "La2CuO4", "YNi2B2C", "PbMo6S8"])
-def test_symmetry_is_applied_as_pymatgen_does(id):
+def test_symmetry_is_applied_as_by_pymatgen(id):
     structure = next(parse_cif(c.cif) for c in CLASSICS if c.formula == id)
     text = str(CifWriter(structure, symprec=0.01))
-    assert "\n  2  '" in text, "written with its symmetry"
-    check_equal(parse_cif(text), pymatgens(text))
+    assert "\n  2  '" in text, "the file must list symmetry operations"
+    check_equal(parse_cif(text), read_with_pymatgen(text))
 
 
 @pytest.mark.shared
-def test_3dsc_is_read_as_pymatgen_reads_it(shared_data):
-    """Every hundredth; all 10,901 are compared by ``python -m benchmarks.read_cif --compare``."""
+def test_3dsc_is_read_as_by_pymatgen(shared_data):
+    """Every hundredth file; ``python -m benchmarks.read_cif --compare`` compares all 10,901."""
     archive = str(shared_data / "3dsc" / "3DSC_MP.tar.xz")
     for entry in load_dataset("3dsc", archive).crystals[::100]:
-        check_equal(parse_cif(entry.cif), pymatgens(entry.cif))
+        check_equal(parse_cif(entry.cif), read_with_pymatgen(entry.cif))
 
 
 @pytest.mark.parametrize("name", ["Fm-3m", "I4/mmm", "P6_3/mmc", "R-3m", "P 4/n m m :2"])
-def test_a_space_group_by_its_name_gives_its_own_operations(name):
-    """Against the full list of the same group's operations, as the tables have it."""
+def test_space_group_name_gives_its_operations(name):
+    """Compared with the full list of the operations of the same group."""
     group = gemmi.find_spacegroup_by_name(name.replace("_", ""))
     cell = {"c": 5, "gamma": 120} if group.crystal_system_str() in ("hexagonal", "trigonal") else {}
     if group.crystal_system_str() == "tetragonal":
@@ -150,7 +152,7 @@ def test_a_space_group_by_its_name_gives_its_own_operations(name):
     }
 
 
-def test_a_rotated_or_doubled_crystal_is_the_same_material():
+def test_supercell_is_the_same_material():
     structure = Structure(Lattice.hexagonal(3.1, 3.5), ["Mg", "B", "B"],
                           [[0, 0, 0], [1 / 3, 2 / 3, 0.5], [2 / 3, 1 / 3, 0.5]])  # fmt: skip
     for made in (structure, structure * (2, 1, 1), structure * (1, 1, 3)):
@@ -160,14 +162,14 @@ def test_a_rotated_or_doubled_crystal_is_the_same_material():
 
 
 @pytest.mark.parametrize("text", [None, np.nan, pd.NA, "", " \n"], ids=repr)
-def test_nothing_is_said_to_be_nothing(text):
+def test_missing_text_is_reported_as_empty(text):
     with pytest.raises(CrystalError, match="The CIF text is empty"):
         parse_cif(text)
 
 
 @pytest.mark.parametrize("text", [7, b"data_x", np.array([1, 2]), ["data_x"]], ids=repr)
-def test_what_is_no_text_is_said_to_be_none(text):
-    with pytest.raises(CrystalError, match="A CIF is text, not"):
+def test_input_that_is_not_text_is_refused(text):
+    with pytest.raises(CrystalError, match="A CIF must be text, not"):
         parse_cif(text)
 
 
@@ -177,8 +179,8 @@ def test_noble_gases_are_read_without_a_warning():
         assert len(parse_cif(crystal("Ar1 Ar 0 0 0 1\nHe1 He .5 .5 .5 1\n", a=5))) == 2
 
 
-def test_threads_read_what_one_reads_alone():
-    """Each bad text gets its own reason, whoever reads beside it."""
+def test_reading_in_threads_gives_the_same_results():
+    """Each bad text gets its own message, independent of other threads."""
     bad = [crystal(f"X{i} Q{i} 0 0 0 1\n") for i in range(200)]
     good = [entry.cif for entry in CLASSICS[:60]]
     mixed = [text for pair in zip(bad, good * 4, strict=False) for text in pair]
@@ -186,20 +188,20 @@ def test_threads_read_what_one_reads_alone():
     with ThreadPoolExecutor(8) as pool:
         together = [found for found, _ in pool.map(parsed, mixed)]
     assert together == alone
-    assert all(f"X{i} " in said for i, said in enumerate(together[::2]))
+    assert all(f"X{i} " in message for i, message in enumerate(together[::2]))
 
 
-def test_reading_touches_no_global_filter_of_warnings():
+def test_reading_does_not_change_warning_filters():
     before = list(warnings.filters)
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for entry in CLASSICS[:20]:
             parse_cif(entry.cif)
-    assert heard == []
+    assert caught == []
     assert list(warnings.filters) == before
 
 
-# --- fuzzing: mutated real files, and texts made by CIF's grammar
+# --- fuzzing: mutated real files, and texts generated by the CIF grammar
 
 FUZZ = settings(
     max_examples=1000,
@@ -210,11 +212,11 @@ FUZZ = settings(
 )
 
 
-def check_any(text):
-    """A crystal within the limits, or one sentence; never anything else."""
+def check_crystal_or_message(text):
+    """The text gives a crystal within the limits, or a refusal in one sentence."""
     found, _ = parsed(text)
     if isinstance(found, str):
-        check_refusal(found)
+        check_message(found)
         return
     assert 0 < len(found) <= MAX_ATOMS
     assert np.isfinite(found.frac_coords).all()
@@ -223,25 +225,25 @@ def check_any(text):
 
 @FUZZ
 @given(mutants([c.cif for c in CLASSICS[::20]]))
-def test_a_mutated_file_is_a_crystal_or_a_sentence(text):
-    check_any(text)
+def test_mutated_file_gives_a_crystal_or_one_sentence(text):
+    check_crystal_or_message(text)
 
 
 @FUZZ
 @given(texts())
-def test_a_text_by_the_grammar_is_a_crystal_or_a_sentence(text):
-    check_any(text)
+def test_generated_text_gives_a_crystal_or_one_sentence(text):
+    check_crystal_or_message(text)
 
 
 @pytest.mark.long
 @settings(FUZZ, max_examples=25_000, derandomize=False)
 @given(mutants([c.cif for c in CLASSICS]))
-def test_25_000_mutated_files_are_crystals_or_sentences(text):
-    check_any(text)
+def test_25_000_mutated_files_give_crystals_or_sentences(text):
+    check_crystal_or_message(text)
 
 
 @pytest.mark.long
 @settings(FUZZ, max_examples=25_000, derandomize=False)
 @given(texts())
-def test_25_000_texts_by_the_grammar_are_crystals_or_sentences(text):
-    check_any(text)
+def test_25_000_generated_texts_give_crystals_or_sentences(text):
+    check_crystal_or_message(text)

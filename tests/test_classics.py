@@ -1,4 +1,4 @@
-"""The embedded data set: each entry is sane in itself, and agrees with 3DSC or says why not."""
+"""The embedded data set: every entry is plausible, and deviations from 3DSC are documented."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ PAGE = ROOT / "docs" / "classics.md"
 ENTRIES = read_table()
 each_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
 
-# The highest Tc in kelvin that a family can hold at ambient pressure, a little above the record.
+# Upper limit of Tc in kelvin per family at ambient pressure, a little above the record.
 HIGHEST_TC = {
     "element": 9.5,
     "A15": 23.5,
@@ -61,13 +61,13 @@ def crystals():
 
 
 def page_table(heading: str) -> list[list[str]]:
-    """The cells of the table under a heading of docs/classics.md, its two header lines left out."""
+    """The rows of the table under a heading of docs/classics.md, without its two header lines."""
     section = PAGE.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_there_is_enough_to_show():
+def test_set_is_large_enough():
     assert len(ENTRIES) >= 150
     assert sum(entry.tc == 0 for entry in ENTRIES) >= 25
     assert set(HIGHEST_TC) == {entry.family for entry in ENTRIES}
@@ -81,7 +81,7 @@ def test_ids_and_compositions_are_unique():
         assert [value for value, count in Counter(values).items() if count > 1] == []
 
 
-def test_a_series_and_its_parent_are_one_family(crystals):
+def test_series_and_its_parent_are_one_family(crystals):
     series = defaultdict(set)
     for crystal in crystals.values():
         if crystal.parent_id:
@@ -91,8 +91,8 @@ def test_a_series_and_its_parent_are_one_family(crystals):
     assert crystals["nacl"].parent_id is None
 
 
-def test_a_series_keeps_its_structure(crystals):
-    """Doping moves no length by 9% and no site by 12% of the free length, if the group stays."""
+def test_doped_structures_resemble_their_parent(crystals):
+    """Doping within a space group changes lengths by < 9% and sites by < 12% of the free length."""
     matcher = StructureMatcher(ltol=0.3, stol=0.12, comparator=FrameworkComparator())
     groups = {entry.id: entry.space_group for entry in ENTRIES}
     compared = 0
@@ -100,14 +100,14 @@ def test_a_series_keeps_its_structure(crystals):
         if entry.parent and groups[entry.parent] == entry.space_group:
             doped, parent = crystals[entry.id].structure, crystals[entry.parent].structure
             assert doped.lattice.abc == pytest.approx(parent.lattice.abc, rel=0.09)
-            if len(doped) == len(parent):  # else something was put between the layers
+            if len(doped) == len(parent):  # else an intercalated structure
                 assert matcher.fit(doped, parent), entry.id
             compared += 1
     assert compared > 20
 
 
 @each_entry
-def test_every_number_has_a_source(entry):
+def test_every_tc_has_a_source(entry):
     year = re.search(r"\((19|20)\d\d\)", entry.source)
     assert year or entry.source in (
         "Kittel, Introduction to Solid State Physics",
@@ -116,20 +116,20 @@ def test_every_number_has_a_source(entry):
 
 
 @each_entry
-def test_tc_is_within_what_its_family_can(entry):
+def test_tc_is_below_the_limit_of_its_family(entry):
     assert 0 <= entry.tc <= HIGHEST_TC[entry.family]
 
 
 @each_entry
-def test_the_cif_holds_the_structure(entry, crystals):
-    """Lattice, coordinates and partial occupancies all come back from the CIF text."""
+def test_cif_text_holds_the_structure(entry, crystals):
+    """Lattice, coordinates and partial occupancies are read back from the CIF text."""
     crystal = crystals[entry.id]
     assert (crystal.formula, crystal.tc) == (entry.formula, entry.tc)
     assert parse_cif(crystal.cif) == build_structure(entry)
 
 
 @each_entry
-def test_formula_is_the_composition(entry):
+def test_formula_equals_the_composition(entry):
     """To the 4 decimals of an atomic fraction that material_key keeps."""
     structure = build_structure(entry)
     contents = "".join(f"{el}{amount:.6f}" for el, amount in structure.composition.items())
@@ -138,17 +138,17 @@ def test_formula_is_the_composition(entry):
 
 @each_entry
 def test_the_structure_has_the_stated_space_group(entry):
-    """A wrong coordinate that keeps the multiplicity mostly changes the symmetry."""
+    """A wrong coordinate with the right multiplicity usually changes the symmetry."""
     found = SpacegroupAnalyzer(build_structure(entry), symprec=1e-3).get_space_group_number()
     assert found == SpaceGroup(entry.space_group).int_number
 
 
 @each_entry
-def test_distances_are_sane(entry):
-    """Nearest neighbours at 0.7 to 1.3 times the sum of their atomic radii (Slater's, in pymatgen).
+def test_distances_are_plausible(entry):
+    """Nearest neighbours are at 0.7 to 1.3 times the sum of their atomic radii (Slater).
 
-    Hydrogen's radius of 0.25 A says little, so two hydrogens are held 2 A apart as well
-    (Switendick's 2.1 A, less what an imprecise coordinate may cost).
+    Hydrogen's radius of 0.25 A is too small for this test, so two hydrogens must also be 2 A apart
+    (Switendick's 2.1 A with a tolerance for imprecise coordinates).
     """
     structure = build_structure(entry)
     centres, others, _, distances = structure.get_neighbor_list(6.0)
@@ -169,8 +169,8 @@ def atomic_radius(site: PeriodicSite) -> float:
 
 
 @each_entry
-def test_density_is_within_reason(entry):
-    """Elements within 3% of the measured density, all others between 1.5 and 20 g/cm3."""
+def test_density_is_plausible(entry):
+    """Elements are within 3% of the measured density, others between 1.5 and 20 g/cm3."""
     density = build_structure(entry).density
     if len(Composition(entry.formula)) == 1:
         assert density == pytest.approx(element_density(entry), rel=0.03)
@@ -179,7 +179,7 @@ def test_density_is_within_reason(entry):
 
 
 def element_density(entry: Entry) -> float:
-    """In g/cm3, from pymatgen where it has the solid in question."""
+    """Density in g/cm3, from pymatgen where it has the right solid."""
     others = {"diamond": 3.51, "hg": 14.46}  # pymatgen has graphite, and no solid mercury (77 K)
     if entry.id in others:
         return others[entry.id]
@@ -205,13 +205,13 @@ def test_partial_occupancies_and_vacancies_are_kept(crystals):
     ],
     ids=["multiplicity", "occupancy", "unreadable", "cell", "group"],
 )
-def test_a_wrong_row_is_named(change, reason):
+def test_invalid_row_is_named(change, reason):
     nb3sn = next(entry for entry in ENTRIES if entry.id == "nb3sn")
     with pytest.raises(CrystalError, match=f"classics row 'nb3sn': .*{reason}"):
         build_structure(replace(nb3sn, **change))
 
 
-def test_the_page_counts_the_families():
+def test_documentation_counts_the_families():
     counted = []
     for family in HIGHEST_TC:
         tcs = [entry.tc for entry in ENTRIES if entry.family == family]
@@ -219,19 +219,20 @@ def test_the_page_counts_the_families():
     assert [row[:4] for row in page_table("Families")] == counted
 
 
+@pytest.mark.slow
 @pytest.mark.shared
-def test_disagreements_with_3dsc_are_the_settled_ones():
-    """Tc within 20% and lattice within 3%, else the page says which of the two stands and why."""
+def test_disagreements_with_3dsc_are_documented():
+    """Tc agrees within 20% and the lattice within 3%, or docs/classics.md explains why not."""
     if not ARCHIVE.exists():
         pytest.skip(f"needs 3DSC at ../shared ({ARCHIVE.name})")
-    settled = {
+    documented = {
         (entry, what): ours for entry, what, ours, *_ in page_table("Disagreements with 3DSC")
     }
-    assert disagreements(read_3dsc()) == settled
+    assert disagreements(read_3dsc()) == documented
 
 
 def read_3dsc() -> dict[str, list[tuple[str, float, Structure]]]:
-    """(SuperCon formula, Tc in kelvin, structure) of the 3DSC rows with a composition of ours."""
+    """(SuperCon formula, Tc in kelvin, structure) of the 3DSC rows with one of our compositions."""
     wanted = {material_key(entry.formula) for entry in ENTRIES}
     with tarfile.open(ARCHIVE) as archive:
         files = {
@@ -252,21 +253,23 @@ def read_3dsc() -> dict[str, list[tuple[str, float, Structure]]]:
 def disagreements(
     rows: dict[str, list[tuple[str, float, Structure]]],
 ) -> dict[tuple[str, str], str]:
-    """What is ours, by entry and 'Tc', 'lattice' or 'structure', where 3DSC has something else.
+    """Our values where 3DSC differs, by entry and 'Tc', 'lattice' or 'structure'.
 
-    A Tc of 0 in 3DSC means that none was reported, so it contradicts nothing. Several structures
-    of one composition are polymorphs: ours is compared with the nearest of those that are the
-    same structure; 'structure' where there is none.
+    A Tc of 0 in 3DSC means that none was reported, so it is not compared. Several structures of one
+    composition are polymorphs: our lattice is compared with the closest one that is the same
+    structure; 'structure' if there is none.
     """
     found = {}
     for entry in ENTRIES:
-        theirs = rows.get(material_key(entry.formula), [])
-        if not theirs:
+        reference = rows.get(material_key(entry.formula), [])
+        if not reference:
             continue
-        tc = np.mean(list({formula: tc for formula, tc, _ in theirs}.values()))
+        tc = np.mean(list({formula: tc for formula, tc, _ in reference}.values()))
         if tc > 0 and abs(entry.tc - tc) > 0.2 * tc:
             found[entry.id, "Tc"] = f"{entry.tc:g} K"
-        cells = same_structures(build_structure(entry), [structure for _, _, structure in theirs])
+        cells = same_structures(
+            build_structure(entry), [structure for _, _, structure in reference]
+        )
         deviations = [np.abs(ours / other - 1).max() for ours, other in cells]
         if not deviations:
             found[entry.id, "structure"] = entry.space_group
@@ -278,11 +281,11 @@ def disagreements(
 def same_structures(
     ours: Structure, polymorphs: list[Structure]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Lengths [3] in angstrom of our conventional cell and theirs, for each that is the same.
+    """Lengths [3] in angstrom of our conventional cell and of each equal polymorph's cell.
 
-    The same: space group, number of sites, and no site off by more than 12% of the mean free
-    length per atom (relaxed and measured layer spacings differ by nearly as much); a mixed site
-    matches one that shares an element.
+    Equal: the same space group and number of sites, and no site displaced by more than 12% of the
+    mean free length per atom (relaxed and measured layer spacings differ by nearly as much). A
+    mixed site matches a site that shares an element.
     """
     matcher = StructureMatcher(ltol=0.3, stol=0.12, comparator=OrderDisorderElementComparator())
     group, sites, lengths = conventional(ours)
@@ -301,8 +304,8 @@ def cell_text(entry: Entry) -> str:
 def conventional(structure: Structure) -> tuple[int, int, np.ndarray]:
     """Space group number, number of sites and lengths [3] in angstrom of the conventional cell.
 
-    The symmetry is found to 0.1 A, so that a relaxed structure is not taken for a distorted one.
-    Where the choice of axes is free, lengths are in order of size.
+    The symmetry tolerance is 0.1 A, so that relaxed structures do not count as distorted. Lengths
+    are sorted where the choice of axes is free.
     """
     analyzer = SpacegroupAnalyzer(structure, symprec=0.1)
     group = analyzer.get_space_group_number()

@@ -1,4 +1,4 @@
-"""Features of compositions by hand, and trees that come back from disk as they went."""
+"""Features of compositions, and the predictor of trees on them."""
 
 import dataclasses
 import zipfile
@@ -16,15 +16,11 @@ from supervision.data.errors import CrystalError
 from supervision.data.featurize import featurize
 from supervision.evaluation.metrics import constant_median, mae
 from supervision.evaluation.prediction import predict_materials
+from supervision.models.composition.config import KINDS, CompositionConfig
 from supervision.models.composition.features import composition_features, feature_names
 from supervision.models.composition.featurize import COMPOSITION_FEATURIZER
-from supervision.models.composition.predictor import (
-    KINDS,
-    MODEL_FILE,
-    CompositionConfig,
-    CompositionPredictor,
-)
-from supervision.models.predictor import load_predictor
+from supervision.models.composition.predictor import MODEL_FILE, CompositionPredictor
+from supervision.models.families import load_predictor
 
 
 def feature(composition, name):
@@ -34,8 +30,8 @@ def feature(composition, name):
 # --- tables
 
 
-def test_tables_hold_what_is_published():
-    """Xie and Grossman's Nb: group 5 and period 5; Magpie's Nb, from its own files."""
+def test_tables_have_the_published_values():
+    """Nb has the values of Magpie's own files; the table of CGCNN (Xie and Grossman) is binary."""
     nb, names = magpie()[40], magpie_names()
     published = {"Number": 41, "MendeleevNumber": 47, "MeltingT": 2750, "CovalentRadius": 164,
                  "Electronegativity": 1.6, "NdValence": 4, "NValence": 5, "GSvolume_pa": 18.18,
@@ -57,31 +53,31 @@ def test_tables_hold_what_is_published():
         ("maximum Number", 50),
         ("range Number", 9),
         ("mode Number", 41),
-        ("share Nb", 0.75),
-        ("share Sn", 0.25),
-        ("share Al", 0),
+        ("fraction Nb", 0.75),
+        ("fraction Sn", 0.25),
+        ("fraction Al", 0),
     ],
 )
-def test_statistics_of_nb3sn_by_hand(name, value):
+def test_statistics_of_nb3sn_have_the_values_computed_by_hand(name, value):
     assert feature("Nb3Sn", name) == pytest.approx(value)
 
 
-def test_the_mode_of_equal_shares_is_their_mean():
+def test_mode_of_equal_fractions_is_the_mean_of_the_elements():
     assert feature("NbN", "mode Number") == pytest.approx((41 + 7) / 2)
 
 
-def test_scale_and_order_do_not_matter():
+def test_features_do_not_depend_on_scale_and_order_of_the_formula():
     rows = composition_features([Composition(f) for f in ("MgB2", "B4Mg2", "Mg0.5B")])
     np.testing.assert_allclose(rows, rows[[0, 0, 0]], rtol=1e-12)
 
 
-def test_deuterium_counts_as_hydrogen():
+def test_deuterium_has_the_features_of_hydrogen():
     rows = composition_features([Composition(f) for f in ("PdD", "PdH")])
     assert np.array_equal(*rows)
 
 
 @pytest.mark.parametrize("species", ["Am", "Lr", DummySpecies("X")], ids=str)
-def test_an_element_beyond_the_table_is_named(species):
+def test_an_element_without_features_is_named(species):
     with pytest.raises(CrystalError, match=f"no features for {species}"):
         composition_features([Composition({species: 1, "O": 1})])
 
@@ -101,14 +97,14 @@ def fitted(request, materials):
     return predictor
 
 
-def test_trees_beat_the_constant(fitted, materials):
+def test_trees_are_better_than_the_constant_baseline(fitted, materials):
     test = materials[3::4]
     table = pd.DataFrame(predict_materials(fitted, {"test": test}))
     tc = np.array([m.tc for m in materials[::2]])
     assert mae(table["tc"], table["tc_pred"]) < mae(table["tc"], constant_median(tc, len(test)))
 
 
-def test_saved_without_pickles_and_loaded_the_same(fitted, materials, tmp_path):
+def test_a_predictor_is_saved_without_pickles_and_loads_equal(fitted, materials, tmp_path):
     fitted.save(tmp_path)
     crystals = [m.crystals[0] for m in materials[:20]]
     assert np.array_equal(load_predictor(tmp_path).predict(crystals), fitted.predict(crystals))
@@ -116,7 +112,7 @@ def test_saved_without_pickles_and_loaded_the_same(fitted, materials, tmp_path):
         assert {name.rpartition(".")[2] for name in archive.namelist()} == {"json", "npy"}
 
 
-def test_a_file_that_holds_anything_else_is_refused(fitted, tmp_path):
+def test_a_file_with_other_types_is_refused(fitted, tmp_path):
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -135,7 +131,7 @@ def test_the_same_seed_gives_the_same_trees(materials):
     assert tables[0] == tables[1]
 
 
-def test_where_the_atoms_are_does_not_matter(fitted):
+def test_predictions_do_not_depend_on_the_positions_of_the_atoms(fitted):
     one = nb3sn()
     other = one.copy()
     other.perturb(0.3)
@@ -144,7 +140,7 @@ def test_where_the_atoms_are_does_not_matter(fitted):
     np.testing.assert_allclose(predicted, predicted[0], rtol=1e-9)
 
 
-def test_what_cannot_be_read_is_named(fitted):
+def test_an_unreadable_crystal_is_named(fitted):
     good = Crystal("good", "", mgb2().to(fmt="cif"))
     bad = Crystal("bad.cif", "", "data_x")
     assert [reject.name for reject in featurize(COMPOSITION_FEATURIZER, [good, bad])[1]] == [
@@ -154,10 +150,10 @@ def test_what_cannot_be_read_is_named(fitted):
         fitted.predict([good, bad])
 
 
-def test_features_of_another_recipe_are_refused(fitted, tmp_path, monkeypatch):
+def test_features_of_another_version_are_refused(fitted, tmp_path, monkeypatch):
     fitted.save(tmp_path)
     monkeypatch.setattr("supervision.models.composition.predictor.FEATURE_VERSION", 999)
-    with pytest.raises(ValueError, match="recipe 999"):
+    with pytest.raises(ValueError, match="version 999"):
         load_predictor(tmp_path)
 
 
@@ -166,6 +162,6 @@ def test_features_of_another_recipe_are_refused(fitted, tmp_path, monkeypatch):
     [({"model": "oracle"}, "'oracle'"), ({"trees": 0}, "trees"), ({"max_features": 2}, "got 2")],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_bad_setting_is_named_with_its_value(change, message):
+def test_an_invalid_setting_is_named_with_its_value(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(CompositionConfig(), **change)

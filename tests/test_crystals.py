@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
 from supervision.data.cif import MAX_CIF_BYTES, parse_cif
-from supervision.data.crystals import Crystal, group_materials, material_key, take
+from supervision.data.crystals import Crystal, group_materials, material_key, sample_materials
 from supervision.data.errors import CrystalError
 
 HEAD = """data_test
@@ -74,7 +74,7 @@ def test_different_compositions_are_different_materials(one, other):
     assert material_key(one) != material_key(other)
 
 
-def test_key_is_fractions_in_order_of_element():
+def test_key_lists_fractions_in_element_order():
     assert material_key("Nb3Sn") == "Nb0.7500-Sn0.2500"
 
 
@@ -86,12 +86,12 @@ def test_key_is_fractions_in_order_of_element():
     ],
     ids=repr,
 )
-def test_what_is_no_formula_is_refused(formula):
+def test_invalid_formula_is_refused(formula):
     with pytest.raises(CrystalError, match="is not a chemical formula"):
         material_key(formula)
 
 
-def test_refusal_of_a_long_text_stays_short():
+def test_message_for_a_long_text_is_short():
     with pytest.raises(CrystalError) as caught:
         material_key("nonsense " * 10_000)
     assert len(str(caught.value)) < 120
@@ -106,7 +106,7 @@ def test_partial_occupancies_and_vacancies_are_kept():
     assert len(structure) == 2
 
 
-def test_the_cell_is_the_one_in_the_file():
+def test_cell_is_read_as_in_the_file():
     lattice, sites = Lattice.hexagonal(3.0, 4.7), [[0, 0, 0], [1 / 3, 2 / 3, 0.5]]
     structure = Structure(lattice, ["Mg", "B"], sites) * (2, 1, 1)
     found = parse_cif(structure.to(fmt="cif"))
@@ -114,7 +114,7 @@ def test_the_cell_is_the_one_in_the_file():
     np.testing.assert_allclose(found.lattice.parameters, structure.lattice.parameters)
 
 
-def test_rounding_above_full_occupancy_is_forgiven():
+def test_occupancy_slightly_above_one_is_scaled_down():
     structure = parse_cif(cif("La La0 0 0 0 0.67", "Sr Sr0 0 0 0 0.34"))
     assert structure[0].species.num_atoms == pytest.approx(1)
     assert structure[0].species["La"] == pytest.approx(0.67 / 1.01)
@@ -130,7 +130,7 @@ def test_occupancy_above_one_is_refused_and_named(sites):
         parse_cif(cif(*sites))
 
 
-def test_first_of_several_structures_is_taken():
+def test_first_of_several_structures_is_read():
     other = cif("V V0 0 0 0 1").replace("data_test", "data_other")
     assert parse_cif(NB + other).composition == Composition("Nb2")
     assert parse_cif("data_global\n_journal_year 1998\n" + NB).composition == Composition("Nb2")
@@ -153,7 +153,7 @@ def test_deuterium_and_tritium_are_hydrogen():
     ],
     ids=["CRLF", "CR", "byte order mark", "comment first", "accent", "no last line end"],
 )
-def test_harmless_differences_do_not_matter(change):
+def test_line_ends_and_comments_do_not_change_the_structure(change):
     assert parse_cif(change(NB)) == parse_cif(NB)
 
 
@@ -189,31 +189,33 @@ def test_harmless_differences_do_not_matter(change):
         pytest.param(NB + "# padding\n" * (MAX_CIF_BYTES // 10), id="huge"),
     ],
 )
-def test_what_is_no_crystal_is_refused_in_one_sentence(text):
+def test_text_without_a_crystal_is_refused_in_one_sentence(text):
     with pytest.raises(CrystalError) as caught:
         parse_cif(text)
-    said = str(caught.value)
-    assert said.endswith(".")
-    assert "\n" not in said
-    assert "Traceback" not in said
-    assert len(said) < 300
+    message_text = str(caught.value)
+    assert message_text.endswith(".")
+    assert "\n" not in message_text
+    assert "Traceback" not in message_text
+    assert len(message_text) < 300
 
 
-def test_refusal_names_what_is_missing():
+def test_message_names_the_missing_tag():
     with pytest.raises(CrystalError, match="it has no _atom_site_fract_x"):
         parse_cif("data_x\n_cell_length_a 3\n")
 
 
-def test_crystal_reports_its_fault_when_its_structure_is_asked_for():
+def test_invalid_cif_raises_when_the_structure_is_accessed():
     crystal = Crystal("a.cif", "Nb", "data_nothing")
     with pytest.raises(CrystalError):
         _ = crystal.structure
 
 
-def test_content_hash_is_of_the_text_alone():
+def test_content_hash_depends_on_the_cif_text_only():
     assert Crystal("a", "Nb", NB).content_hash == Crystal("b", "V", NB, 3.0).content_hash
     assert Crystal("a", "Nb", NB).content_hash != Crystal("a", "Nb", NB + " ").content_hash
-    assert len(Crystal("a", "Nb", "\ud800").content_hash) == 64  # as JSON may carry it
+    assert (
+        len(Crystal("a", "Nb", "\ud800").content_hash) == 64
+    )  # a lone surrogate, possible in JSON
 
 
 # --- materials
@@ -239,31 +241,31 @@ def test_materials_do_not_depend_on_the_order_of_crystals():
     assert group_materials(crystals) == group_materials(crystals[::-1])
 
 
-def test_a_crystal_without_tc_cannot_be_a_material():
+def test_crystal_without_tc_is_refused():
     with pytest.raises(ValueError, match="Crystal x has no Tc"):
         group_materials([Crystal("x", "Nb", "")])
 
 
-def test_take_is_a_seeded_choice_that_ignores_order():
+def test_sample_depends_on_the_seed_and_not_on_the_order():
     materials = group_materials(Crystal(f"{i}", f"Nb{i}V", "", 1.0) for i in range(1, 30))
-    chosen = take(materials, 5, seed=1)
+    chosen = sample_materials(materials, 5, seed=1)
     assert len(chosen) == 5
-    assert chosen == take(materials[::-1], 5, seed=1)
-    assert chosen != take(materials, 5, seed=2)
-    assert {m.id for m in chosen} < {m.id for m in take(materials, 9, seed=1)}
+    assert chosen == sample_materials(materials[::-1], 5, seed=1)
+    assert chosen != sample_materials(materials, 5, seed=2)
+    assert {m.id for m in chosen} < {m.id for m in sample_materials(materials, 9, seed=1)}
 
 
-def test_take_of_nothing_is_all_and_of_less_is_refused():
+def test_limit_zero_keeps_all_materials_and_a_negative_limit_is_refused():
     materials = group_materials([Crystal("a", "Nb", "", 1.0), Crystal("b", "V", "", 1.0)])
-    assert take(materials, 0, seed=1) == materials
-    assert take(materials, 99, seed=1) == materials
+    assert sample_materials(materials, 0, seed=1) == materials
+    assert sample_materials(materials, 99, seed=1) == materials
     with pytest.raises(ValueError, match="-1"):
-        take(materials, -1, seed=1)
+        sample_materials(materials, -1, seed=1)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 7])
-def test_a_formula_has_one_key_however_it_is_scaled(scale):
-    """Every other hundredth of doping gives a fraction half-way between two 4-decimal texts."""
+def test_key_does_not_depend_on_the_scale_of_the_formula(scale):
+    """Every second doping level gives a fraction exactly between two 4-decimal numbers."""
     for x in range(1, 200):
         amounts = {"La": 700 - x, "Sr": x, "Cu": 100}
         one = "".join(f"{el}{n / 100:g}" for el, n in amounts.items())
@@ -302,7 +304,7 @@ X2 {symbol} .5 .5 .5 {occupancy}
     ],
     ids=str,
 )
-def test_no_site_is_left_out_or_misread_in_silence(change, message):
+def test_invalid_site_is_refused_and_named(change, message):
     good = {"length": "3.3", "symbol": "Sn", "occupancy": "0.5(2)"}
     assert parse_cif(TWO_SITES.format(**good)).composition.formula == "Nb1 Sn0.5"
     with pytest.raises(CrystalError, match=message):
@@ -310,12 +312,12 @@ def test_no_site_is_left_out_or_misread_in_silence(change, message):
 
 
 @pytest.mark.parametrize("symbol", ["V", "V3+", "V1"])
-def test_vanadium_is_no_vacancy(symbol):
+def test_vanadium_is_not_read_as_a_vacancy(symbol):
     text = TWO_SITES.format(length="3.3", symbol=symbol, occupancy="?")
     assert parse_cif(text).composition.chemical_system == "Nb-V"
 
 
-def test_lengths_that_symmetry_gives_may_be_left_out():
+def test_cell_parameters_fixed_by_symmetry_may_be_missing():
     text = (
         "data_x\n_symmetry_cell_setting cubic\n_cell_length_a 3.3\n_cell_angle_alpha 90\n"
         "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"

@@ -1,4 +1,4 @@
-"""Data sets: named ones, one's own, and what hostile or clumsy files do."""
+"""Data sets: named ones, files and folders of users, and malformed or hostile files."""
 
 import hashlib
 import io
@@ -28,15 +28,15 @@ def cif_of(element, a=3.3):
 NB, V, SN = cif_of("Nb"), cif_of("V", 3.0), cif_of("Sn", 3.2)
 
 
-def said(caught):
-    """The message, which must be one line that ends as a sentence does."""
+def message_of(caught):
+    """The message, which must be one line and end like a sentence."""
     text = str(caught.value)
     assert "\n" not in text
     assert text.endswith((".", ")"))
     return text
 
 
-# --- a folder of CIF files, and tables
+# --- folders of CIF files, and tables
 
 
 def write(folder, files):
@@ -59,7 +59,7 @@ def test_folder_of_cif_files(tmp_path):
     assert found == {"nb.cif": ("Nb1", 9.2, NB, 1.0), "v.cif": ("V", 5.4, V, 1.0)}
 
 
-def test_cif_files_that_no_row_names_are_rejects(tmp_path):
+def test_unlisted_cif_files_are_rejects(tmp_path):
     folder = write(
         tmp_path, {"nb.cif": NB, "deep/more/v.cif": V, "tc.csv": "cif,tc\n./nb.cif,9.2\n"}
     )
@@ -68,15 +68,15 @@ def test_cif_files_that_no_row_names_are_rejects(tmp_path):
     assert dataset.rejects == (Reject("deep/more/v.cif", "The file has no row in tc.csv."),)
 
 
-def test_file_names_of_any_bytes_can_be_reported(tmp_path):
+def test_file_names_that_are_not_utf8_can_be_reported(tmp_path):
     folder = write(tmp_path, {"nb.cif": NB, "tc.csv": "cif,tc\nnb.cif,9.2\n"})
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff.cif")).write_text(V)
     (reject,) = load_dataset(folder).rejects
     reject.name.encode()
 
 
-def test_folder_without_a_list_says_what_to_write(tmp_path):
-    with pytest.raises(DatasetError, match=r"no tc.csv: give one with the columns cif .* and tc"):
+def test_folder_without_tc_csv_says_what_to_add(tmp_path):
+    with pytest.raises(DatasetError, match=r"no tc.csv: add one with the columns cif .* and tc"):
         load_dataset(write(tmp_path, {"nb.cif": NB}))
 
 
@@ -102,7 +102,7 @@ def test_table_with_cif_text(tmp_path):
     ]
 
 
-def test_a_file_may_be_called_like_the_start_of_a_cif(tmp_path):
+def test_file_name_may_look_like_cif_text(tmp_path):
     write(tmp_path, {"data_1.cif": NB, "#2.cif": V, "t.csv": "formula,tc,cif\nNb,9,data_1.cif\n"})
     assert load_dataset(str(tmp_path / "t.csv")).crystals[0].cif == NB
 
@@ -122,7 +122,7 @@ def test_a_file_may_be_called_like_the_start_of_a_cif(tmp_path):
         pytest.param(b"formula,tc,cif\nNb,9.2,nb.cif", id="no last line end"),
     ],
 )
-def test_tables_as_people_write_them(tmp_path, raw):
+def test_harmless_variants_of_a_table_are_read(tmp_path, raw):
     write(tmp_path, {"nb.cif": NB, "t.csv": raw})
     dataset = load_dataset(str(tmp_path / "t.csv"))
     assert dataset.crystals == (Crystal("nb.cif", "Nb", NB, 9.2),)
@@ -147,15 +147,15 @@ def test_tables_as_people_write_them(tmp_path, raw):
         pytest.param(b"PK\x03\x04\x00\x00\n\x00", "CSV table|lacks the column", id="a spreadsheet"),
     ],
 )
-def test_what_is_no_table_is_refused(tmp_path, raw, reason):
+def test_invalid_table_is_refused(tmp_path, raw, reason):
     write(tmp_path, {"t.csv": raw})
     with pytest.raises(DatasetError, match=reason) as caught:
         load_dataset(str(tmp_path / "t.csv"))
-    assert "t.csv" in said(caught)
+    assert "t.csv" in message_of(caught)
 
 
-def test_many_comment_lines_are_read_once():
-    raw = b"#\n" * 300_000 + b"tc\n1\n"  # copying the rest at each line would take minutes
+def test_many_comment_lines_are_read_in_linear_time():
+    raw = b"#\n" * 300_000 + b"tc\n1\n"  # quadratic copying would take minutes
     assert parse_table(raw, "t", {"tc"})["tc"].tolist() == ["1"]
 
 
@@ -190,7 +190,7 @@ def test_many_comment_lines_are_read_once():
     ],
     ids=lambda value: value[:30],
 )
-def test_a_bad_row_is_a_reject_with_its_reason(tmp_path, row, reason):
+def test_invalid_row_is_a_reject_with_its_reason(tmp_path, row, reason):
     folder = tmp_path / "inside"
     write(tmp_path, {"secret.cif": SN})
     write(folder, {"nb.cif": NB, "cifs/v.cif": V, "broken.cif": "data_x\n_cell_length_a 3\n"})
@@ -206,19 +206,19 @@ def test_a_bad_row_is_a_reject_with_its_reason(tmp_path, row, reason):
     assert reject.name
 
 
-def test_a_linked_folder_is_as_good_as_the_folder(tmp_path):
+def test_symbolic_link_to_a_folder_is_read(tmp_path):
     write(tmp_path / "real", {"nb.cif": NB, "tc.csv": "cif,tc\nnb.cif,9.2\n"})
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert load_dataset(str(tmp_path / "link")).rejects == ()
 
 
-def test_bytes_that_are_no_utf8_are_kept_out_of_the_way(tmp_path):
+def test_bytes_that_are_not_utf8_are_ignored_in_comments(tmp_path):
     write(tmp_path, {"nb.cif": "# Schrödinger\n".encode("latin-1") + NB.encode()})
     write(tmp_path, {"tc.csv": "cif,tc\nnb.cif,9.2\n"})
     assert load_dataset(str(tmp_path)).crystals[0].structure.composition == Composition("Nb")
 
 
-def test_line_ends_and_marks_do_not_make_another_data_set(tmp_path):
+def test_line_ends_and_byte_order_marks_do_not_change_the_hash(tmp_path):
     table = "cif,tc\nnb.cif,9.2\n"
     plain = load_dataset(write(tmp_path / "a", {"nb.cif": NB, "tc.csv": table}))
     windows = b"\xef\xbb\xbf" + NB.replace("\n", "\r\n").encode()
@@ -238,14 +238,14 @@ def test_ids_are_unique_and_do_not_depend_on_the_order_of_rows(tmp_path):
     assert hashes[0] == hashes[1]
 
 
-def test_one_structure_may_stand_in_two_rows(tmp_path):
+def test_one_structure_in_two_rows_gives_two_ids(tmp_path):
     rows = "formula,tc,cif\nNb,9.2,nb.cif\nNb0.9Ti0.1,9.5,nb.cif\n"
     write(tmp_path, {"nb.cif": NB, "t.csv": rows})
     dataset = load_dataset(str(tmp_path / "t.csv"))
     assert [c.id for c in dataset.crystals] == ["nb.cif (row 1)", "nb.cif (row 2)"]
 
 
-def test_data_of_ones_own_do_not_pass_for_a_named_set(tmp_path):
+def test_user_data_do_not_get_the_name_of_a_known_data_set(tmp_path):
     for name in ("3dsc", "Classics", "3DSC"):
         folder = write(tmp_path / name, {"nb.cif": NB, "tc.csv": "cif,tc\nnb.cif,9.2\n"})
         assert load_dataset(folder).name == f"own-{name}"
@@ -254,18 +254,18 @@ def test_data_of_ones_own_do_not_pass_for_a_named_set(tmp_path):
 @pytest.mark.parametrize(
     "name",
     ["nonsense", "", "no/such/folder", "~nobody-has-this-name/x", "x" * 5000, "a\x00b"],
-    ids=["word", "empty", "path", "home", "long", "NUL"],
+    ids=["word", "empty", "path", "public_server", "long", "NUL"],
 )
 def test_unknown_data_sets_are_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        DatasetError, match="is none of classics, 3dsc, jarvis_supercon, and no file"
+        DatasetError, match="is unknown: give classics, 3dsc, jarvis_supercon, or the path"
     ) as caught:
         load_dataset(name)
-    assert len(said(caught)) < 400
+    assert len(message_of(caught)) < 400
 
 
-# --- what a data set is
+# --- properties of data sets
 
 
 CRYSTALS = tuple(Crystal(f"{i}", f"Nb{i + 1}Sn", f"data_{i}", float(i)) for i in range(20))
@@ -287,12 +287,12 @@ def test_hash_does_not_depend_on_order():
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_hash_changes_with_everything_that_matters(change):
+def test_hash_depends_on_every_field(change):
     changed = (replace(CRYSTALS[0], **change), *CRYSTALS[1:])
     assert Dataset("a", changed).hash != Dataset("a", CRYSTALS).hash
 
 
-def test_hash_is_of_readable_lines():
+def test_hash_is_sha256_of_one_line_per_crystal():
     (crystal,) = one = (Crystal("a", "Nb", "data_a", 9.2, None, 1.0),)
     line = f"a|Nb|9.2|None|1.0|{crystal.content_hash}\n"
     assert Dataset("x", one).hash == hashlib.sha256(line.encode()).hexdigest()
@@ -302,16 +302,16 @@ def rejects(count):
     return tuple(Reject(f"r{i}", "It is torn.") for i in range(count))
 
 
-def test_loss_of_more_than_five_percent_stops_unless_allowed():
+def test_more_than_five_percent_rejects_are_refused_unless_allowed():
     Dataset("a", CRYSTALS[:19], rejects(1)).check_loss()  # exactly 5%
     lossy = Dataset("a", CRYSTALS[:18], rejects(1))
     with pytest.raises(DatasetError, match=r"1 of 19 rows of a .* r0: It is torn\.") as caught:
         lossy.check_loss()
-    assert "allow_loss=true" in said(caught)
+    assert "allow_loss=true" in message_of(caught)
     lossy.check_loss(allow_loss=True)
 
 
-def test_nothing_left_stops_always():
+def test_data_set_without_crystals_is_always_refused():
     with pytest.raises(DatasetError, match="No crystal of a can be used"):
         Dataset("a", (), rejects(3)).check_loss(allow_loss=True)
     with pytest.raises(DatasetError, match="No crystal of a can be used"):
@@ -347,7 +347,7 @@ def member(name, content=b"", **attributes):
 
 
 def archive(path, files, *extra, prefix=""):
-    """A tar file of ``files`` (name -> content) and then of ``extra`` members, packed by suffix."""
+    """A tar file of ``files`` (name -> content) and ``extra`` members; suffix sets compression."""
     mode = {".gz": "w:gz", ".xz": "w:xz", ".tar": "w"}[path.suffix]
     with tarfile.open(path, mode) as tar:
         for info, content in [*(member(prefix + n, c) for n, c in files.items()), *extra]:
@@ -381,13 +381,13 @@ def test_release_in_a_folder_is_the_same_data_set(tmp_path, inside):
     assert unpacked.crystals == packed.crystals
 
 
-def test_cif_files_may_stand_before_the_table(tmp_path):
+def test_cif_files_may_precede_the_table_in_an_archive(tmp_path):
     turned = dict(reversed(RELEASE.items()))
     assert len(load_dataset("3dsc", archive(tmp_path / "r.tar.gz", turned)).crystals) == 2
 
 
-def one_lost(tmp_path, *extra):
-    """The release with V.cif left out and ``extra`` members in: V must be a reject."""
+def reason_for_v(tmp_path, *extra):
+    """The reason for which V.cif is rejected in a release without it, with ``extra`` members."""
     files = {name: text for name, text in RELEASE.items() if not name.endswith("V.cif")}
     before = set(tmp_path.rglob("*"))
     path = archive(tmp_path / "r.tar.gz", files, *extra)
@@ -413,18 +413,18 @@ V_MEMBER = f"{CIFS}/V.cif"
         pytest.param({"type": tarfile.DIRTYPE}, id="folder"),
     ],
 )
-def test_links_and_devices_in_an_archive_are_not_files(tmp_path, hostile):
-    assert "no file" in one_lost(tmp_path, member(V_MEMBER, **hostile))
+def test_links_and_devices_in_an_archive_are_not_read(tmp_path, hostile):
+    assert "no file" in reason_for_v(tmp_path, member(V_MEMBER, **hostile))
 
 
 def test_a_large_cif_in_an_archive_is_not_read(tmp_path):
     big = member(V_MEMBER, b"#" * (threedsc.MAX_CIF_BYTES + 1))
-    assert "larger than 2 MB" in one_lost(tmp_path, big)
+    assert "larger than 2 MB" in reason_for_v(tmp_path, big)
 
 
-def test_climbing_names_in_an_archive_write_nothing(tmp_path):
+def test_path_traversal_in_an_archive_writes_nothing(tmp_path):
     (tmp_path / "in").mkdir()
-    reason = one_lost(
+    reason = reason_for_v(
         tmp_path / "in",
         member("../data/final/MP/evil.cif", NB),
         member(str(tmp_path / "data/final/MP/evil.cif"), NB),
@@ -433,7 +433,7 @@ def test_climbing_names_in_an_archive_write_nothing(tmp_path):
     assert not list(tmp_path.rglob("evil.cif"))
 
 
-def test_a_table_in_an_archive_reads_nothing_outside_it(tmp_path):
+def test_table_in_an_archive_cannot_read_outside_files(tmp_path):
     secret = write(tmp_path, {"secret.cif": SN}) + "/secret.cif"
     rows = f"formula_sc,tc,cif\nNb,9.2,{CIFS}/V.cif\nSn,1,{secret}\nSn,1,../../secret.cif\n"
     dataset = load_dataset("3dsc", archive(tmp_path / "r.tar.gz", RELEASE | {TABLE: rows}))
@@ -441,7 +441,7 @@ def test_a_table_in_an_archive_reads_nothing_outside_it(tmp_path):
     assert len(dataset.rejects) == 2
 
 
-def test_a_table_in_a_folder_reads_nothing_outside_it(tmp_path):
+def test_table_in_a_folder_cannot_read_outside_files(tmp_path):
     secret = write(tmp_path, {"secret.cif": SN}) + "/secret.cif"
     rows = f"formula_sc,tc,cif\nNb,9.2,{CIFS}/V.cif\nSn,1,{secret}\nSn,1,../secret.cif\n"
     write(tmp_path / "release", RELEASE | {TABLE: rows})
@@ -450,7 +450,7 @@ def test_a_table_in_a_folder_reads_nothing_outside_it(tmp_path):
     assert all("outside" in reject.reason for reject in dataset.rejects)
 
 
-def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+def test_archive_with_too_much_content_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(threedsc, "MAX_RELEASE_BYTES", 1_000_000)
     bomb = {f"{CIFS}/{i}.cif": b"#" * 400_000 for i in range(3)}
     path = archive(tmp_path / "r.tar.gz", RELEASE | bomb)
@@ -468,15 +468,15 @@ def test_a_table_that_is_too_large_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tar.xz"])
 @pytest.mark.parametrize("place", [0.3, 0.6, 0.9, 0.999], ids=str)
 @pytest.mark.parametrize("damage", ["flipped", "broken off"])
-def test_a_damaged_archive_is_refused_wherever_it_is_damaged(tmp_path, suffix, place, damage):
+def test_damaged_archive_is_refused(tmp_path, suffix, place, damage):
     noise = {f"{CIFS}/noise.cif": hashlib.shake_256(b"noise").digest(20_000)}
     path = Path(archive(tmp_path / f"r{suffix}", RELEASE | noise))
     raw = bytearray(path.read_bytes())
     at = int(place * len(raw))
     path.write_bytes(raw[:at] if damage == "broken off" else flipped(raw, at))
-    with pytest.raises(DatasetError, match="is not an archive that can be read") as caught:
+    with pytest.raises(DatasetError, match="is not a readable archive") as caught:
         load_dataset("3dsc", str(path))
-    assert "data=PATH" in said(caught)
+    assert "data=PATH" in message_of(caught)
 
 
 def flipped(raw, at):
@@ -487,20 +487,20 @@ def flipped(raw, at):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "is not an archive"),
-        (b"<html>404</html>", "is not an archive"),
-        (b"PK\x03\x04" + bytes(2000), "is not an archive"),
+        (b"", "is not a readable archive"),
+        (b"<html>404</html>", "is not a readable archive"),
+        (b"PK\x03\x04" + bytes(2000), "is not a readable archive"),
         (None, "does not exist"),
     ],
     ids=["empty", "web page", "zip", "missing"],
 )
-def test_what_is_no_archive_is_refused(tmp_path, content, reason):
+def test_file_that_is_not_an_archive_is_refused(tmp_path, content, reason):
     path = tmp_path / "r.tar.gz"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DatasetError, match=reason) as caught:
         load_dataset("3dsc", str(path))
-    assert "data=PATH" in said(caught)
+    assert "data=PATH" in message_of(caught)
 
 
 def test_a_release_without_its_table_is_refused(tmp_path):
@@ -516,7 +516,7 @@ def test_a_release_with_another_table_is_refused(tmp_path):
         load_dataset("3dsc", archive(tmp_path / "r.tar.gz", RELEASE | {TABLE: "tc,cif\n1,a\n"}))
 
 
-# --- 3DSC from its home
+# --- download of 3DSC
 
 
 class Server(ThreadingHTTPServer):
@@ -541,8 +541,8 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def home(own_cache, monkeypatch):
-    """A server in place of the public release's; the cache is empty."""
+def public_server(own_cache, monkeypatch):
+    """A local server that replaces the public one; the cache is empty."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = Server(("127.0.0.1", 0), Answer)
     thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
@@ -553,16 +553,16 @@ def home(own_cache, monkeypatch):
     server.server_close()
 
 
-def test_release_is_downloaded_once(home, tmp_path):
-    home.body = Path(archive(tmp_path / "r.tar.gz", RELEASE)).read_bytes()
-    home.headers = {"Content-Length": len(home.body)}
+def test_release_is_downloaded_once(public_server, tmp_path):
+    public_server.body = Path(archive(tmp_path / "r.tar.gz", RELEASE)).read_bytes()
+    public_server.headers = {"Content-Length": len(public_server.body)}
     assert len(load_dataset("3dsc").crystals) == 2
     assert len(load_dataset("3dsc").crystals) == 2
-    assert home.asked == 1
+    assert public_server.asked == 1
 
 
-def test_release_may_come_without_a_length(home, tmp_path):
-    home.body = Path(archive(tmp_path / "r.tar.gz", RELEASE)).read_bytes()
+def test_download_without_content_length_works(public_server, tmp_path):
+    public_server.body = Path(archive(tmp_path / "r.tar.gz", RELEASE)).read_bytes()
     assert len(load_dataset("3dsc").crystals) == 2
 
 
@@ -570,29 +570,31 @@ def test_release_may_come_without_a_length(home, tmp_path):
     "how",
     ["shorter than promised", "broken off without a promise", "chunk broken off", "web page"],
 )
-def test_a_download_that_is_not_the_release_leaves_nothing(home, own_cache, tmp_path, how):
+def test_incomplete_or_wrong_download_is_refused_and_deleted(
+    public_server, own_cache, tmp_path, how
+):
     whole = Path(archive(tmp_path / "r.tar.gz", RELEASE)).read_bytes()
     half = whole[: len(whole) // 2]
-    home.body, home.headers = {
+    public_server.body, public_server.headers = {
         "shorter than promised": (half, {"Content-Length": len(whole)}),
         "broken off without a promise": (half, {}),
         "chunk broken off": (b"ffff\r\n" + half, {"Transfer-Encoding": "chunked"}),
         "web page": (b"<html>Sign in</html>", {"Content-Length": 20}),
     }[how]
-    with pytest.raises(DatasetError, match="cannot be had") as caught:
+    with pytest.raises(DatasetError, match="cannot be downloaded") as caught:
         load_dataset("3dsc")
-    assert "data=PATH" in said(caught)
+    assert "data=PATH" in message_of(caught)
     assert list(own_cache.rglob("*")) == []
-    home.body, home.headers = whole, {"Content-Length": len(whole)}
-    assert len(load_dataset("3dsc").crystals) == 2  # and the next try can succeed
+    public_server.body, public_server.headers = whole, {"Content-Length": len(whole)}
+    assert len(load_dataset("3dsc").crystals) == 2  # a later download can succeed
 
 
-def test_a_home_that_cannot_be_reached_says_how_to_give_a_copy(home, own_cache):
-    home.shutdown()
-    home.server_close()
-    with pytest.raises(DatasetError, match=r"cannot be had .*refused") as caught:
+def test_unreachable_server_says_how_to_give_a_local_copy(public_server, own_cache):
+    public_server.shutdown()
+    public_server.server_close()
+    with pytest.raises(DatasetError, match=r"cannot be downloaded .*refused") as caught:
         load_dataset("3dsc")
-    assert "Give a local copy with data=PATH" in said(caught)
+    assert "Give a local copy with data=PATH" in message_of(caught)
     assert list(own_cache.rglob("*")) == []
 
 
@@ -605,7 +607,7 @@ def release(shared_data):
 
 
 @pytest.mark.shared
-def test_threedsc_is_all_there(release):
+def test_threedsc_is_complete(release):
     assert (len(release.crystals), len(release.rejects)) == (10_901, 0)
     assert release.hash == "f1ff03e4efa83530ca36c941e250687282fa3a60522eabf675e0d3f410d37183"
     materials = group_materials(release.crystals)
@@ -617,12 +619,12 @@ def test_threedsc_is_all_there(release):
 
 
 @pytest.mark.shared
-def test_threedsc_weights_count_its_5822_reported_compositions(release):
+def test_threedsc_weights_add_up_to_its_5822_reported_compositions(release):
     assert sum(c.weight for c in release.crystals) == pytest.approx(5_822)
 
 
 @pytest.mark.shared
-def test_threedsc_structures_are_what_their_formulas_say(release):
+def test_threedsc_structures_have_the_composition_of_their_formulas(release):
     """Every 200th structure has its reported composition, doping and vacancies included."""
     disordered = 0
     for crystal in release.crystals[::200]:
@@ -632,7 +634,7 @@ def test_threedsc_structures_are_what_their_formulas_say(release):
     assert disordered > 20
 
 
-def test_a_release_knows_no_file_it_does_not_hold(tmp_path):
+def test_file_missing_from_the_release_is_refused(tmp_path):
     _, read = threedsc.open_threedsc(archive(tmp_path / "r.tar.gz", RELEASE))
     with pytest.raises(CrystalError, match=r"The release has no file gone\.cif"):
         read("gone.cif")

@@ -1,4 +1,4 @@
-"""A run whose process was killed outright is closed by the next start of anything on its store."""
+"""Runs whose process was killed are closed by the next command on the same store."""
 
 import json
 import os
@@ -13,10 +13,12 @@ import pytest
 from projects import ROOT, command_of
 
 from tracking import runs
-from tracking.dead_runs import PROCESS, close_dead_runs, this_process
-from tracking.processes import Worker, machine
+from tracking.dead_runs import PROCESS_TAG, close_dead_runs, process_tag
+from tracking.processes import Worker, machine_id
 
-HOLD = """
+pytestmark = pytest.mark.slow
+
+HOLD_RUN = """
 import sys, time
 from tracking.runs import tracked_run
 with tracked_run("held"):
@@ -25,10 +27,14 @@ with tracked_run("held"):
 """
 
 
-def hold(environment):
-    """A process that holds a run open."""
+def start_holding_run(environment):
+    """Start a process with a run that does not end."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD_RUN],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "begun\n"
     return process
@@ -44,29 +50,30 @@ def status(run):
 
 
 def newest():
-    return mlflow.search_runs(output_format="list", max_results=1)[0].info.run_id
+    found = mlflow.search_runs(search_all_experiments=True, output_format="list", max_results=1)
+    return found[0].info.run_id
 
 
 @pytest.fixture
 def held(store):
-    """A run that is under way in another process, and that process."""
-    process = hold(store[1])
+    """A run of another process, and that process."""
+    process = start_holding_run(store[1])
     yield newest(), process
     if process.poll() is None:
         kill(process)
 
 
-def test_a_killed_run_is_closed_by_the_next_start(store, held):
+def test_the_run_of_a_killed_process_is_closed_by_the_next_command(store, held):
     run, process = held
     kill(process)
-    assert status(run) == "RUNNING", "nobody could say so yet"
+    assert status(run) == "RUNNING"
     command = [sys.executable, "-m", "entrypoints.render", "--limit", "2", "--views", "1"]
     subprocess.run(command, cwd=ROOT, env=store[1], check=True, capture_output=True)
     assert status(run) == "KILLED"
     assert "gone" in mlflow.get_run(run).data.tags["failure"]
 
 
-def test_a_run_under_way_is_left_alone(held):
+def test_the_run_of_a_living_process_is_not_closed(held):
     close_dead_runs()
     assert status(held[0]) == "RUNNING"
 
@@ -74,32 +81,32 @@ def test_a_run_under_way_is_left_alone(held):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"machine": "another/" + machine().partition("/")[2]}, "RUNNING"),
-        ({"machine": machine().rpartition("/")[0] + "/an-earlier-start"}, "KILLED"),
+        ({"machine": "another/" + machine_id().partition("/")[2]}, "RUNNING"),
+        ({"machine": machine_id().rpartition("/")[0] + "/an-earlier-boot"}, "KILLED"),
         ({"since": -1000.0}, "KILLED"),
         ({}, "RUNNING"),
     ],
-    ids=["of another machine", "before a restart", "its id is another's now", "this one"],
+    ids=["another machine", "before a reboot", "its process id was reused", "this process"],
 )
-def test_only_a_process_of_this_machine_can_be_known_to_be_gone(store, change, expected):
+def test_only_runs_of_this_machine_are_closed(store, change, expected):
     client = mlflow.MlflowClient()
-    tag = json.dumps(vars(Worker.this()) | change)
-    run = client.create_run("0", tags={PROCESS: tag}).info.run_id
+    tag = json.dumps(vars(Worker.current()) | change)
+    run = client.create_run("0", tags={PROCESS_TAG: tag}).info.run_id
     close_dead_runs()
     assert status(run) == expected
     client.set_terminated(run)
 
 
-def test_the_run_of_this_process_is_its_own(store):
+def test_a_run_has_the_tag_of_its_process_and_is_not_closed_by_it(store):
     with runs.tracked_run("ours"):
-        assert runs.tag(PROCESS) == this_process()[PROCESS]
+        assert runs.tag(PROCESS_TAG) == process_tag()[PROCESS_TAG]
         close_dead_runs()
         assert status(runs.run_id()) == "RUNNING"
     assert status(newest()) == "FINISHED"
 
 
-def test_a_killed_pair_that_carried_on_another_run_is_closed_with_it(store, tmp_path):
-    """``mlflow run`` and its training, both killed: neither run says that it is finished."""
+def test_a_run_and_the_killed_run_that_resumed_it_are_both_closed(store, tmp_path):
+    """``mlflow run`` and its training are both killed, so neither ends its run."""
     environment = store[1] | {"SUPERVISION_CACHE": str(tmp_path)}
     settings = {"dataset": "classics", "limit": 24, "epochs": 500, "patience": 500,
                 "weights": "none", "register": "false"}  # fmt: skip
@@ -123,13 +130,13 @@ def test_a_killed_pair_that_carried_on_another_run_is_closed_with_it(store, tmp_
     assert status(wrapper) == status(first) == "KILLED"
 
 
-def wait_for_epochs(process, carried_on):
-    """Until the training has logged an epoch, and, if it carries on another, says so."""
+def wait_for_epochs(process, resumes):
+    """Wait until a training has logged an epoch or, if it resumes a run, has tagged that run."""
     for _ in range(1200):
         assert process.poll() is None
         run = mlflow.get_run(newest())
-        begun = "resumes" in run.data.tags if carried_on else "val_mae" in run.data.metrics
+        begun = "resumes" in run.data.tags if resumes else "val_mae" in run.data.metrics
         if run.info.status == "RUNNING" and begun:
             return
         time.sleep(0.1)
-    pytest.fail("it never came so far")
+    pytest.fail("the training logged no epoch in 120 s")

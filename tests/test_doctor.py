@@ -1,4 +1,4 @@
-"""The checks of a machine, with fabricated faults; and the doctor as a user calls it."""
+"""The doctor's checks with simulated faults, and the doctor command."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from entrypoints import doctor
 from supervision import doctor as checkup
-from supervision.doctor import BROKEN, CACHE, CHECKS, INSTALL, OK, WARN, Check, Finding
+from supervision.doctor import BROKEN, CHECKS, FIX_CACHE, FIX_PACKAGES, OK, WARN, Check, Finding
 from supervision.models.weights import ImageWeights
 from supervision.models.weights import catalogue as table
 from supervision.models.weights.catalogue import WEIGHTS
@@ -34,12 +34,13 @@ from tracking import doctor as tracking
 ROOT = Path(__file__).resolve().parents[1]
 GIB = 2**30
 NAMES = [check.name for check in (*CHECKS, tracking.CHECK)]
-PINS = "# what\ntorch==2.0  # a\ntimm==1.0.31  # b\n\n# checks\nruff==0.1  # c\n"
+PINS = "# what\ntorch==2.0  # a\ntimm==1.0.31  # b\n"
+DEVELOPMENT_PINS = "ruff==0.1  # c\n"
 
 
 @pytest.fixture
 def full_cache(own_cache):
-    """A cache that holds something under the name of every row, so that no source is asked."""
+    """A cache with a file for every name, so that no source is contacted."""
     folder = own_cache / "weights"
     folder.mkdir(parents=True)
     for name in WEIGHTS:
@@ -56,7 +57,7 @@ def closed_port():
 
 
 def named(name):
-    """What the check of that name finds."""
+    """The finding of the check with this name."""
     (check,) = [check for check in CHECKS if check.name == name]
     return check.finding()
 
@@ -64,17 +65,19 @@ def named(name):
 # --- the command
 
 
-def test_where_all_is_well_it_exits_0_with_a_row_a_check(own_store, full_cache, monkeypatch):
+@pytest.mark.slow
+def test_working_machine_exits_0_with_one_row_per_check(own_store, full_cache, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     done = CliRunner().invoke(doctor.app, [])
     assert done.exit_code == 0, done.output
     head, *lines, end = done.output.splitlines()
-    assert [line[: doctor.NAMES].strip() for line in lines if line[0] != " "] == NAMES
+    assert [line[: doctor.NAME_COLUMNS].strip() for line in lines if line[0] != " "] == NAMES
     assert head.startswith("check") and end.startswith(f"{len(NAMES)} checks: 0 broken")
     assert all(len(line) <= 100 for line in lines)
 
 
-def test_what_is_broken_is_named_and_the_exit_is_1(full_cache, tmp_path):
+@pytest.mark.slow
+def test_broken_checks_are_named_and_exit_1(full_cache, tmp_path):
     (tmp_path / "timm.py").write_text("raise RuntimeError('this timm is\\nno good')")
     (tmp_path / "peft.py").write_text("import no_such_thing")
     environment = os.environ | {
@@ -92,10 +95,10 @@ def test_what_is_broken_is_named_and_the_exit_is_1(full_cache, tmp_path):
     assert set(broken) == {"timm and peft", "tracking"}
     assert broken["timm and peft"].endswith("RuntimeError: this timm is no good")
     assert "does not answer" in broken["tracking"] and "secret" not in done.stdout
-    assert f"-> {INSTALL}" in done.stdout and f"-> {tracking.SERVER}" in done.stdout
+    assert f"-> {FIX_PACKAGES}" in done.stdout and f"-> {tracking.FIX_SERVER}" in done.stdout
 
 
-def test_a_row_is_as_wide_as_the_terminal_and_keeps_every_word(monkeypatch):
+def test_row_fits_the_terminal_and_keeps_every_word(monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     text = doctor.row("disk", Finding(WARN, "a word " * 20 + "\nanother line", "do this " * 10))
     assert text.startswith("disk             warn    a word a word")
@@ -108,27 +111,27 @@ def test_a_row_is_as_wide_as_the_terminal_and_keeps_every_word(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "said", "mend"),
+    ("error", "expected", "fix"),
     [
-        (OSError("two\nlines."), "OSError: two lines", "Mend it."),
-        (AssertionError(), "AssertionError: AssertionError", "Mend it."),
-        (ModuleNotFoundError("No module named 'dgl'"), "No module named 'dgl'", INSTALL),
+        (OSError("two\nlines."), "OSError: two lines", "Fix it."),
+        (AssertionError(), "AssertionError: AssertionError", "Fix it."),
+        (ModuleNotFoundError("No module named 'dgl'"), "No module named 'dgl'", FIX_PACKAGES),
     ],
 )
-def test_a_check_that_raises_is_broken(error, said, mend):
-    def look():
+def test_check_that_raises_is_broken(error, expected, fix):
+    def raise_error():
         raise error
 
-    finding = Check("it", look, "Mend it.").finding()
-    assert (finding.state, finding.mend) == (BROKEN, mend)
-    assert said in finding.found
+    finding = Check("it", raise_error, "Fix it.").finding()
+    assert (finding.state, finding.fix) == (BROKEN, fix)
+    assert expected in finding.found
 
 
 @pytest.mark.parametrize(
-    ("installed", "state", "said"),
+    ("installed", "state", "expected"),
     [
-        ({}, OK, "all of"),
-        ({"torch": "2.0+cu130"}, OK, "all of"),
+        ({}, OK, "all versions"),
+        ({"torch": "2.0+cu130"}, OK, "all versions"),
         ({"timm": "0.9"}, WARN, "timm is 0.9, not 1.0.31"),
         ({"timm": None}, BROKEN, "timm is missing"),
         ({"ruff": None}, WARN, "ruff is missing"),
@@ -136,103 +139,104 @@ def test_a_check_that_raises_is_broken(error, said, mend):
     ],
     ids=["all", "build", "version", "missing", "no checker", "several"],
 )
-def test_packages_are_held_to_their_pins(monkeypatch, tmp_path, installed, state, said):
+def test_packages_are_compared_with_their_pins(monkeypatch, tmp_path, installed, state, expected):
     def version(name):
         found = ({"torch": "2.0", "timm": "1.0.31", "ruff": "0.1"} | installed)[name]
         if found is None:
             raise PackageNotFoundError(name)
         return found
 
-    (tmp_path / "pins.txt").write_text(PINS)
-    monkeypatch.setattr(checkup, "REQUIREMENTS", tmp_path / "pins.txt")
+    (tmp_path / "requirements.txt").write_text(PINS)
+    (tmp_path / "requirements-dev.txt").write_text(DEVELOPMENT_PINS)
+    monkeypatch.setattr(checkup, "REQUIREMENTS", tmp_path / "requirements.txt")
     monkeypatch.setattr("importlib.metadata.version", version)
     finding = named("packages")
     assert finding.state == state
-    assert said in finding.found
-    assert finding.mend == ("" if state == OK else INSTALL)
+    assert expected in finding.found
+    assert finding.fix == ("" if state == OK else FIX_PACKAGES)
 
 
-def test_another_python_is_broken(monkeypatch):
-    monkeypatch.setattr(checkup, "PYTHON", (3, 99))
+def test_other_python_version_is_broken(monkeypatch):
+    monkeypatch.setattr(checkup, "PYTHON_VERSION", (3, 99))
     finding = named("Python")
-    assert (finding.state, finding.mend[-5:]) == (BROKEN, "3.99.")
+    assert (finding.state, finding.fix[-5:]) == (BROKEN, "3.99.")
 
 
-def test_a_network_that_answers_otherwise_is_broken(monkeypatch):
+def test_network_with_different_results_is_broken(monkeypatch):
     import supervision.models.graph.backbone as backbone
 
     def otherwise(net, batch):
-        return [x + 0.01 for x in backbone.walk(net, batch)]
+        return [x + 0.01 for x in backbone.forward_states(net, batch)]
 
-    monkeypatch.setattr(backbone, "walk_dgl", otherwise)
+    monkeypatch.setattr(backbone, "forward_states_dgl", otherwise)
     assert named("ALIGNN").state == OK
     assert named("ALIGNN on DGL").state == BROKEN
 
 
 @pytest.mark.parametrize(("free", "state"), [(2, OK), (1.5, WARN), (0.5, BROKEN)])
-def test_little_memory_or_disk_is_said(monkeypatch, own_cache, free, state):
+def test_little_memory_or_disk_space_is_reported(monkeypatch, own_cache, free, state):
     monkeypatch.setattr(
-        "supervision.runtime.memory.memory", lambda: Memory(16 * GIB, int(free * GIB))
+        "supervision.runtime.memory.available_memory", lambda: Memory(16 * GIB, int(free * GIB))
     )
     usage = namedtuple("usage", "free")(int(free * GIB))
     monkeypatch.setattr(psutil, "disk_usage", lambda _folder: usage)
-    for name, mend in (("memory", "container"), ("cache", CACHE), ("temporary files", "TMPDIR")):
+    for name, fix in (("memory", "container"), ("cache", FIX_CACHE), ("temporary files", "TMPDIR")):
         finding = named(name)
         assert finding.state == state
         assert f"{free:.1f} GiB" in finding.found
-        assert (mend in finding.mend) is (state != OK)
+        assert (fix in finding.fix) is (state != OK)
 
 
-def test_folders_that_cannot_be_made_or_written_are_broken(monkeypatch, tmp_path):
+def test_folders_that_cannot_be_created_or_written_are_broken(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SUPERVISION_CACHE", str(tmp_path / "file" / "below"))
-    assert (named("cache").state, named("cache").mend) == (BROKEN, CACHE)
+    assert (named("cache").state, named("cache").fix) == (BROKEN, FIX_CACHE)
 
-    finding = checkup.writable(tmp_path / "gone", "Mend it.")
-    said = f"{tmp_path / 'gone'} cannot be written to: No such file or directory"
-    assert finding == Finding(BROKEN, said, "Mend it.")
+    finding = checkup.check_folder(tmp_path / "gone", "Fix it.")
+    message = f"{tmp_path / 'gone'} cannot be written to: No such file or directory"
+    assert finding == Finding(BROKEN, message, "Fix it.")
 
 
 @pytest.mark.parametrize(
-    ("used", "cores", "policy", "mend"),
+    ("used", "cores", "policy", "fix"),
     [
         (2, 2, "passive", ""),
-        (4, 8, "PASSIVE", ""),  # one a core that is two to the system
+        (4, 8, "PASSIVE", ""),  # one thread per core with two hardware threads
         (64, 2, "PASSIVE", "export OMP_NUM_THREADS=2"),
         (1, 8, "PASSIVE", "export OMP_NUM_THREADS=8"),
         (2, 2, "ACTIVE", "export OMP_WAIT_POLICY=PASSIVE"),
     ],
 )
-def test_threads_are_held_against_cores(monkeypatch, used, cores, policy, mend):
+def test_threads_are_compared_with_cores(monkeypatch, used, cores, policy, fix):
     monkeypatch.setattr(torch, "get_num_threads", lambda: used)
     monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
     monkeypatch.setenv("OMP_WAIT_POLICY", policy)
     finding = named("threads")
-    assert (finding.state, finding.mend) == (WARN if mend else OK, mend)
+    assert (finding.state, finding.fix) == (WARN if fix else OK, fix)
 
 
 @pytest.mark.parametrize(
-    ("there", "built", "state", "mend"),
+    ("there", "built", "state", "fix"),
     [
         (False, None, OK, ""),
         (True, None, WARN, "built for CUDA"),
         (True, "13.0", WARN, "nvidia-smi"),
     ],
 )
-def test_a_gpu_that_torch_cannot_use_is_said(monkeypatch, tmp_path, there, built, state, mend):
+def test_gpu_that_torch_cannot_use_is_reported(monkeypatch, tmp_path, there, built, state, fix):
     monkeypatch.setattr("supervision.runtime.device.pick_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(checkup, "GPU", tmp_path if there else tmp_path / "none")
+    monkeypatch.setattr(checkup, "GPU_DEVICE_FILE", tmp_path if there else tmp_path / "none")
     monkeypatch.setattr(torch.version, "cuda", built)
     finding = named("device")
     assert finding.state == state
-    assert mend in finding.mend
+    assert fix in finding.fix
 
 
-def test_processors_are_known_by_what_they_multiply(monkeypatch):
-    for amx, bf16, said in ((True, False, "bfloat16 by AMX"), (False, False, "in float32: ")):
+def test_number_format_of_the_processor_is_reported(monkeypatch):
+    for amx, bf16, expected in ((True, False, "bfloat16 by AMX"), (False, False, "in float32: ")):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda there=amx: there)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda there=bf16: there)
-        assert said in named("processor").found
+        assert expected in named("processor").found
 
 
 class Source:
@@ -250,114 +254,114 @@ class Source:
 
 
 @pytest.mark.parametrize(
-    ("sources", "state", "mend"),
+    ("sources", "state", "fix"),
     [
         ([Source(), Source()], OK, ""),
-        ([Source(OSError("silence")), Source()], WARN, "weights=b can be had"),
-        ([Source(OSError("silence"))] * 2, BROKEN, "reach a source"),
+        ([Source(OSError("silence")), Source()], WARN, "weights=b is available"),
+        ([Source(OSError("silence"))] * 2, BROKEN, "access to a source"),
     ],
     ids=["all", "one", "none"],
 )
-def test_one_source_of_weights_is_enough(monkeypatch, own_cache, sources, state, mend):
+def test_one_available_source_of_weights_is_enough(monkeypatch, own_cache, sources, state, fix):
     rows = {x: ImageWeights(x, "vit", "none", (s,)) for x, s in zip("ab", sources, strict=True)}
     monkeypatch.setattr(table, "WEIGHTS", rows)
-    monkeypatch.setattr(table, "AUTO", {"vision": ("a",)})
+    monkeypatch.setattr(table, "AUTO_ORDER", {"vision": ("a",)})
     finding = named("weights: vision")
     assert finding.state == state
-    assert mend in finding.mend
+    assert fix in finding.fix
     assert finding.found.splitlines()[-1] == ("b: afar" if state != BROKEN else "b: afar: silence")
 
 
-def test_sleep_that_cannot_be_held_off_is_a_warning(monkeypatch):
+def test_sleep_that_cannot_be_prevented_is_a_warning(monkeypatch):
     monkeypatch.setenv("PATH", "")
     finding = named("sleep")
     assert (finding.state, "no systemd-inhibit" in finding.found) == (WARN, True)
 
 
-def test_trainings_that_were_begun_and_not_ended_are_counted(own_cache):
-    assert named("begun, not ended") == Finding(OK, "none")
+def test_unfinished_runs_are_counted(own_cache):
+    assert named("unfinished runs") == Finding(OK, "none")
     for name, files in {"a": ["last.pt"], "b": ["previous.pt"], "c": ["last.pt", FINISHED]}.items():
         folder = own_cache / "checkpoints" / name
         folder.mkdir(parents=True)
         for file in files:
             (folder / file).touch()
             os.truncate(folder / file, GIB // 16)
-    finding = named("begun, not ended")
+    finding = named("unfinished runs")
     assert finding.state == OK
     assert finding.found == f"2 in {own_cache / 'checkpoints'}, 0.1 GiB"
-    assert "deleted" in finding.mend
+    assert "delete the folders" in finding.fix
 
 
 def test_other_trainings_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert named("other running_trainings") == Finding(OK, "none")
+    assert named("other trainings") == Finding(OK, "none")
     with TrainingLock("theirs") as lock:
         lock.lock_machine(parallel=False)
-        finding = named("other running_trainings")
+        finding = named("other trainings")
     assert (finding.state, "run theirs" in finding.found) == (WARN, True)
-    assert "parallel=true" in finding.mend
+    assert "parallel=true" in finding.fix
 
 
 # --- tracking
 
 
 @pytest.fixture
-def at(monkeypatch):
-    """Looks at a store."""
-    for name in tracking.IMPATIENT:
-        monkeypatch.setenv(name, "1")  # and what is set meanwhile is taken back
+def check_store_at(monkeypatch):
+    """A function that returns the finding for a store."""
+    for name in tracking.NO_RETRIES:
+        monkeypatch.setenv(name, "1")  # so that the fixture restores it
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
-    def look(uri):
+    def check(uri):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         return tracking.CHECK.finding()
 
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(None)
-    yield look
+    yield check
     mlflow.set_tracking_uri(before)
 
 
-def test_a_store_that_is_not_yet_there_is_looked_at_and_not_made(at, tmp_path, monkeypatch):
+def test_missing_store_is_checked_but_not_created(check_store_at, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert at(f"sqlite:///{tmp_path}/mlflow.db").state == OK
+    assert check_store_at(f"sqlite:///{tmp_path}/mlflow.db").state == OK
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert f"sqlite:///{tmp_path}/mlflow.db" in tracking.store().found  # the default
-    finding = at("sqlite:///mlflow.db")
-    assert (finding.state, "another file in every folder" in finding.found) == (WARN, True)
-    assert finding.mend == f"export MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/mlflow.db"
+    assert f"sqlite:///{tmp_path}/mlflow.db" in tracking.check_store().found  # the default
+    finding = check_store_at("sqlite:///mlflow.db")
+    assert (finding.state, "a different file in each folder" in finding.found) == (WARN, True)
+    assert finding.fix == f"export MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/mlflow.db"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_cannot_be_written_is_broken(at, tmp_path, monkeypatch):
-    finding = at(f"sqlite:///{tmp_path}/gone/mlflow.db")
+def test_store_that_cannot_be_written_is_broken(check_store_at, tmp_path, monkeypatch):
+    finding = check_store_at(f"sqlite:///{tmp_path}/gone/mlflow.db")
     assert (finding.state, "there is no folder" in finding.found) == (BROKEN, True)
     (tmp_path / "text.db").write_text("no database at all, " * 100)
-    finding = at(f"sqlite:///{tmp_path}/text.db")
+    finding = check_store_at(f"sqlite:///{tmp_path}/text.db")
     assert (finding.state, "file is not a database" in finding.found) == (BROKEN, True)
-    assert "mlflow db upgrade" in finding.mend
+    assert "mlflow db upgrade" in finding.fix
 
     def refuse(dir):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    finding = at(f"sqlite:///{tmp_path}/mlflow.db")
-    assert (finding.state, finding.mend) == (BROKEN, tracking.ELSEWHERE)
+    finding = check_store_at(f"sqlite:///{tmp_path}/mlflow.db")
+    assert (finding.state, finding.fix) == (BROKEN, tracking.FIX_FILE)
     assert f"{tmp_path} cannot be written to: Permission denied" in finding.found
 
 
-def test_a_store_of_another_mlflow_is_broken(own_store, at, tmp_path):
+def test_store_of_another_mlflow_version_is_broken(own_store, check_store_at, tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     mlflow.MlflowClient(uri).search_experiments()
-    assert at(uri).state == OK
+    assert check_store_at(uri).state == OK
     (tmp_path / "old.db").write_bytes((tmp_path / "mlflow.db").read_bytes())
     with sqlite3.connect(tmp_path / "old.db") as base:
         base.execute("UPDATE alembic_version SET version_num = 'earlier'")
-    finding = at(f"sqlite:///{tmp_path}/old.db")
+    finding = check_store_at(f"sqlite:///{tmp_path}/old.db")
     assert (finding.state, "schema" in finding.found) == (BROKEN, True)
 
 
-def test_a_server_answers_or_does_not(at, monkeypatch):
+def test_server_that_does_not_answer_is_broken(check_store_at, monkeypatch):
     class Server(BaseHTTPRequestHandler):
         def do_POST(self):
             self.send_response(200)
@@ -370,12 +374,12 @@ def test_a_server_answers_or_does_not(at, monkeypatch):
 
     with HTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        assert at(f"http://127.0.0.1:{server.server_port}").state == OK
+        assert check_store_at(f"http://127.0.0.1:{server.server_port}").state == OK
     uri = f"http://127.0.0.1:{closed_port()}"
-    finding = at(uri)
-    assert (finding.state, finding.mend) == (BROKEN, tracking.SERVER)
+    finding = check_store_at(uri)
+    assert (finding.state, finding.fix) == (BROKEN, tracking.FIX_SERVER)
     assert f"{uri} does not answer" in finding.found
-    monkeypatch.setattr(tracking, "SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        finding = at(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+    monkeypatch.setattr(tracking, "TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent_server:
+        finding = check_store_at(f"http://127.0.0.1:{silent_server.getsockname()[1]}")
         assert (finding.state, "no answer within 0.2 s" in finding.found) == (BROKEN, True)

@@ -1,4 +1,4 @@
-"""The element table against pymatgen's and against values known by heart."""
+"""The element table compared with pymatgen and with known values."""
 
 import re
 
@@ -28,7 +28,7 @@ def electrons(symbol: str) -> dict[str, int]:
     return count
 
 
-def test_the_table_is_h_to_pu_and_the_isotopes_of_hydrogen():
+def test_table_covers_h_to_pu_and_the_isotopes_of_hydrogen():
     assert set(ELEMENTS) - ISOTOPES == set(SYMBOLS)
     assert [ELEMENTS[s].number for s in SYMBOLS] == list(range(1, 95))
 
@@ -44,12 +44,12 @@ def test_the_table_is_h_to_pu_and_the_isotopes_of_hydrogen():
         ("Pu", 0, 8),
     ],
 )  # fmt: skip
-def test_electrons_known_by_heart(symbol, d, valence):
+def test_electron_counts_of_known_elements(symbol, d, valence):
     assert (D_ELECTRONS[symbol], VALENCE_ELECTRONS[symbol]) == (d, valence)
 
 
 @pytest.mark.parametrize("symbol", SYMBOLS)
-def test_electrons_follow_from_the_free_atom(symbol):
+def test_electron_counts_follow_from_the_free_atom_configuration(symbol):
     count = electrons(symbol)
     in_d_or_f_block = 3 <= Reference(symbol).group <= 12
     open_d = 0 if count["p"] else count["d"]
@@ -67,7 +67,7 @@ def test_mass_and_radius_agree_with_pymatgen(symbol):
     assert 0.2 < ATOMIC_RADIUS[symbol] <= 2.6
 
 
-def test_heavy_hydrogen_is_hydrogen_but_for_its_mass():
+def test_deuterium_differs_from_hydrogen_in_mass_only():
     light, heavy = element("H"), element("D")
     assert heavy == light._replace(mass=2.014102)
     assert channels("D")[:2] == channels("H")[:2]
@@ -79,13 +79,13 @@ def test_channels_of_niobium_and_lanthanum():
     assert channels("La") == pytest.approx((25.5, 63.75, 255 * (1 - 138.9055 / 238)))
 
 
-def test_channels_stay_within_a_byte():
+def test_channels_are_between_0_and_255():
     for symbol in ELEMENTS:
         assert all(0.0 <= value <= 255.0 for value in channels(symbol))
     assert channels("U")[2] == channels("Pu")[2] == 0.0
 
 
 @pytest.mark.parametrize("symbol", ["Am", "X", "", "nb", "Nb5+"])
-def test_what_is_not_in_the_table_is_named(symbol):
+def test_unknown_element_is_refused_and_named(symbol):
     with pytest.raises(ValueError, match=f"'{re.escape(symbol)}' is not an element from H to Pu"):
         channels(symbol)

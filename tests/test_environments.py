@@ -1,4 +1,4 @@
-"""A logged model opens and answers with what its requirements.txt names, and nothing else."""
+"""A logged model loads and predicts with the packages of its requirements.txt, and no others."""
 
 import subprocess
 import sys
@@ -14,6 +14,8 @@ from servers import ask, rows, serving
 from supervision.data.datasets import load_dataset
 from tracking.serving.downloads import download
 
+pytestmark = pytest.mark.slow
+
 CRYSTAL = load_dataset("classics").crystals[3]
 ASK = """
 import sys
@@ -28,7 +30,7 @@ from importlib.machinery import PathFinder
 ALLOWED = set(sys.argv.pop(1).split(","))
 
 class Only(PathFinder):
-    "The usual finder, blind to installed packages that nothing asked for."
+    "The usual finder without the installed packages that are not allowed."
     @classmethod
     def find_spec(cls, name, path=None, target=None):
         found = super().find_spec(name, path, target)
@@ -42,7 +44,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Only
 
 @pytest.fixture(scope="module", params=MODEL_FAMILIES)
 def logged(request, store, tmp_path_factory):
-    """The folder of a logged model, its answer here, and the file of a crystal."""
+    """The folder of a logged model, its prediction here, and the file of a crystal."""
     folder = tmp_path_factory.mktemp(request.param)
     model = download(log_untrained(request.param, folder / "predictor"))
     crystal = folder / "crystal.cif"
@@ -51,7 +53,7 @@ def logged(request, store, tmp_path_factory):
 
 
 def asked(python, model, crystal, before="", *arguments):
-    """What a model says in a process of that Python."""
+    """The prediction of a model in a process of that Python."""
     command = [str(python), "-c", before + ASK, *arguments, str(model), str(crystal)]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -59,7 +61,7 @@ def asked(python, model, crystal, before="", *arguments):
 
 
 def modules_of(requirements):
-    """The top modules of the distributions named and of all that they ask for."""
+    """The top modules of the distributions named and of all their dependencies."""
     wanted, seen, modules = list(requirements), set(), set()
     while wanted:
         name = Requirement(wanted.pop()).name.lower()
@@ -76,8 +78,8 @@ def modules_of(requirements):
     return modules
 
 
-def test_a_model_needs_no_package_that_its_requirements_leave_out(logged):
-    """As if nothing else were installed: other distributions are hidden from it."""
+def test_a_model_needs_only_the_packages_of_its_requirements(logged):
+    """All other installed distributions are hidden from it."""
     model, answer, crystal = logged
     lines = (model / "requirements.txt").read_text().splitlines()
     allowed = ",".join(modules_of(lines))
@@ -92,7 +94,7 @@ def test_trees_predict_without_torch_and_psutil(store, tmp_path):
 
 
 @pytest.mark.long
-def test_a_model_answers_in_a_fresh_environment_of_its_requirements(logged, tmp_path):
+def test_a_model_predicts_in_a_fresh_environment_of_its_requirements(logged, tmp_path):
     model, answer, crystal = logged
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "fresh")], check=True)
     python = tmp_path / "fresh" / "bin" / "python"
@@ -101,8 +103,8 @@ def test_a_model_answers_in_a_fresh_environment_of_its_requirements(logged, tmp_
     assert asked(python, model, crystal) == pytest.approx(answer, abs=1e-4)
 
 
-def test_a_model_is_served_in_an_environment_of_its_own(store, tmp_path):
-    """By the README's command with ``--env-manager uv``."""
+def test_a_model_is_served_in_its_own_environment(store, tmp_path):
+    """With the README's command and ``--env-manager uv``."""
     model = log_untrained("composition", tmp_path / "predictor")
     expected = mlflow.pyfunc.load_model(model).predict(pd.DataFrame({"cif": [CRYSTAL.cif]}))
     with serving(model, store[1], tmp_path / "log", manager="uv", seconds=300) as url:

@@ -1,4 +1,4 @@
-"""The JARVIS data set, from files in its own form."""
+"""The JARVIS data set, read from files in its formats."""
 
 import json
 import zipfile
@@ -14,11 +14,11 @@ from supervision.data.errors import DatasetError
 
 
 def public_row(name, structure, tc):
-    """A row as jarvis-tools gives it."""
+    """A row in the format of jarvis-tools."""
     return {"jid": name, "Tc": tc, "atoms": JarvisAtomsAdaptor.get_atoms(structure).to_dict()}
 
 
-def our_row(name, structure, tc):
+def poscar_row(name, structure, tc):
     return {
         "jid": name,
         "tc_kelvin": tc,
@@ -29,11 +29,11 @@ def our_row(name, structure, tc):
 ROWS = [public_row("JVASP-1", nb3sn(), 17.5), public_row("JVASP-2", mgb2(), 33.1)]
 
 
-def written(folder, form, rows):
-    path = folder / f"data.{form}"
-    if form == "jsonl":
+def write_file(folder, suffix, rows):
+    path = folder / f"data.{suffix}"
+    if suffix == "jsonl":
         path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-    elif form == "json":
+    elif suffix == "json":
         path.write_text(json.dumps(rows))
     else:
         with zipfile.ZipFile(path, "w") as archive:
@@ -41,9 +41,9 @@ def written(folder, form, rows):
     return str(path)
 
 
-@pytest.mark.parametrize("form", ["jsonl", "json", "zip"])
-def test_rows_become_crystals(tmp_path, form):
-    dataset = load_dataset("jarvis_supercon", written(tmp_path, form, ROWS))
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "zip"])
+def test_rows_become_crystals(tmp_path, suffix):
+    dataset = load_dataset("jarvis_supercon", write_file(tmp_path, suffix, ROWS))
     assert [(c.id, c.formula, c.tc) for c in dataset.crystals] == [
         ("JVASP-1", "Nb3Sn", 17.5),
         ("JVASP-2", "MgB2", 33.1),
@@ -53,10 +53,10 @@ def test_rows_become_crystals(tmp_path, form):
         assert crystal.structure.volume == pytest.approx(structure.volume, rel=1e-6)
 
 
-def test_both_forms_of_a_row_give_the_same_crystal(tmp_path):
+def test_both_row_formats_give_the_same_crystal(tmp_path):
     one, other = (
-        load_dataset("jarvis_supercon", written(tmp_path, form, [make("a", nb3sn(), 1.0)]))
-        for form, make in (("json", public_row), ("jsonl", our_row))
+        load_dataset("jarvis_supercon", write_file(tmp_path, suffix, [make("a", nb3sn(), 1.0)]))
+        for suffix, make in (("json", public_row), ("jsonl", poscar_row))
     )
     assert one.crystals[0].structure.matches(other.crystals[0].structure)
 
@@ -66,9 +66,9 @@ def test_both_forms_of_a_row_give_the_same_crystal(tmp_path):
     [{"Tc": None}, {"Tc": "na"}, {"Tc": -1.0}, {"atoms": {}}, {"atoms": "na"}],
     ids=["none", "na", "negative", "empty", "text"],
 )
-def test_a_bad_row_is_a_reject_and_the_rest_goes_on(tmp_path, change):
+def test_invalid_row_is_a_reject_and_the_other_rows_are_read(tmp_path, change):
     dataset = load_dataset(
-        "jarvis_supercon", written(tmp_path, "json", [ROWS[0] | change, ROWS[1]])
+        "jarvis_supercon", write_file(tmp_path, "json", [ROWS[0] | change, ROWS[1]])
     )
     assert [c.id for c in dataset.crystals] == ["JVASP-2"]
     (reject,) = dataset.rejects
@@ -77,18 +77,18 @@ def test_a_bad_row_is_a_reject_and_the_rest_goes_on(tmp_path, change):
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", "[1]"])
-def test_a_file_that_is_no_list_of_materials_is_refused(tmp_path, content):
+def test_file_that_is_not_a_list_of_materials_is_refused(tmp_path, content):
     (tmp_path / "data.json").write_text(content)
     with pytest.raises(DatasetError, match=r"data\.json .*data=PATH"):
         load_dataset("jarvis_supercon", str(tmp_path / "data.json"))
 
 
-def test_a_file_that_is_not_there_is_refused():
+def test_missing_file_is_refused():
     with pytest.raises(DatasetError, match=r"gone\.json is not a file\. Give a local copy"):
         load_dataset("jarvis_supercon", "gone.json")
 
 
-def test_a_download_that_fails_says_how_to_give_a_copy(own_cache, monkeypatch):
+def test_failed_download_says_how_to_give_a_local_copy(own_cache, monkeypatch):
     monkeypatch.setattr(
         "requests.get", lambda *_args, **_options: (_ for _ in ()).throw(OSError("no route"))
     )
@@ -97,7 +97,7 @@ def test_a_download_that_fails_says_how_to_give_a_copy(own_cache, monkeypatch):
 
 
 @pytest.mark.shared
-def test_the_local_copy_is_all_there(shared_data):
+def test_local_copy_is_complete(shared_data):
     path = shared_data / "jarvis_supercon" / "jarvis_supercon_3d.jsonl"
     dataset = load_dataset("jarvis_supercon", str(path))
     assert (len(dataset.crystals), len(dataset.rejects)) == (1056, 0)

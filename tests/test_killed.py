@@ -1,4 +1,4 @@
-"""A real training process, killed with SIGKILL wherever it happens to be, and resumed."""
+"""A training process is killed with SIGKILL at random times and resumed."""
 
 import json
 import random
@@ -8,9 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from supervision.training.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = """
@@ -19,9 +22,9 @@ from pathlib import Path
 import torch
 from torch import nn
 from supervision.training.checkpoint import Checkpoints
-from supervision.training.state import FitConfig
+from supervision.training.config import FitConfig
 from supervision.training.batches import LazySequence, shuffled
-from supervision.training.trainer import fit
+from supervision.training.trainer import Trainer
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)
@@ -33,12 +36,12 @@ model = nn.Sequential(
     nn.Linear(1200, 1), nn.Flatten(0),
 )
 
-def epoch(number, _share):
+def epoch(number, _shard):
     order = shuffled(60, 10, seed=1, epoch=number)
 
-    def step(place):
+    def step(index):
         time.sleep(0.04)
-        return [(x[order[place]], y[order[place]], [])]
+        return [(x[order[index]], y[order[index]], [])]
 
     return LazySequence(step, len(order))
 
@@ -48,14 +51,14 @@ def validate():
     return {"mae": mae, "rmse": 0.0, "r2": 0.0}
 
 checkpoints = Checkpoints(
-    folder, {"run": "same"}, every=4, resume=(folder / "last.pt").exists()
+    folder, {"run": "same"}, save_every=4, resume=(folder / "last.pt").exists()
     or (folder / "previous.pt").exists()
 )
-print("begun", flush=True)
-history = fit(
+print("started", flush=True)
+history = Trainer(
     model, epoch, validate, FitConfig(epochs=8, learning_rate=0.01),
     device=torch.device("cpu"), checkpoints=checkpoints, quiet=True,
-)
+).train()
 torch.save(model.state_dict(), out)
 print(json.dumps([vars(record) | {"seconds": 0} for record in history]))
 """
@@ -69,15 +72,15 @@ def start(folder, out):
 
 
 def finish(folder, out):
-    said, wrong = start(folder, out).communicate(timeout=120)
-    assert out.is_file(), wrong
-    return torch.load(out, weights_only=True), json.loads(said.splitlines()[-1])
+    printed, errors = start(folder, out).communicate(timeout=120)
+    assert out.is_file(), errors
+    return torch.load(out, weights_only=True), json.loads(printed.splitlines()[-1])
 
 
-def kill(process, folder, in_a_write, delay):
-    """Kill it some time after it has begun, or as soon as a half-written file lies there."""
-    assert process.stdout.readline() == "begun\n"
-    if in_a_write:
+def kill(process, folder, during_write, delay):
+    """Kill a process ``delay`` seconds after its start, or while it writes a checkpoint."""
+    assert process.stdout.readline() == "started\n"
+    if during_write:
         while not list(folder.glob("*.part")) and process.poll() is None:
             time.sleep(0.0005)
     else:
@@ -86,21 +89,21 @@ def kill(process, folder, in_a_write, delay):
     return process.wait() == -signal.SIGKILL
 
 
-def test_killed_a_dozen_times_it_ends_as_if_it_had_never_been(tmp_path):
-    whole, history = finish(tmp_path / "whole", tmp_path / "whole.pt")
-    chance, kills, torn = random.Random(4), 0, 0
+def test_a_run_killed_12_times_gives_the_result_of_an_uninterrupted_run(tmp_path):
+    expected, history = finish(tmp_path / "uninterrupted", tmp_path / "uninterrupted.pt")
+    generator, kills, partial_files = random.Random(4), 0, 0
     folder = tmp_path / "killed"
     for turn in range(12):
-        in_a_write = turn % 3 == 0
-        delay = 0.3 * chance.random()
-        killed = kill(start(folder, tmp_path / "killed.pt"), folder, in_a_write, delay)
+        during_write = turn % 3 == 0
+        delay = 0.3 * generator.random()
+        killed = kill(start(folder, tmp_path / "killed.pt"), folder, during_write, delay)
         kills += killed
-        torn += len(list(folder.glob("*.part")))
-    again, its_history = finish(folder, tmp_path / "killed.pt")
+        partial_files += len(list(folder.glob("*.part")))
+    state, resumed_history = finish(folder, tmp_path / "killed.pt")
     assert kills >= 10
-    assert torn >= 3  # and each is swept up by the next process
+    assert partial_files >= 3  # the next process deletes each partial file
     assert not list(folder.glob("*.part"))
-    assert its_history == history
-    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    assert resumed_history == history
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
     for name in ("last.pt", "best.pt"):
         load_checkpoint(folder / name, identity={"run": "same"})

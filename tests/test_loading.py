@@ -1,4 +1,4 @@
-"""What a run does with the rows it cannot use, on a real tracking store."""
+"""Rejected rows, failures and interrupts of a run, on a real tracking store."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("own_store")
 
 
 def table(folder, *, bad_tc=0, broken=0, rows=100):
-    """A table of one good crystal under many formulas, some rows without a Tc or a whole CIF."""
+    """A table of one crystal with many formulas; some rows have no Tc or a truncated CIF."""
     cif = load_dataset("classics").crystals[0].cif
     lines = [(f"Nb{100 + i}Sn100", float(i), cif) for i in range(rows)]
     for i in range(bad_tc):
@@ -41,7 +41,7 @@ def load(**options):
 
 
 def last_run():
-    return mlflow.search_runs(output_format="list", max_results=1)[0]
+    return mlflow.search_runs(search_all_experiments=True, output_format="list", max_results=1)[0]
 
 
 def artifact(name):
@@ -49,14 +49,14 @@ def artifact(name):
 
 
 @pytest.mark.parametrize(("bad_tc", "broken"), [(6, 0), (0, 6), (3, 3)])
-def test_more_than_five_percent_lost_stops_wherever_they_are_lost(tmp_path, bad_tc, broken):
+def test_a_run_with_more_than_five_percent_rejects_stops(tmp_path, bad_tc, broken):
     with pytest.raises(DatasetError, match="6 of 100 rows"):
         load(dataset=table(tmp_path, bad_tc=bad_tc, broken=broken))
     assert last_run().info.status == "FAILED"
-    assert len(pd.read_csv(artifact("rejects.csv"))) == 6, "the user must see which"
+    assert len(pd.read_csv(artifact("rejects.csv"))) == 6, "the rejected rows must be logged"
 
 
-def test_five_percent_is_let_through_and_listed(tmp_path):
+def test_five_percent_rejects_are_accepted_and_logged(tmp_path):
     dataset, materials = load(dataset=table(tmp_path, bad_tc=2, broken=3))
     assert (len(materials), len(dataset.rejects)) == (95, 5)
     listed = pd.read_csv(artifact("rejects.csv"))
@@ -64,7 +64,7 @@ def test_five_percent_is_let_through_and_listed(tmp_path):
     assert listed["reason"].str.endswith(".").all()
 
 
-def test_a_limit_does_not_dilute_or_inflate_the_share(tmp_path):
+def test_the_share_of_rejects_is_correct_with_a_limit(tmp_path):
     path = table(tmp_path, bad_tc=5)
     dataset, materials = load(dataset=path, limit=20)
     assert (len(materials), len(dataset.rejects)) == (20, 5)
@@ -72,7 +72,7 @@ def test_a_limit_does_not_dilute_or_inflate_the_share(tmp_path):
         load(dataset=table(tmp_path, broken=30, rows=100), limit=20)
 
 
-def test_a_failed_run_tells_its_story(tmp_path):
+def test_a_failed_run_logs_its_error(tmp_path):
     with pytest.raises(ZeroDivisionError), runs.tracked_run("broken"):
         raise ZeroDivisionError("by nothing")
     assert last_run().info.status == "FAILED"
@@ -81,8 +81,8 @@ def test_a_failed_run_tells_its_story(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
-def test_an_interrupt_that_other_code_turned_into_an_error_is_still_one(number):
-    """numpy, in the middle of a comparison, makes a TypeError of a Ctrl-C."""
+def test_an_interrupt_that_other_code_converts_to_an_error_is_an_interrupt(number):
+    """For example, numpy turns a Ctrl-C during a comparison into a TypeError."""
 
     @runs.tracked_run("interrupted")
     def compare():
@@ -98,11 +98,11 @@ def test_an_interrupt_that_other_code_turned_into_an_error_is_still_one(number):
     assert "failure" not in last_run().data.tags
 
 
-def test_what_failed_in_a_team_is_told_though_an_interrupt_came_after_it(monkeypatch):
+def test_an_error_in_a_process_group_is_logged_despite_a_later_interrupt(monkeypatch):
     def fail():
-        with runs.tracked_run("team"):
+        with runs.tracked_run("group"):
             try:
-                raise RuntimeError("a neighbour is gone")
+                raise RuntimeError("another process has ended")
             finally:
                 os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(5)
@@ -114,10 +114,10 @@ def test_what_failed_in_a_team_is_told_though_an_interrupt_came_after_it(monkeyp
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert last_run().info.status == "FAILED"
-    assert last_run().data.tags["failure"] == "RuntimeError: a neighbour is gone"
+    assert last_run().data.tags["failure"] == "RuntimeError: another process has ended"
 
 
-def test_a_run_that_carries_itself_on_is_left_alone():
+def test_a_run_that_resumes_itself_is_not_changed():
     with runs.tracked_run("again"):
         runs.resume_run(runs.run_id())
     assert last_run().info.status == "FINISHED"
@@ -125,7 +125,7 @@ def test_a_run_that_carries_itself_on_is_left_alone():
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 and no more"], ids=["empty", "truncated"])
-def test_a_damaged_cache_entry_is_made_again(own_cache, damage):
+def test_a_damaged_cache_entry_is_computed_again(own_cache, damage):
     crystals = load_dataset("classics").crystals[:2]
     built, _ = featurize_scenes(crystals, quiet=True)
     entries = list(own_cache.rglob("*.npz"))
@@ -141,7 +141,7 @@ def test_a_damaged_cache_entry_is_made_again(own_cache, damage):
             assert np.array_equal(one[1], other[1])
 
 
-def test_a_structure_that_crystalnn_cannot_take_is_a_reject(monkeypatch, own_cache):
+def test_a_structure_on_which_crystalnn_fails_is_rejected(monkeypatch, own_cache):
     def fails(self, structure):
         raise RuntimeError("Pathological structure")
 
@@ -150,4 +150,4 @@ def test_a_structure_that_crystalnn_cannot_take_is_a_reject(monkeypatch, own_cac
     scenes, rejects = featurize_scenes(crystals, bonding="crystalnn", quiet=True)
     assert not scenes
     assert [r.name for r in rejects] == [c.id for c in crystals]
-    assert "CrystalNN finds no bonds in it: Pathological structure." in rejects[0].reason
+    assert "CrystalNN fails on this structure: Pathological structure." in rejects[0].reason

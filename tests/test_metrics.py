@@ -1,10 +1,10 @@
-"""Errors, intervals and nulls, against scikit-learn, slow loops and numbers worked by hand."""
+"""Metrics, intervals and baselines, compared with scikit-learn, loops and values by hand."""
 
 import math
 
 import numpy as np
 import pytest
-from sklearn import metrics as oracle
+from sklearn import metrics as sklearn_metrics
 
 from supervision.evaluation import metrics
 
@@ -13,13 +13,15 @@ TC = np.round(RNG.exponential(10, 200), 2) * (RNG.random(200) > 0.3)
 PRED = np.abs(TC + RNG.normal(0, 4, 200))
 
 
-def test_against_scikit_learn():
-    assert metrics.mae(TC, PRED) == pytest.approx(oracle.mean_absolute_error(TC, PRED))
-    assert metrics.rmse(TC, PRED) == pytest.approx(oracle.root_mean_squared_error(TC, PRED))
-    assert metrics.r2(TC, PRED) == pytest.approx(oracle.r2_score(TC, PRED))
+def test_metrics_equal_those_of_scikit_learn():
+    assert metrics.mae(TC, PRED) == pytest.approx(sklearn_metrics.mean_absolute_error(TC, PRED))
+    assert metrics.rmse(TC, PRED) == pytest.approx(
+        sklearn_metrics.root_mean_squared_error(TC, PRED)
+    )
+    assert metrics.r2(TC, PRED) == pytest.approx(sklearn_metrics.r2_score(TC, PRED))
 
 
-def test_by_hand():
+def test_metrics_of_a_small_example():
     found = metrics.all_metrics([0, 2, 4], [1, 2, 7])
     assert found == pytest.approx({"mae": 4 / 3, "rmse": math.sqrt(10 / 3), "r2": 1 - 10 / 8})
 
@@ -30,7 +32,7 @@ def test_perfect_and_constant_predictions():
 
 
 @pytest.mark.parametrize("tc", [[0.0], [5.0, 5.0], [0.1, 0.1, 0.1], [0.7] * 7], ids=str)
-def test_r2_of_equal_truths_is_unknown(tc):
+def test_r2_of_equal_targets_is_nan(tc):
     assert math.isnan(metrics.r2(tc, np.add(tc, 1.0)))
     assert math.isnan(metrics.spread(tc, np.add(tc, 1.0))["variance_ratio"])
     low, high = metrics.bootstrap_intervals(tc, np.add(tc, 1.0), samples=50)["r2"]
@@ -53,18 +55,18 @@ NAMES = ["mae", "rmse", "r2", "all", "bootstrap", "bands", "spread", "paired"]
 
 @pytest.mark.parametrize("measure", MEASURES, ids=NAMES)
 @pytest.mark.parametrize(
-    ("tc", "pred", "said"),
+    ("tc", "pred", "message"),
     [
         ([], [], "at least one"),
         ([1.0, 2.0], [1.0], r"\(2,\) and \(1,\)"),
         ([[1.0, 2.0]], [[1.0, 2.0]], r"\(1, 2\)"),
-        ([1.0, np.nan, np.inf], [1.0, 2.0, 3.0], "tc has 2 values not finite"),
-        ([1.0, 2.0], [np.nan, 3.0], "tc_pred has 1 values not finite"),
+        ([1.0, np.nan, np.inf], [1.0, 2.0, 3.0], "tc has 2 non-finite values"),
+        ([1.0, 2.0], [np.nan, 3.0], "tc_pred has 1 non-finite values"),
     ],
-    ids=["empty", "lengths", "table", "parse_bool not finite", "prediction not finite"],
+    ids=["empty", "lengths", "table", "target not finite", "prediction not finite"],
 )
-def test_what_cannot_be_measured_is_refused(measure, tc, pred, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_input_is_refused(measure, tc, pred, message):
+    with pytest.raises(ValueError, match=message):
         measure(tc, pred)
 
 
@@ -84,9 +86,9 @@ def test_intervals_agree_with_a_loop_over_resamples():
     draws = np.random.default_rng(seed).integers(0, TC.size, size=(samples, TC.size))
     slow = [
         (
-            oracle.mean_absolute_error(TC[rows], PRED[rows]),
-            oracle.root_mean_squared_error(TC[rows], PRED[rows]),
-            oracle.r2_score(TC[rows], PRED[rows]),
+            sklearn_metrics.mean_absolute_error(TC[rows], PRED[rows]),
+            sklearn_metrics.root_mean_squared_error(TC[rows], PRED[rows]),
+            sklearn_metrics.r2_score(TC[rows], PRED[rows]),
         )
         for rows in draws
     ]
@@ -94,8 +96,8 @@ def test_intervals_agree_with_a_loop_over_resamples():
     np.testing.assert_allclose([fast["mae"], fast["rmse"], fast["r2"]], expected)
 
 
-def test_intervals_are_those_of_the_standard_error():
-    """For a mean of many, the percentile interval is close to 1.96 standard errors either side."""
+def test_intervals_agree_with_the_standard_error():
+    """For the mean of many values the percentile interval is close to +-1.96 standard errors."""
     rng = np.random.default_rng(0)
     error = rng.exponential(1.0, 4000)
     low, high = metrics.bootstrap_intervals(np.zeros(4000), error)["mae"]
@@ -103,12 +105,12 @@ def test_intervals_are_those_of_the_standard_error():
     assert (high - low) / 2 == pytest.approx(half, rel=0.08)
 
 
-def test_intervals_repeat_and_depend_on_the_seed():
+def test_intervals_are_reproducible_and_depend_on_the_seed():
     assert metrics.bootstrap_intervals(TC, PRED) == metrics.bootstrap_intervals(TC, PRED)
     assert metrics.bootstrap_intervals(TC, PRED) != metrics.bootstrap_intervals(TC, PRED, seed=1)
 
 
-def test_higher_level_is_wider():
+def test_higher_level_gives_a_wider_interval():
     narrow = metrics.bootstrap_intervals(TC, PRED, level=0.5)["mae"]
     wide = metrics.bootstrap_intervals(TC, PRED, level=0.99)["mae"]
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
@@ -121,18 +123,18 @@ def test_interval_of_one_material_is_a_point():
 # --- comparisons
 
 
-def test_equal_predictors_differ_by_nothing():
+def test_equal_predictions_have_no_difference():
     found = metrics.paired_bootstrap(TC, PRED, PRED)
     assert found == {"difference": 0, "low": 0, "high": 0, "p": 1}
 
 
-def test_clearly_better_predictor_is_seen():
+def test_clearly_better_predictions_are_significant():
     found = metrics.paired_bootstrap(TC, PRED, PRED + 5)
     assert found["high"] < 0
     assert found["p"] == pytest.approx(1 / metrics.BOOTSTRAP_SAMPLES)
 
 
-def test_predictors_of_equal_worth_are_not_told_apart():
+def test_equally_good_predictions_are_not_significantly_different():
     rng = np.random.default_rng(1)
     found = metrics.paired_bootstrap(TC, TC + rng.normal(0, 3, 200), TC + rng.normal(0, 3, 200))
     assert found["low"] < 0 < found["high"]
@@ -148,13 +150,13 @@ def test_comparison_is_symmetric():
     assert (two["low"], two["high"]) == pytest.approx((-one["high"], -one["low"]))
 
 
-def test_difference_is_of_maes():
+def test_difference_is_the_difference_of_maes():
     other = PRED + 1.5
     found = metrics.paired_bootstrap(TC, PRED, other)
     assert found["difference"] == pytest.approx(metrics.mae(TC, PRED) - metrics.mae(TC, other))
 
 
-def test_pairing_sees_what_two_overlapping_intervals_hide():
+def test_paired_difference_is_significant_where_intervals_overlap():
     better = PRED + 0.3 * np.sign(TC - PRED)
     low, high = metrics.bootstrap_intervals(TC, PRED)["mae"]
     assert low < metrics.mae(TC, better) < high
@@ -180,17 +182,17 @@ def test_p_agrees_with_a_loop():
         *[(39.99, "15-40"), (40, "40+"), (250, "40+")],
     ],
 )
-def test_a_band_holds_its_lower_edge(tc, band):
+def test_band_includes_its_lower_edge(tc, band):
     assert metrics.band_labels([tc]).tolist() == [band]
 
 
 @pytest.mark.parametrize("tc", [-0.1, np.nan, np.inf], ids=str)
-def test_what_has_no_band_is_refused(tc):
+def test_negative_or_non_finite_tc_has_no_band(tc):
     with pytest.raises(ValueError, match="0 K or more"):
         metrics.band_labels([1.0, tc])
 
 
-def test_band_table_by_hand():
+def test_band_table_of_a_small_example():
     table = metrics.band_table([0, 4, 5, 50], [1, 2, 5, 40]).set_index("band")
     assert table["n"].to_dict() == {
         "all": 4,
@@ -209,7 +211,7 @@ def test_band_table_by_hand():
     assert table.loc["15-40", ["mae", "rmse", "r2", "bias", "share_of_error"]].isna().all()
 
 
-def test_bands_share_out_all_materials_and_all_error():
+def test_bands_add_up_to_all_materials_and_all_error():
     table = metrics.band_table(TC, PRED).set_index("band").drop(index="Tc > 0")
     bands = table.drop(index="all")
     assert bands["n"].sum() == table["n"]["all"] == TC.size
@@ -222,14 +224,14 @@ def test_band_table_of_a_perfect_prediction():
     assert (metrics.band_table(TC, TC)["share_of_error"].dropna() == 0).all()
 
 
-def test_spread_shows_shrinking():
+def test_spread_of_compressed_predictions():
     found = metrics.spread(TC, TC.mean() + 0.5 * (TC - TC.mean()))
     assert found["variance_ratio"] == pytest.approx(0.25)
     assert found["pred_min"] >= TC.min()
     assert found["pred_max"] <= TC.max()
 
 
-# --- nulls
+# --- baselines
 
 
 def test_constant_median():
@@ -237,24 +239,24 @@ def test_constant_median():
     assert metrics.constant_median([0, 1, 2, 10], 1).tolist() == [1.5]
 
 
-def test_no_constant_beats_the_median_on_its_own_training_set():
+def test_median_is_the_best_constant_on_the_training_set():
     best = metrics.mae(TC, metrics.constant_median(TC, TC.size))
     assert all(best <= metrics.mae(TC, np.full(TC.size, c)) for c in np.linspace(0, 60, 121))
 
 
-def test_family_mean_and_its_fallback():
+def test_family_mean_uses_the_median_for_unseen_families():
     found = metrics.family_mean([1, 3, 100], ["a", "a", "b"], ["b", "a", "new", "a"])
     assert found.tolist() == [100, 2, 3, 2]
 
 
 @pytest.mark.parametrize("train", [[], [1.0, np.nan]], ids=["empty", "nan"])
-def test_nulls_need_training_temperatures(train):
+def test_baselines_need_finite_training_tc(train):
     with pytest.raises(ValueError, match="training Tc"):
         metrics.constant_median(train, 3)
     with pytest.raises(ValueError, match="training Tc"):
         metrics.family_mean(train, ["a"] * len(train), ["a"])
 
 
-def test_family_mean_wants_a_family_for_every_training_material():
+def test_family_mean_needs_a_family_for_every_training_material():
     with pytest.raises(ValueError, match="shorter"):
         metrics.family_mean([1, 2, 3], ["a", "b"], ["a"])

@@ -1,4 +1,4 @@
-"""``predict`` on a folder that anybody may have filled."""
+"""``predict``: which model answers, any content of folders, batches, progress, the CSV file."""
 
 import csv
 import os
@@ -6,15 +6,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
+import pandas as pd
 import pytest
+from example_structures import nb3sn
 from logged import log_untrained
 from projects import ROOT
 
-from entrypoints.predict import check_free
+from entrypoints import predict as entry_point
+from entrypoints.predict import check_out
 from supervision.data.datasets import load_dataset
 from supervision.data.datasets.table import load_cif
-from supervision.data.errors import DatasetError
-from supervision.runtime.text import cell, printable
+from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.structure_inputs import StructureInput
+from supervision.runtime.text import csv_cell, printable
+from tracking.serving import model_names
+from tracking.serving.champion import CHAMPION, Candidate
+from tracking.serving.models import DEMONSTRATION, LoadedModel
 
 CRYSTAL = load_dataset("classics").crystals[0].cif
 
@@ -32,6 +40,22 @@ def predict(store, model, *arguments):
     )  # fmt: skip
 
 
+def predict_here(monkeypatch, capsys, ask, paths, out=None, dataset=""):
+    """``predict`` in this process with a model that answers by ``ask``; what it prints."""
+    model = LoadedModel("a model", "", "", dataset, ask)
+    monkeypatch.setattr(entry_point, "load_model", lambda name: model)
+    entry_point.main(paths, model="", out=out)
+    return capsys.readouterr()
+
+
+def constant(cifs):
+    return [9.25] * len(cifs)
+
+
+# --- folders
+
+
+@pytest.mark.slow
 def test_a_hostile_folder_costs_no_good_file(store, model, tmp_path):
     folder, out = tmp_path / "files", tmp_path / "out.csv"
     folder.mkdir()
@@ -40,6 +64,8 @@ def test_a_hostile_folder_costs_no_good_file(store, model, tmp_path):
     (folder / "zero.cif").symlink_to("/dev/zero")
     (folder / "loop.cif").symlink_to(folder / "loop.cif")
     (folder / "folder.cif").mkdir()
+    os.mkfifo(folder / "POSCAR.pipe")
+    (folder / "zero.json").symlink_to("/dev/zero")
     (folder / "=HYPERLINK(1).cif").write_text(CRYSTAL)
     (folder / "red\x1b[31m\nrow.cif").write_text("no crystal")
     (folder / os.fsdecode(b"caf\xe9.cif")).write_text(CRYSTAL)
@@ -51,44 +77,210 @@ def test_a_hostile_folder_costs_no_good_file(store, model, tmp_path):
         rows = {row["file"].rpartition("/")[2]: row for row in csv.DictReader(file)}
     read = {name for name, row in rows.items() if row["tc_kelvin"]}
     assert read == {"=HYPERLINK(1).cif", "good.cif", "caf\\udce9.cif"}
-    for name in ("pipe.cif", "link.cif", "zero.cif"):
-        assert rows[name]["problem"] == "It is no regular file, but a pipe, a device or a socket."
+    for name in ("pipe.cif", "link.cif", "zero.cif", "POSCAR.pipe"):
+        assert (
+            rows[name]["problem"] == "It is not a regular file, but a pipe, a device or a socket."
+        )
     assert "red\\x1b[31m\\nrow.cif" in rows
     assert "loop.cif" in rows
 
 
+@pytest.mark.slow
 def test_a_named_pipe_is_a_row_with_its_reason(store, model, tmp_path):
     os.mkfifo(tmp_path / "pipe.cif")
     done = predict(store, model, tmp_path / "pipe.cif")
     assert done.returncode == 2
-    assert "It is no regular file" in done.stdout
+    assert "It is not a regular file" in done.stdout
 
 
-def test_a_place_that_cannot_be_written_is_said_before_anything_is_predicted(tmp_path):
+def test_a_poscar_in_a_folder_is_read_and_other_files_are_listed(monkeypatch, capsys, tmp_path):
+    nb3sn().to(filename=str(tmp_path / "POSCAR"), fmt="poscar")
+    (tmp_path / "a.cif").write_text(CRYSTAL)
+    (tmp_path / "notes.txt").write_text("")
+    said = predict_here(monkeypatch, capsys, constant, [tmp_path])
+    assert "Skipped 1 file that is not a structure: notes.txt" in said.out
+    (row,) = [line for line in said.out.splitlines() if "POSCAR" in line]
+    assert "Nb3Sn" in row and "9.25" in row
+
+
+def test_a_named_file_is_not_read_as_what_it_is_not(monkeypatch, capsys, tmp_path):
+    (tmp_path / "notes.txt").write_text("prose")
+    with pytest.raises(SystemExit):
+        predict_here(monkeypatch, capsys, constant, [tmp_path / "notes.txt"])
+    assert "The text is not a CIF file: it has no data_ block" in capsys.readouterr().out
+
+
+# --- many structures
+
+
+def hundred(folder, bad=()):
+    """A hundred files, some of them bad."""
+    for n in range(100):
+        text = "data_x" if n in bad else CRYSTAL.replace("data_", f"data_{n}_", 1)
+        (folder / f"{n:03d}.cif").write_text(text)
+    return [folder]
+
+
+def test_many_files_are_few_requests_and_a_bad_one_costs_no_other(monkeypatch, capsys, tmp_path):
+    requests = []
+
+    def ask(cifs):
+        requests.append(len(cifs))
+        if any(cif.strip() == "data_x" for cif in cifs):
+            raise CrystalError("Row 0: It has no atoms.")
+        return constant(cifs)
+
+    said = predict_here(monkeypatch, capsys, ask, hundred(tmp_path, bad=(3, 50)))
+    assert said.out.count("9.25") == 98
+    assert said.out.count("It has no atoms.") == 2
+    assert len(requests) == 7 + 2
+    assert sum(requests) == 100
+
+
+@pytest.mark.slow
+def test_a_folder_is_predicted_without_lines_of_mlflow(store, model, tmp_path):
+    done = predict(store, model, *hundred(tmp_path, bad=(7,)))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Downloading" not in done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == 1 + 1 + 100
+    assert done.stderr.splitlines() == []
+
+
+def test_rows_are_in_the_file_as_soon_as_they_are_predicted(monkeypatch, capsys, tmp_path):
+    out, seen = tmp_path / "out.csv", []
+
+    def ask(cifs):
+        seen.append(len(pd.read_csv(out)))
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return constant(cifs)
+
+    with pytest.raises(SystemExit) as stopped:
+        predict_here(monkeypatch, capsys, ask, hundred(tmp_path, bad=(5,)), out=out)
+    assert stopped.value.code == 130
+    assert seen == [0, 0, 16, 32]  # the bad one is a request of its own
+    table = pd.read_csv(out)
+    assert list(table.columns) == ["file", "tc_kelvin", "problem", "formula"]
+    assert len(table) == 32
+    assert out.read_text().endswith("\n")
+
+
+def test_rows_come_in_the_order_of_the_structures():
+    inputs = [StructureInput(str(n), CRYSTAL) for n in range(40)]
+    batches = list(LoadedModel("", "", "", "", constant).predict_inputs(inputs))
+    assert [len(batch) for batch in batches] == [16, 16, 8]
+    assert [row.name for batch in batches for row in batch] == [str(n) for n in range(40)]
+
+
+# --- which model answers
+
+
+def register(name, number_of, candidate, *, champion=True):
+    """A version with these tags; the model itself is not there."""
+    client = mlflow.MlflowClient()
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    version = client.create_model_version(name, f"file:///{number_of}", tags=candidate.tags())
+    client.set_registered_model_alias(name, candidate.alias, version.version)
+    if champion:
+        client.set_registered_model_alias(name, CHAMPION, version.version)
+    return str(version.version)
+
+
+def candidate(dataset, val_mae, **changed):
+    fields = {
+        "dataset": dataset, "split": "random", "split_hash": "x", "val_mae": val_mae,
+        "constant_mae": 10.0, "limit": 0, "validation_materials": 100, "against_constant": None,
+    }  # fmt: skip
+    return Candidate(**fields | changed)
+
+
+def test_the_best_champion_of_all_families_answers(own_store):
+    """And not the vision model whatever else is registered."""
+    register("supervision-vision", 1, candidate("classics", 9.5))
+    choice = model_names.choose_model()
+    assert choice.location == "models:/supervision-vision/1"
+    register("supervision-composition", 2, candidate("3dsc", 3.6))
+    choice = model_names.choose_model("")
+    assert choice.location == "models:/supervision-composition/1"
+    assert "3dsc" in choice.reason
+
+
+def test_a_registered_name_is_its_champion_or_its_best_version(own_store):
+    name = "supervision-graph"
+    for number, mae in enumerate((8.0, 5.0, 6.0), start=1):
+        register(name, number, candidate(f"set{number}", mae), champion=False)
+    assert model_names.choose_model(name).location == f"models:/{name}/2"
+    assert "no champion" in model_names.choose_model(name).reason
+    register(name, 4, candidate("set4", 7.0))
+    assert model_names.choose_model(name).location == f"models:/{name}@champion"
+
+
+def test_a_uri_and_a_folder_are_taken_as_they_are(tmp_path):
+    for location in ("models:/a/1", "runs:/abc/model", str(tmp_path)):
+        assert model_names.choose_model(location) == (location, "")
+
+
+@pytest.mark.parametrize(("dataset", "said"), [("classics", True), ("3dsc", False)])
+def test_a_demonstration_is_named_as_one(monkeypatch, capsys, tmp_path, dataset, said):
+    (tmp_path / "a.cif").write_text(CRYSTAL)
+    printed = predict_here(monkeypatch, capsys, constant, [tmp_path], dataset=dataset).out
+    assert (DEMONSTRATION in printed) is said
+
+
+@pytest.mark.slow
+def test_predict_on_an_empty_store_says_what_to_do(tmp_path):
+    (tmp_path / "a.cif").write_text(CRYSTAL)
+    uri = f"sqlite:///{tmp_path}/none.db"
+    done = subprocess.run(
+        [sys.executable, "-m", "entrypoints.predict", str(tmp_path / "a.cif")], cwd=ROOT,
+        env=os.environ | {"MLFLOW_TRACKING_URI": uri}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: No model is registered in sqlite:///")
+    assert len(done.stderr.splitlines()) == 1
+
+
+# --- the CSV file
+
+
+def test_a_file_that_cannot_be_written_is_an_error_before_anything_is_predicted(tmp_path):
     with pytest.raises(DatasetError, match="cannot be written to /sys"):
-        check_free(Path("/sys/kernel/out.csv"))
+        check_out(Path("/sys/kernel/out.csv"))
     os.mkfifo(tmp_path / "out.csv")
     with pytest.raises(DatasetError, match="not a table of predictions"):
-        check_free(tmp_path / "out.csv")
+        check_out(tmp_path / "out.csv")
+
+
+def test_predict_overwrites_its_own_table_and_no_other(tmp_path):
+    (tmp_path / "tc.csv").write_text("cif,tc\nnb.cif,9.2\n")
+    for header in ("file,tc_kelvin,problem", "file,tc_kelvin,problem,formula"):
+        (tmp_path / "own.csv").write_text(f"{header}\nnb.cif,9.2,\n")
+        check_out(tmp_path / "own.csv")
+    check_out(tmp_path / "new.csv")
+    with pytest.raises(DatasetError, match="is not a table of predictions"):
+        check_out(tmp_path / "tc.csv")
+    with pytest.raises(DatasetError, match="There is no folder"):
+        check_out(tmp_path / "nowhere" / "new.csv")
 
 
 def test_a_device_is_never_read():
-    with pytest.raises(ValueError, match="no regular file"):
+    with pytest.raises(ValueError, match="not a regular file"):
         load_cif(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])
 def test_no_cell_is_a_formula(text):
-    assert cell(text) == f"'{text}"
+    assert csv_cell(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("text", ["a.cif", "1.5", "Nb3Sn", "", "a=b"])
 def test_a_harmless_cell_stays_as_it_is(text):
-    assert cell(text) == text
+    assert csv_cell(text) == text
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\r", "\u202e", "\x07"])
-def test_what_a_terminal_would_act_on_is_written_out(text):
+def test_what_a_terminal_would_act_on_is_written_as_an_escape(text):
     assert printable(text).isprintable()
     assert printable(printable(text)) == printable(text)
 

@@ -1,4 +1,4 @@
-"""Pictures: right at the boundary, inside the frame, readable as physics, the same everywhere."""
+"""Drawing: atoms at cell faces, the frame, views, occlusion, colours, identical pixels."""
 
 import hashlib
 import itertools
@@ -17,18 +17,23 @@ from pymatgen.core import Structure
 
 from supervision.data.cif import parse_cif
 from supervision.data.elements import D_ELECTRONS, ELEMENTS, VALENCE_ELECTRONS, channels
-from supervision.models.vision.contact_sheet import contact_sheet
+from supervision.models.vision.contact_sheet import captioned_grid
 from supervision.models.vision.render import (
-    BOND_GREY,
+    BOND_GREY_LEVEL,
     Layout,
     draw,
     lay_out,
+    object_ids,
     paint,
-    rotation,
-    stamp,
-    tile,
+    tile_supercell,
+    view_rotation,
 )
-from supervision.models.vision.scene import BOND_REACH, FACE, Scene, build_scene
+from supervision.models.vision.scene import (
+    FACE_TOLERANCE,
+    MAX_BOND_LENGTH_RATIO,
+    Scene,
+    build_scene,
+)
 from supervision.models.vision.views import VIEWS, View
 from supervision.runtime.images import save_png
 
@@ -36,7 +41,7 @@ cases = pytest.mark.parametrize("structure", [f() for f in ALL.values()], ids=AL
 
 
 def scene_by_hand(frac, radius, colours, bonds=(), images=(), edge: float = 10.0) -> Scene:
-    """Atoms and bonds anywhere in a cubic cell."""
+    """A scene with given atoms and bonds in a cubic cell."""
     return Scene(
         lattice=np.eye(3) * edge,
         frac=np.array(frac, dtype=float),
@@ -49,13 +54,13 @@ def scene_by_hand(frac, radius, colours, bonds=(), images=(), edge: float = 10.0
 
 
 def disk(layout: Layout, atom: int, size: int = 224) -> np.ndarray:
-    """[size, size] the pixels of an atom's disk by the formula in Layout."""
+    """[size, size] mask of an atom's disk, by the formula in Layout."""
     x, y = layout.centre[atom]
     rows, columns = np.mgrid[:size, :size]
     return (columns - x) ** 2 + (rows - y) ** 2 <= layout.radius2[atom]
 
 
-# What is in the picture
+# Atoms and bonds of a supercell
 
 
 def test_eighteen_views_with_different_names():
@@ -65,15 +70,15 @@ def test_eighteen_views_with_different_names():
 
 
 def images_in_box(scene: Scene, repeats: tuple[int, int, int]) -> set[tuple[int, ...]]:
-    """Site and cell of every periodic image in the closed box, one at a time."""
-    slack = FACE + 1e-9
+    """Site and cell of every periodic image in the closed box, by a plain loop."""
+    tolerance = FACE_TOLERANCE + 1e-9
     return {
         (site, *cell)
         for site, cell in itertools.product(
             range(len(scene.frac)), itertools.product(range(-2, 5), repeat=3)
         )
         if all(
-            -slack <= f + c <= r + slack
+            -tolerance <= f + c <= r + tolerance
             for f, c, r in zip(scene.frac[site], cell, repeats, strict=True)
         )
     }
@@ -81,127 +86,127 @@ def images_in_box(scene: Scene, repeats: tuple[int, int, int]) -> set[tuple[int,
 
 @pytest.mark.parametrize("repeats", [(1, 1, 1), (2, 2, 1), (2, 2, 2)], ids=str)
 @cases
-def test_the_periodic_picture_is_right_at_the_boundary(structure: Structure, repeats):
+def test_atoms_and_bonds_in_the_closed_box_match_a_direct_search(structure: Structure, repeats):
     scene = build_scene(structure)
-    site, cell, bonds = tile(scene, repeats)
+    site, cell, bonds = tile_supercell(scene, repeats)
     drawn = [(int(s), *map(int, c)) for s, c in zip(site, cell, strict=True)]
     assert len(set(drawn)) == len(drawn)
     assert set(drawn) == images_in_box(scene, repeats)
 
-    # Bonded is what is near enough, whichever cells the two atoms are in.
-    place = (scene.frac[site] + cell) @ scene.lattice
-    distance = np.linalg.norm(place[:, None] - place[None], axis=2)
-    nearest = {i: sorted(n.nn_distance for n in near)[0] for i, near in everything_near(scene)}
+    # Bonds by distance alone, independent of the unit cells.
+    position = (scene.frac[site] + cell) @ scene.lattice
+    distance = np.linalg.norm(position[:, None] - position[None], axis=2)
+    nearest = {i: min(n.nn_distance for n in found) for i, found in pymatgen_neighbours(scene)}
     shortest = np.array([nearest[int(s)] for s in site])
-    bonded = distance <= BOND_REACH * np.maximum(shortest[:, None], shortest[None])
+    bonded = distance <= MAX_BOND_LENGTH_RATIO * np.maximum(shortest[:, None], shortest[None])
     expected = {(int(i), int(j)) for i, j in np.argwhere(np.triu(bonded, 1))}
     found = [(int(min(pair)), int(max(pair))) for pair in bonds]
     assert len(set(found)) == len(found)
     assert set(found) == expected
 
 
-def everything_near(scene: Scene):
+def pymatgen_neighbours(scene: Scene):
     """pymatgen's neighbours of each site, in the scene's order."""
     plain = Structure(scene.lattice, ["H"] * len(scene.frac), scene.frac)
     return enumerate(plain.get_all_neighbors(6.0))
 
 
-def test_an_atom_on_a_corner_is_drawn_on_all_eight():
-    site, cell, _ = tile(build_scene(nb3sn()), (1, 1, 1))
+def test_an_atom_on_a_corner_is_drawn_on_all_eight_corners():
+    site, cell, _ = tile_supercell(build_scene(nb3sn()), (1, 1, 1))
     corner = [tuple(c) for s, c in zip(site, cell.tolist(), strict=True) if s == 0]
     assert sorted(corner) == sorted(itertools.product((0, 1), repeat=3))
 
 
 @cases
-def test_nothing_outside_the_frame(structure: Structure):
+def test_everything_is_inside_the_frame(structure: Structure):
     scene = build_scene(structure)
     for view in VIEWS:
         for size in (32, 224):
             layout = lay_out(scene, view, size=size)
-            reach = np.sqrt(layout.radius2)[:, None] + 1  # the rim
-            assert (layout.centre - reach >= 0).all()
-            assert (layout.centre + reach <= size - 1).all()
+            radius = np.sqrt(layout.radius2)[:, None] + 1  # with the rim
+            assert (layout.centre - radius >= 0).all()
+            assert (layout.centre + radius <= size - 1).all()
             assert (layout.ends >= 0).all()
             assert (layout.ends < size).all()
 
 
-def test_a_lone_atom_does_not_fill_the_frame():
+def test_the_disk_of_a_single_atom_has_a_maximum_size():
     scene = scene_by_hand([[0.5, 0.5, 0.5]], [1.4], [[200, 0, 0]])
     assert lay_out(scene, VIEWS[0]).radius2.max() == 56**2
 
 
-def test_disks_keep_the_proportions_of_their_atoms():
+def test_disk_radii_are_proportional_to_atomic_radii():
     scene = build_scene(mgb2())
     layout = lay_out(scene, VIEWS[0])
     pixels = np.sqrt(layout.radius2)
     assert pixels.max() / pixels.min() == pytest.approx(1.5 / 0.85, rel=0.01)
 
 
-# Where it is seen from
+# Views
 
 
 @cases
-def test_an_axis_view_has_that_axis_point_at_the_viewer(structure: Structure):
+def test_in_an_axis_view_the_axis_points_at_the_viewer(structure: Structure):
     scene = build_scene(structure)
     for index, (axis, up) in enumerate([(0, 2), (1, 2), (2, 1)]):
-        turn = rotation(scene, VIEWS[index])
+        matrix = view_rotation(scene, VIEWS[index])
         length = np.linalg.norm(scene.lattice[axis])
-        np.testing.assert_allclose(turn @ scene.lattice[axis], [0, 0, length], atol=1e-9)
-        assert (turn @ scene.lattice[up])[0] == pytest.approx(0, abs=1e-9)
-        assert (turn @ scene.lattice[up])[1] > 0
+        np.testing.assert_allclose(matrix @ scene.lattice[axis], [0, 0, length], atol=1e-9)
+        assert (matrix @ scene.lattice[up])[0] == pytest.approx(0, abs=1e-9)
+        assert (matrix @ scene.lattice[up])[1] > 0
 
 
 @pytest.mark.parametrize(("direction", "right", "up"), [("a", 1, 2), ("b", 0, 2), ("c", 0, 1)])
-def test_the_page_is_not_mirrored(direction: str, right: int, up: int):
-    """Seen along a and c the other axis points right, along b, with c up, a points left."""
+def test_the_image_is_not_mirrored(direction: str, right: int, up: int):
+    """In views along a and c the other axis points right; along b, with c up, a points left."""
     frac = np.full((3, 3), 0.5)
     frac[1, right] = frac[2, up] = 0.8
     scene = scene_by_hand(frac, [1.0] * 3, [[100.0, 0.0, 0.0]] * 3)
     middle, to_right, to_top = lay_out(scene, View((1, 1, 1), direction)).centre
-    aside = -1 if direction == "b" else 1
-    assert aside * (to_right - middle)[0] > 0 == (to_right - middle)[1]
+    sign = -1 if direction == "b" else 1
+    assert sign * (to_right - middle)[0] > 0 == (to_right - middle)[1]
     assert (to_top - middle)[1] < 0 == (to_top - middle)[0]
 
 
-def test_rotations_are_rotations_and_all_different():
+def test_random_rotations_are_proper_and_all_different():
     scene, other = build_scene(triclinic()), build_scene(mgb2())
-    turns = [rotation(scene, view, seed=seed) for view in VIEWS[3:6] for seed in (0, 1)]
-    turns += [rotation(scene, VIEWS[9]), rotation(other, VIEWS[3])]
-    for turn in turns:
-        np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-12)
-        assert np.linalg.det(turn) == pytest.approx(1)
-    for one, two in itertools.combinations(turns, 2):
+    matrices = [view_rotation(scene, view, seed=seed) for view in VIEWS[3:6] for seed in (0, 1)]
+    matrices += [view_rotation(scene, VIEWS[9]), view_rotation(other, VIEWS[3])]
+    for matrix in matrices:
+        np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(matrix) == pytest.approx(1)
+    for one, two in itertools.combinations(matrices, 2):
         assert np.abs(one - two).max() > 0.01
 
 
-def test_random_directions_cover_the_sphere_evenly():
+def test_random_rotations_are_uniformly_distributed():
     scene = build_scene(nb3sn())
-    turns = np.array([rotation(scene, VIEWS[3], seed=seed) for seed in range(2000)])
-    assert np.abs(turns.mean(axis=0)).max() < 0.06  # standard error 0.013
-    np.testing.assert_allclose((turns**2).mean(axis=0), 1 / 3, atol=0.03)
+    matrices = np.array([view_rotation(scene, VIEWS[3], seed=seed) for seed in range(2000)])
+    assert np.abs(matrices.mean(axis=0)).max() < 0.06  # standard error 0.013
+    np.testing.assert_allclose((matrices**2).mean(axis=0), 1 / 3, atol=0.03)
 
 
-# Who hides whom
+# Occlusion
 
 
 def test_a_near_atom_hides_a_far_one():
     near, far = [250.0, 0.0, 0.0], [0.0, 250.0, 0.0]
     scene = scene_by_hand([[0.9, 0.5, 0.5], [0.2, 0.5, 0.5]], [1.0, 2.0], [near, far])
-    picture = draw(scene, View((1, 1, 1), "a"))
-    assert picture[112, 112].tolist() == near
+    image = draw(scene, View((1, 1, 1), "a"))
+    assert image[112, 112].tolist() == near
     swapped = replace(scene, frac=scene.frac[::-1])
     assert draw(swapped, View((1, 1, 1), "a"))[112, 112].tolist() == far
 
 
-def test_a_near_bond_lies_over_a_far_atom_and_under_a_nearer_one():
-    """Two blue atoms bonded across the page, red atoms behind and in front of the bond's middle."""
+def test_a_bond_hides_atoms_behind_it_and_is_hidden_by_atoms_in_front():
+    """Two blue atoms with a bond in the image plane, and a red atom behind or in front of it."""
     blue, red = [0.0, 0.0, 250.0], [250.0, 0.0, 0.0]
     frac = [[0.5, 0.2, 0.5], [0.5, 0.8, 0.5], [0.2, 0.5, 0.5]]
     scene = scene_by_hand(frac, [1.0, 1.0, 2.0], [blue, blue, red], [[0, 1]], [[0, 0, 0]])
-    grey = [BOND_GREY] * 3
-    picture = draw(scene, View((1, 1, 1), "a"))
-    assert picture[112, 112].tolist() == grey
-    assert (picture == red).all(axis=2).any()
+    grey = [BOND_GREY_LEVEL] * 3
+    image = draw(scene, View((1, 1, 1), "a"))
+    assert image[112, 112].tolist() == grey
+    assert (image == red).all(axis=2).any()
     scene.frac[2, 0] = 0.8
     assert draw(scene, View((1, 1, 1), "a"))[112, 112].tolist() == red
 
@@ -215,79 +220,82 @@ def test_a_bond_ends_at_the_spheres_of_its_atoms():
     np.testing.assert_allclose(gaps, np.sqrt(layout.radius2), atol=1.1)
 
 
-# What the colours mean
+# Colours
 
 
-def test_a_saved_picture_decodes_to_the_elements(tmp_path: Path):
-    """Read by another library, so that a swap of red and blue cannot cancel out."""
+def test_the_colours_of_a_saved_image_decode_to_the_element_properties(tmp_path: Path):
+    """Read with another library, so that swapping red and blue twice cannot cancel out."""
     scene = build_scene(nb3sn())
     save_png(tmp_path / "a.png", draw(scene, VIEWS[0]))
     pixels = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"), dtype=float)
     layout = lay_out(scene, VIEWS[0])
-    seen = stamp(layout)
+    ids = object_ids(layout)
     elements = {"Sn": 0, "Nb": 0}
     for atom, site in enumerate(layout.site):
         symbol = "Sn" if np.allclose(scene.channels[site], channels("Sn"), atol=1e-3) else "Nb"
-        whole = disk(layout, atom) & (seen == atom + 2)
-        if whole.sum() < 50:
+        full = disk(layout, atom) & (ids == atom + 2)
+        if full.sum() < 50:
             continue
-        red, green, blue = pixels[whole].mean(axis=0)
+        red, green, blue = pixels[full].mean(axis=0)
         assert 10 * red / 255 == pytest.approx(D_ELECTRONS[symbol], abs=0.04)
         assert 12 * green / 255 == pytest.approx(VALENCE_ELECTRONS[symbol], abs=0.05)
         assert 238 * (1 - blue / 255) == pytest.approx(ELEMENTS[symbol].mass, abs=1.0)
         elements[symbol] += 1
-    assert elements == {"Sn": 5, "Nb": 8}  # four corners and the centre; two a face and a column
+    assert elements == {
+        "Sn": 5,
+        "Nb": 8,
+    }  # Sn: four corners and the centre; Nb: two per face and column
 
 
 @pytest.mark.parametrize("view", [0, 2, 9, 17], ids=lambda v: VIEWS[v].name)
 @pytest.mark.parametrize("structure", [la2cuo4(0.075, 0.93), triclinic()], ids=["La", "triclinic"])
-def test_every_visible_pixel_is_within_one_level_of_what_was_meant(structure, view):
+def test_every_visible_pixel_is_within_one_level_of_the_exact_colour(structure, view):
     scene = build_scene(structure)
     layout = lay_out(scene, VIEWS[view])
-    picture, seen = draw(scene, view).astype(float), stamp(layout)
-    assert (picture[seen == 0] == 0).all()
-    assert (picture[seen == 1] == BOND_GREY).all()
-    for atom, meant in enumerate(layout.channels):
-        visible = seen == atom + 2
+    image, ids = draw(scene, view).astype(float), object_ids(layout)
+    assert (image[ids == 0] == 0).all()
+    assert (image[ids == 1] == BOND_GREY_LEVEL).all()
+    for atom, exact in enumerate(layout.channels):
+        visible = ids == atom + 2
         assert not (visible & ~disk(layout, atom)).any()
-        assert (np.abs(picture[visible] - meant) < 1.0).all()
+        assert (np.abs(image[visible] - exact) < 1.0).all()
         if visible.sum() >= 50 and (visible == disk(layout, atom)).all():
-            np.testing.assert_allclose(picture[visible].mean(axis=0), meant, atol=1 / 8)
+            np.testing.assert_allclose(image[visible].mean(axis=0), exact, atol=1 / 8)
 
 
 @pytest.mark.parametrize("step", [0.05, 0.3, 0.5, 0.999])
-def test_the_mean_of_a_disk_tells_fractions_of_a_level(step: float):
+def test_the_mean_over_a_disk_keeps_fractions_of_a_level(step: float):
     scene = scene_by_hand([[0.5, 0.5, 0.5]], [1.4], [[100 + step, 7.0, 254 + step]])
-    picture = draw(scene, VIEWS[0])
-    mean = picture[disk(lay_out(scene, VIEWS[0]), 0)].mean(axis=0)
+    image = draw(scene, VIEWS[0])
+    mean = image[disk(lay_out(scene, VIEWS[0]), 0)].mean(axis=0)
     np.testing.assert_allclose(mean, [100 + step, 7, 254 + step], atol=0.01)
 
 
-def test_a_doping_far_below_one_level_changes_the_picture():
+def test_a_doping_far_below_one_level_changes_the_image():
     one, two = (build_scene(la2cuo4(x)) for x in (0.075, 0.0755))
     assert np.abs(one.channels - two.channels).max() < 0.05
     assert (draw(one, 0) != draw(two, 0)).any()
 
 
-# The same pixels everywhere
+# Identical pixels
 
 
 def fingerprint(order: list[int]) -> str:
-    """All views of two structures, drawn in the given order, hashed in the order of VIEWS."""
+    """Hash of all views of two structures, which are drawn in the given order."""
     scenes = [build_scene(la2cuo4(0.075)), build_scene(triclinic())]
-    pictures = {(s, v): draw(scenes[s], v) for v in order for s in (1, 0)}
+    images = {(s, v): draw(scenes[s], v) for v in order for s in (1, 0)}
     digest = hashlib.sha256()
-    for key in sorted(pictures):
-        digest.update(pictures[key].tobytes())
+    for key in sorted(images):
+        digest.update(images[key].tobytes())
     return digest.hexdigest()
 
 
-def test_pixels_are_those_of_every_other_machine_and_order():
-    """If a picture is meant to change, change this hash and raise SCENE_VERSION."""
+def test_pixels_do_not_depend_on_machine_order_or_global_random_state():
+    """To change the images on purpose, change this hash and raise SCENE_VERSION."""
     expected = "548490d68b3bf89abb23f9b6d4b3c18288b14a5a5a4b9a4325e9a925dbc362ae"
     np.random.seed(0)
     assert fingerprint(list(range(18))) == expected
-    assert np.random.random() == pytest.approx(0.5488135)  # left alone
+    assert np.random.random() == pytest.approx(0.5488135)  # the global random state is unchanged
     np.random.seed(7)
     assert fingerprint(list(range(17, -1, -1))) == expected
 
@@ -304,24 +312,26 @@ def test_pixels_are_those_of_every_other_machine_and_order():
     assert other.stdout.strip() == expected
 
 
-def test_a_scene_read_back_draws_the_same():
+def test_a_scene_restored_from_arrays_gives_the_same_images():
     scene = build_scene(triclinic())
-    again = Scene.from_arrays(scene.to_arrays())
+    restored = Scene.from_arrays(scene.to_arrays())
     for view in VIEWS:
-        np.testing.assert_array_equal(draw(again, view), draw(scene, view))
+        np.testing.assert_array_equal(draw(restored, view), draw(scene, view))
 
 
-def on_half_pixels() -> Scene:
-    """Atoms between two pixels and, along a, between two steps of depth: 20 pixels an angstrom."""
+def half_pixel_scene() -> Scene:
+    """Atoms halfway between pixels and, along a, between depth steps; 20 pixels per angstrom."""
     grid = np.arange(9) / 10 + 0.0525
     frac = np.stack([np.arange(9) / 10 + 0.0005, grid, np.roll(grid, 3)], axis=1)
     frac = np.concatenate([[[0, 0, 0]], frac])
     return scene_by_hand(frac, [0.4 / 0.45] * 10, [[100.0, 50.0, 200.0]] * 10)
 
 
-@pytest.mark.parametrize("scene", [build_scene(la2cuo4(0.075)), on_half_pixels()], ids=["La", "½"])
-def test_noise_in_the_last_digits_moves_no_pixel(scene: Scene):
-    """What another machine's arithmetic may do: numbers off by a few units in the last place."""
+@pytest.mark.parametrize(
+    "scene", [build_scene(la2cuo4(0.075)), half_pixel_scene()], ids=["La", "½"]
+)
+def test_floating_point_noise_changes_no_pixel(scene: Scene):
+    """Numbers differ by a few units in the last place, as on another machine."""
     arrays, rng = scene.to_arrays(), np.random.default_rng(0)
     for name in ("lattice", "frac", "radius", "channels"):
         arrays[name] = arrays[name] * (1 + 1e-15 * rng.integers(-4, 5, arrays[name].shape))
@@ -330,30 +340,30 @@ def test_noise_in_the_last_digits_moves_no_pixel(scene: Scene):
         np.testing.assert_array_equal(draw(noisy, view), draw(scene, view))
 
 
-def test_a_view_is_given_itself_or_by_its_place():
+def test_a_view_can_be_given_by_index():
     scene = build_scene(mgb2())
     np.testing.assert_array_equal(draw(scene, VIEWS[4]), draw(scene, np.int64(4)))
 
 
-def test_a_picture_is_of_the_size_asked_for():
-    picture = draw(build_scene(mgb2()), 3, size=518)
-    assert (picture.shape, picture.dtype) == ((518, 518, 3), np.uint8)
-    with pytest.raises(ValueError, match="A picture of 20 pixels is too small: 32"):
+def test_an_image_has_the_given_size():
+    image = draw(build_scene(mgb2()), 3, size=518)
+    assert (image.shape, image.dtype) == ((518, 518, 3), np.uint8)
+    with pytest.raises(ValueError, match="An image of 20 pixels is too small; use 32"):
         draw(build_scene(mgb2()), 3, size=20)
 
 
-# Files and sheets
+# Files and contact sheets
 
 
-def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path):
+def test_an_image_that_cannot_be_written_is_an_error(tmp_path: Path):
     with pytest.raises(OSError, match=r"nowhere.*could not be written"):
         save_png(tmp_path / "nowhere" / "a.png", np.zeros((4, 4, 3), dtype=np.uint8))
 
 
-def test_a_contact_sheet_shows_every_picture_unaltered():
+def test_a_contact_sheet_contains_every_image_unchanged():
     colours = [(250, 1, 2), (3, 251, 4), (5, 6, 252)]
-    pictures = [np.full((40, 40, 3), colour, dtype=np.uint8) for colour in colours]
-    sheet = contact_sheet(pictures, ["a", "b", "c"], columns=2)
+    images = [np.full((40, 40, 3), colour, dtype=np.uint8) for colour in colours]
+    sheet = captioned_grid(images, ["a", "b", "c"], columns=2)
     corners = []
     for colour in colours:
         rows, columns = np.nonzero((sheet == colour).all(axis=2))
@@ -365,17 +375,17 @@ def test_a_contact_sheet_shows_every_picture_unaltered():
 
 
 @pytest.mark.parametrize(("count", "labels"), [(0, []), (2, ["one"])], ids=["none", "unequal"])
-def test_a_contact_sheet_needs_a_caption_a_picture(count: int, labels: list[str]):
-    pictures = [np.zeros((8, 8, 3), dtype=np.uint8)] * count
-    with pytest.raises(ValueError, match="pictures"):
-        contact_sheet(pictures, labels, columns=2)
+def test_a_contact_sheet_needs_one_caption_per_image(count: int, labels: list[str]):
+    images = [np.zeros((8, 8, 3), dtype=np.uint8)] * count
+    with pytest.raises(ValueError, match="one caption per image"):
+        captioned_grid(images, labels, columns=2)
 
 
 # Real crystals
 
 
 @pytest.mark.shared
-def test_real_crystals_are_whole_inside_the_frame_and_readable(shared_data: Path):
+def test_images_of_real_crystals_are_complete_framed_and_exact(shared_data: Path):
     with tarfile.open(shared_data / "3dsc/3DSC_MP.tar.xz") as tar:
         members = [m for m in tar if m.name.endswith(".cif")][::600]
         texts = [tar.extractfile(m).read().decode() for m in members]
@@ -386,10 +396,10 @@ def test_real_crystals_are_whole_inside_the_frame_and_readable(shared_data: Path
         layout = lay_out(scene, view)
         drawn = {(int(s), *map(int, c)) for s, c in zip(layout.site, layout.cell, strict=True)}
         assert drawn == images_in_box(scene, view.repeats)
-        picture, seen = paint(layout).astype(float), stamp(layout)
+        image, ids = paint(layout).astype(float), object_ids(layout)
         frame = np.ones((224, 224), dtype=bool)
         frame[1:-1, 1:-1] = False
-        assert not picture[frame].any()
-        atom = seen - 2
-        meant = layout.channels[np.maximum(atom, 0)]
-        assert (np.abs(picture - meant)[atom >= 0] < 1.0).all()
+        assert not image[frame].any()
+        atom = ids - 2
+        exact = layout.channels[np.maximum(atom, 0)]
+        assert (np.abs(image - exact)[atom >= 0] < 1.0).all()

@@ -1,4 +1,4 @@
-"""A training by ``mlflow run``, killed and started again: one run, as if nothing had been."""
+"""Runs of ``mlflow run`` that are killed and restarted: one run, equal to an uninterrupted one."""
 
 import os
 import signal
@@ -15,17 +15,19 @@ from safetensors.torch import load_file
 
 from tracking.serving.downloads import download
 
+pytestmark = pytest.mark.slow
+
 TRAIN = {"dataset": "classics", "limit": 24, "epochs": 4, "weights": "none", "register": "false"}
 
 
 @pytest.fixture(scope="module")
 def environment(store, tmp_path_factory):
-    """That of the store, with a cache of our own: what lies there must not be carried on."""
+    """The store's environment with a separate cache, so that no run of other tests is resumed."""
     return store[1] | {"SUPERVISION_CACHE": str(tmp_path_factory.mktemp("cache"))}
 
 
 def train(store, environment, **changes):
-    """Train to the end; returns what was said and the newest run."""
+    """Train to the end; returns the output and the newest run."""
     done = subprocess.run(
         command_of("train_alignn", **(TRAIN | changes)), cwd=store[0], env=environment,
         capture_output=True, text=True, check=False,
@@ -35,11 +37,11 @@ def train(store, environment, **changes):
 
 
 def runs():
-    return mlflow.search_runs(output_format="list")
+    return mlflow.search_runs(search_all_experiments=True, output_format="list")
 
 
 def stop_after_epoch(store, environment, epoch, stop):
-    """Start a training, and stop it by what ``stop`` does once an epoch is logged."""
+    """Start a run and stop it with ``stop`` when an epoch has been logged; returns its id."""
     before = {run.info.run_id for run in runs()}
     process = subprocess.Popen(
         command_of("train_alignn", **TRAIN), cwd=store[0], env=environment,
@@ -57,13 +59,13 @@ def stop_after_epoch(store, environment, epoch, stop):
 
 
 def kill(launcher):
-    """All of it, at once."""
+    """Kill all processes of the run."""
     for process in (*launcher.children(recursive=True), launcher):
         os.kill(process.pid, signal.SIGKILL)
 
 
 def terminate(launcher):
-    """The training, as a batch system or a shutdown does; what started it ends with it."""
+    """Terminate the training process, as a batch system does; its launcher then ends too."""
     training = next(p for p in launcher.children(True) if "entrypoints.train_alignn" in p.cmdline())
     training.send_signal(signal.SIGTERM)
 
@@ -74,7 +76,7 @@ def steps_of(run, name="val_mae"):
 
 
 def values_of(run):
-    """Every metric that is no time, step by step."""
+    """All steps of every metric that is not a time."""
     client = mlflow.MlflowClient()
     return {
         name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]
@@ -89,51 +91,51 @@ def weights_of(run):
 
 
 @pytest.fixture(scope="module")
-def whole(store, environment):
-    """A run that nothing stopped."""
+def uninterrupted(store, environment):
+    """An uninterrupted run."""
     return train(store, environment, resume="never")[1]
 
 
-def carried_on(store, environment, stopped, whole):
-    """Start the same command again; returns the stopped run, which it must have carried on."""
-    said, wrapper = train(store, environment)
-    assert f"Carrying on run {stopped}" in said
+def resume(store, environment, stopped, uninterrupted):
+    """Run the same command again and check that it resumed the stopped run, which is returned."""
+    output, wrapper = train(store, environment)
+    assert f"Resuming run {stopped}" in output
     assert wrapper.info.run_id != stopped
     assert wrapper.data.tags["resumes"] == stopped
     assert "val_mae" not in wrapper.data.metrics
     resumed = mlflow.get_run(stopped)
     assert resumed.info.status == "FINISHED"
-    assert values_of(resumed) == values_of(whole)
-    ours, theirs = weights_of(resumed), weights_of(whole)
+    assert values_of(resumed) == values_of(uninterrupted)
+    ours, theirs = weights_of(resumed), weights_of(uninterrupted)
     assert all((ours[name] == theirs[name]).all() for name in theirs)
     assert not list(Path(environment["SUPERVISION_CACHE"]).glob("checkpoints/*"))
     return resumed
 
 
-def test_killed_and_started_again_it_is_one_run_as_if_nothing_had_been(store, environment, whole):
+def test_a_killed_and_restarted_run_equals_an_uninterrupted_run(store, environment, uninterrupted):
     killed = stop_after_epoch(store, environment, 1, kill)
-    resumed = carried_on(store, environment, killed, whole)
+    resumed = resume(store, environment, killed, uninterrupted)
     assert steps_of(resumed) == [0, 1, 2, 3, 4]
 
 
-def test_terminated_it_writes_down_where_it_is_and_ends_soon(store, environment, whole):
+def test_a_terminated_run_saves_its_state_and_resumes(store, environment, uninterrupted):
     stopped = stop_after_epoch(store, environment, 2, terminate)
     folder = Path(mlflow.get_run(stopped).data.tags["checkpoints"])
     state = torch.load(folder / "last.pt", weights_only=True)
-    assert len(state["progress"]["history"]) >= 3
-    carried_on(store, environment, stopped, whole)
+    assert len(state["loop_state"]["history"]) >= 3
+    resume(store, environment, stopped, uninterrupted)
 
 
-def test_two_processes_are_one_run(store, environment, whole):
-    """The head, which the first of them fits, is the same; dropout then differs."""
+def test_two_processes_log_one_run(store, environment, uninterrupted):
+    """The head, fitted by the first process, is the same; dropout masks then differ."""
     before = len(runs())
-    said, run = train(
+    output, run = train(
         store, environment, resume="never", torchrun="--standalone --nproc-per-node 2"
     )
     assert len(runs()) == before + 1
     assert run.info.status == "FINISHED"
     assert steps_of(run) == [0, 1, 2, 3, 4]
-    assert values_of(run)["val_mae"][0] == values_of(whole)["val_mae"][0]
+    assert values_of(run)["val_mae"][0] == values_of(uninterrupted)["val_mae"][0]
     names = ("materials", "structures", "split_hash", "parameters")
-    assert [run.data.params[n] for n in names] == [whole.data.params[n] for n in names]
-    assert said.count("Split random by") == 1
+    assert [run.data.params[n] for n in names] == [uninterrupted.data.params[n] for n in names]
+    assert output.count("Split random by") == 1

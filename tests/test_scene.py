@@ -1,4 +1,4 @@
-"""Scenes: chemistry that a chemist would recognise, and the same scene for the same crystal."""
+"""Scenes: bonds of known crystals, disorder, and the same scene for the same crystal."""
 
 import io
 import itertools
@@ -13,13 +13,18 @@ from pymatgen.core import Lattice, Structure
 
 from supervision.data.cif import parse_cif
 from supervision.data.elements import ATOMIC_RADIUS, channels
-from supervision.models.vision.scene import BOND_REACH, SPLIT_SITE, Scene, build_scene
+from supervision.models.vision.scene import (
+    MAX_BOND_LENGTH_RATIO,
+    MIN_SITE_DISTANCE_RATIO,
+    Scene,
+    build_scene,
+)
 
 cases = pytest.mark.parametrize("structure", [f() for f in ALL.values()], ids=ALL)
 
 
 def same(first: Scene, second: Scene) -> bool:
-    """Bit for bit, the key included."""
+    """Whether all arrays and the key are bitwise equal."""
     a, b = first.to_arrays(), second.to_arrays()
     return all(a[name].tobytes() == b[name].tobytes() for name in a)
 
@@ -34,7 +39,7 @@ def bond_set(scene: Scene) -> set[tuple[int, int, tuple[int, ...]]]:
 
 
 def neighbours(scene: Scene, site: int) -> list[tuple[int, np.ndarray]]:
-    """Site and vector (angstrom) of everything bonded to a site."""
+    """Site and vector (angstrom) of each neighbour bonded to a site."""
     found = []
     for (i, j), image in zip(scene.bonds, scene.images, strict=True):
         vector = (scene.frac[j] + image - scene.frac[i]) @ scene.lattice
@@ -45,13 +50,13 @@ def neighbours(scene: Scene, site: int) -> list[tuple[int, np.ndarray]]:
     return found
 
 
-def test_copper_in_la2cuo4_has_its_four_oxygens_in_the_plane():
+def test_copper_in_la2cuo4_has_four_planar_oxygen_neighbours():
     scene = build_scene(la2cuo4())
     for copper in sites_like(scene, "Cu"):
         oxygens = [v for j, v in neighbours(scene, copper) if j in sites_like(scene, "O")]
         planar = [v for v in oxygens if abs(v[2]) < 1e-3]
         assert [np.linalg.norm(v) for v in planar] == pytest.approx([1.89] * 4, abs=1e-3)
-        # the two apical ones, 2.41 A away, complete the long octahedron
+        # The two apical oxygens at 2.41 angstrom may be bonded too.
         assert all(np.linalg.norm(v[:2]) < 1e-3 for v in oxygens if abs(v[2]) > 1e-3)
 
 
@@ -61,14 +66,14 @@ def test_niobium_in_nb3sn_forms_chains_along_the_axes():
     directions = []
     for site in niobiums:
         first, second = [v for j, v in neighbours(scene, site) if j in niobiums]
-        np.testing.assert_allclose(first, -second, atol=1e-3)  # straight on
+        np.testing.assert_allclose(first, -second, atol=1e-3)  # a straight chain
         assert np.linalg.norm(first) == pytest.approx(5.29 / 2, abs=1e-3)
         directions.append(int(np.abs(first).argmax()))
         assert np.sort(np.abs(first))[1] < 1e-3  # along one axis
     assert sorted(directions) == [0, 0, 1, 1, 2, 2]
 
 
-def test_boron_in_mgb2_is_a_honeycomb():
+def test_boron_in_mgb2_forms_a_honeycomb():
     scene = build_scene(mgb2())
     borons = sites_like(scene, "B")
     for site in borons:
@@ -79,15 +84,15 @@ def test_boron_in_mgb2_is_a_honeycomb():
         assert all(abs(v[2]) < 1e-3 for v in vectors)
 
 
-def test_bcc_has_eight_bonds_an_atom():
+def test_bcc_has_eight_bonds_per_atom():
     scene = build_scene(niobium())
     assert len(scene.frac) == 1
     assert len(neighbours(scene, 0)) == 8
 
 
 @cases
-def test_bonds_are_those_of_a_plain_search(structure):
-    """Every pair within four cells, judged by the rule as it is written."""
+def test_bonds_match_a_direct_search(structure):
+    """All pairs within four cells, with the distance criterion applied directly."""
     scene = build_scene(structure)
     n = len(scene.frac)
     pairs = {}
@@ -95,11 +100,16 @@ def test_bonds_are_those_of_a_plain_search(structure):
         for image in itertools.product(range(-4, 5), repeat=3):
             vector = (scene.frac[j] + image - scene.frac[i]) @ scene.lattice
             length = float(np.linalg.norm(vector))
-            if length > SPLIT_SITE * (scene.radius[i] + scene.radius[j]) and length > 1e-9:
+            if (
+                length > MIN_SITE_DISTANCE_RATIO * (scene.radius[i] + scene.radius[j])
+                and length > 1e-9
+            ):
                 pairs[i, j, image] = length
     shortest = [min(d for (i, _, _), d in pairs.items() if i == site) for site in range(n)]
     expected = {
-        p for p, d in pairs.items() if d <= BOND_REACH * max(shortest[p[0]], shortest[p[1]])
+        p
+        for p, d in pairs.items()
+        if d <= MAX_BOND_LENGTH_RATIO * max(shortest[p[0]], shortest[p[1]])
     }
 
     found = bond_set(scene)
@@ -110,28 +120,27 @@ def test_bonds_are_those_of_a_plain_search(structure):
 
 
 @cases
-def test_the_same_crystal_written_otherwise_is_the_same_scene(structure):
+def test_site_order_lattice_translations_and_orientation_do_not_change_the_scene(structure):
     reference = build_scene(structure)
     order = np.random.default_rng(1).permutation(len(structure))
     shuffled = Structure.from_sites([structure[i] for i in order])
     shifted = structure.copy()
     shifted.translate_sites(range(len(shifted)), [1, -2, 3], to_unit_cell=False)
-    turn, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))
-    turn *= np.sign(np.linalg.det(turn))
-    turned = Structure(
-        Lattice(structure.lattice.matrix @ turn), structure.species_and_occu, structure.frac_coords
-    )
-    for other in (shuffled, shifted, turned):
+    rotation, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))
+    rotation *= np.sign(np.linalg.det(rotation))
+    lattice = Lattice(structure.lattice.matrix @ rotation)
+    rotated = Structure(lattice, structure.species_and_occu, structure.frac_coords)
+    for other in (shuffled, shifted, rotated):
         assert same(build_scene(other), reference)
 
 
-def test_the_key_does_not_see_how_a_cif_is_laid_out():
+def test_comments_and_spaces_in_a_cif_do_not_change_the_scene():
     cif = la2cuo4(0.075).to(fmt="cif")
     spaced = "# a comment\n" + cif.replace("  ", "    ") + "\n\n"
     assert same(build_scene(parse_cif(cif)), build_scene(parse_cif(spaced)))
 
 
-def test_a_mirror_image_is_another_crystal():
+def test_a_mirror_image_has_another_key():
     structure = triclinic()
     flipped = Lattice(structure.lattice.matrix * [1, 1, -1])
     mirror = Structure(flipped, structure.species_and_occu, structure.frac_coords)
@@ -139,7 +148,7 @@ def test_a_mirror_image_is_another_crystal():
     assert build_scene(mirror).key != build_scene(structure).key
 
 
-def test_the_key_sees_composition_occupancy_lattice_and_position():
+def test_the_key_depends_on_composition_occupancy_lattice_and_positions():
     moved = la2cuo4(0.075)
     moved.translate_sites([0], [0.001, 0, 0])
     wider = la2cuo4(0.075)
@@ -149,25 +158,25 @@ def test_the_key_sees_composition_occupancy_lattice_and_position():
 
 
 @cases
-def test_a_supercell_has_the_same_bonds_eightfold(structure):
+def test_a_2x2x2_supercell_has_eight_times_the_bonds(structure):
     one, eight = build_scene(structure), build_scene(structure.make_supercell(2, in_place=False))
     assert len(eight.bonds) == 8 * len(one.bonds)
     degrees = [np.sort(np.bincount(s.bonds.ravel(), minlength=len(s.frac))) for s in (one, eight)]
     np.testing.assert_array_equal(np.repeat(degrees[0], 8), degrees[1])
 
 
-def test_a_disordered_site_is_the_sum_of_what_is_on_it():
+def test_the_colour_of_a_disordered_site_is_the_sum_over_its_species():
     scene = build_scene(la2cuo4(strontium=0.075, oxygen=0.9))
     lanthanum = 0.925 * np.array(channels("La")) + 0.075 * np.array(channels("Sr"))
     rows = np.isclose(scene.channels, lanthanum, atol=1e-3).all(axis=1)
     assert rows.sum() == 4
     assert scene.radius[rows] == pytest.approx(0.925 * 1.95 + 0.075 * 2.0, abs=1e-4)
     vacant = np.isclose(scene.channels, 0.9 * np.array(channels("O")), atol=1e-3).all(axis=1)
-    assert vacant.sum() == 4  # darker by the vacancies, not brought back to a full atom
+    assert vacant.sum() == 4  # darker because of vacancies, not normalised
     assert scene.radius[vacant] == pytest.approx(ATOMIC_RADIUS["O"])
 
 
-def test_deuterium_is_told_from_hydrogen():
+def test_deuterium_differs_from_hydrogen():
     light, heavy = (
         build_scene(Structure(Lattice.cubic(4.1), ["Pd", x], [[0, 0, 0], [0.5, 0.5, 0.5]]))
         for x in ("H", "D")
@@ -176,7 +185,7 @@ def test_deuterium_is_told_from_hydrogen():
     assert heavy.channels[1] == pytest.approx(channels("D"), abs=1e-3)
 
 
-def test_two_halves_of_a_split_site_are_not_bonded_to_each_other():
+def test_the_positions_of_a_split_site_are_not_bonded_to_each_other():
     structure = Structure(
         Lattice.cubic(4.0),
         ["Nb", {"O": 0.5}, {"O": 0.5}],
@@ -184,18 +193,18 @@ def test_two_halves_of_a_split_site_are_not_bonded_to_each_other():
     )
     scene = build_scene(structure)
     lengths = [np.linalg.norm(v) for site in range(3) for _, v in neighbours(scene, site)]
-    assert min(lengths) > 3  # Nb-O, not the 0.4 between the halves
+    assert min(lengths) > 3  # Nb-O, not the 0.4 within the split site
     assert {site for site in range(3) if neighbours(scene, site)} == {0, 1, 2}
 
 
-def test_a_far_neighbour_is_still_found():
+def test_a_distant_neighbour_is_found():
     scene = build_scene(Structure(Lattice.cubic(23.0), ["Xe"], [[0.3, 0.3, 0.3]]))
     assert len(scene.bonds) == 3
 
 
-@pytest.mark.filterwarnings("ignore")  # CrystalNN warns of missing oxidation states
-def test_crystalnn_bonds_are_pymatgens():
-    structure = mgb2()  # its sites are already in the scene's order
+@pytest.mark.filterwarnings("ignore")  # CrystalNN warns about missing oxidation states
+def test_crystalnn_bonds_match_pymatgen():
+    structure = mgb2()  # its sites are in the order of the scene
     scene = build_scene(structure, bonding="crystalnn")
     expected = set()
     for site in range(len(structure)):
@@ -207,7 +216,7 @@ def test_crystalnn_bonds_are_pymatgens():
     assert found | {(j, i, tuple(-x for x in t)) for i, j, t in found} == expected
 
 
-def test_crystalnn_takes_the_most_abundant_species_of_a_disordered_site():
+def test_crystalnn_uses_the_most_abundant_species_of_a_disordered_site():
     ordered = build_scene(la2cuo4(), bonding="crystalnn")
     doped = build_scene(la2cuo4(0.075), bonding="crystalnn")
     np.testing.assert_array_equal(doped.bonds, ordered.bonds)
@@ -215,14 +224,14 @@ def test_crystalnn_takes_the_most_abundant_species_of_a_disordered_site():
     assert len(doped.bonds)
 
 
-def test_bonds_can_be_left_out():
+def test_bonding_none_gives_no_bonds_and_the_same_key():
     with_bonds, without = build_scene(nb3sn()), build_scene(nb3sn(), bonding="none")
     assert without.bonds.shape == (0, 2)
     assert without.images.shape == (0, 3)
     assert without.key == with_bonds.key
 
 
-def test_an_unknown_bonding_is_named():
+def test_an_unknown_bonding_is_refused():
     with pytest.raises(ValueError, match="bonding 'fats' is not one of fast, crystalnn, none"):
         build_scene(nb3sn(), bonding="fats")
 
@@ -238,13 +247,13 @@ def test_an_unknown_bonding_is_named():
     ],
     ids=["beyond Pu", "dummy", "thin cell", "flat cell", "no number"],
 )
-def test_what_cannot_be_drawn_is_refused_in_a_sentence(structure, message):
+def test_invalid_structures_are_refused(structure, message):
     with pytest.raises(ValueError, match=message):
         build_scene(structure)
 
 
 @cases
-def test_a_scene_survives_a_file_without_pickles(structure):
+def test_a_scene_can_be_saved_and_loaded_without_pickle(structure):
     scene, file = build_scene(structure), io.BytesIO()
     np.savez(file, **scene.to_arrays())
     file.seek(0)
@@ -252,13 +261,13 @@ def test_a_scene_survives_a_file_without_pickles(structure):
         assert same(Scene.from_arrays(dict(arrays)), scene)
 
 
-def test_a_file_that_lacks_an_array_is_refused():
+def test_a_missing_array_is_an_error():
     arrays = build_scene(nb3sn()).to_arrays()
     del arrays["radius"]
     with pytest.raises(KeyError, match="radius"):
         Scene.from_arrays(arrays)
 
 
-def test_drawing_a_cached_scene_needs_no_pymatgen():
+def test_drawing_a_cached_scene_does_not_import_pymatgen():
     code = "import sys, supervision.models.vision.render; sys.exit('pymatgen' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

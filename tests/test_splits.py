@@ -1,4 +1,4 @@
-"""Splits: shares, determinism, families, and leaks that must be seen."""
+"""Splits: sizes of the parts, determinism, families, and detection of leaks."""
 
 import csv
 import subprocess
@@ -15,8 +15,8 @@ import pytest
 from supervision.data.crystals import Crystal, Material, group_materials
 from supervision.data.datasets import load_dataset
 from supervision.data.splits import (
-    KINDS,
     PARTS,
+    SPLIT_KINDS,
     LeakError,
     Split,
     check_disjoint,
@@ -37,7 +37,7 @@ def materials_of(*rows):
 
 
 def synthetic():
-    """Some 260 materials in 45 element sets, which share a parent two by two."""
+    """About 260 materials in 45 element sets; pairs of element sets share a parent."""
     rows = []
     for pair, (one, two) in enumerate(combinations(ELEMENTS, 2)):
         for k in range(6):
@@ -53,7 +53,7 @@ def threedsc(shared_data):
     return group_materials(crystals)
 
 
-def shares(split):
+def fractions_of_parts(split):
     counts = Counter(split.parts.values())
     return np.array([counts[part] for part in PARTS]) / len(split.parts)
 
@@ -61,18 +61,18 @@ def shares(split):
 # --- every kind
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_material_is_in_one_part_and_shares_are_70_15_15(kind):
+@pytest.mark.parametrize("kind", SPLIT_KINDS)
+def test_every_material_is_in_one_part_and_parts_are_70_15_15(kind):
     materials = synthetic()
     split = make_split(materials, kind)
     assert set(split.parts) == {m.id for m in materials}
-    np.testing.assert_allclose(shares(split), [0.7, 0.15, 0.15], atol=0.04)
+    np.testing.assert_allclose(fractions_of_parts(split), [0.7, 0.15, 0.15], atol=0.04)
     selected = [m for part in PARTS for m in split.select(materials, part)]
     assert sorted(selected, key=lambda m: m.id) == materials
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_order_of_the_input_does_not_matter(kind):
+@pytest.mark.parametrize("kind", SPLIT_KINDS)
+def test_split_does_not_depend_on_the_order_of_materials(kind):
     materials = synthetic()
     split = make_split(materials, kind)
     for seed in range(3):
@@ -80,8 +80,8 @@ def test_order_of_the_input_does_not_matter(kind):
         assert make_split([materials[i] for i in shuffled], kind).parts == split.parts
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_seed_matters(kind):
+@pytest.mark.parametrize("kind", SPLIT_KINDS)
+def test_split_depends_on_the_seed(kind):
     materials = synthetic()
     assert make_split(materials, kind, seed=1).hash != make_split(materials, kind, seed=2).hash
 
@@ -94,15 +94,15 @@ def test_the_seed_matters(kind):
         ("family", "d516e89c28ec558b1bbe16c3f9a53554f967b281e502f27a12e928571c310dec"),
     ],
 )
-def test_assignments_are_frozen(kind, expected):
-    """A change here changes what every published number means."""
+def test_assignments_do_not_change_between_versions(kind, expected):
+    """Published results refer to these splits."""
     assert make_split(synthetic(), kind).hash == expected
 
 
-def test_other_processes_split_alike():
-    code = (
-        "from test_splits import *; print(*(make_split(synthetic(), kind).hash for kind in KINDS))"
-    )
+@pytest.mark.slow
+def test_other_processes_give_the_same_split():
+    hashes = "(make_split(synthetic(), kind).hash for kind in SPLIT_KINDS)"
+    code = f"from test_splits import *; print(*{hashes})"
     here = Path(__file__).parent
     path = f"{here}:{here.parent}"
     for hash_seed in ("1", "2"):
@@ -113,7 +113,7 @@ def test_other_processes_split_alike():
             text=True,
             check=True,
         )
-        assert done.stdout.split() == [make_split(synthetic(), kind).hash for kind in KINDS]
+        assert done.stdout.split() == [make_split(synthetic(), kind).hash for kind in SPLIT_KINDS]
 
 
 def test_unknown_kind_is_refused():
@@ -121,7 +121,7 @@ def test_unknown_kind_is_refused():
         make_split(synthetic(), "scaffold")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SPLIT_KINDS)
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_too_few_materials_are_refused(kind, count):
     with pytest.raises(ValueError, match=f"{count} materials in .* too few for a {kind} split"):
@@ -153,7 +153,7 @@ def test_random_is_stratified_within_each_band_and_tc_zero():
 
 
 def oracle_families(materials):
-    """The same by networkx: a graph of materials and of what they share."""
+    """Families by networkx: a graph of materials, element sets and parents."""
     graph = nx.Graph()
     for m in materials:
         graph.add_edge(m.id, ("set", frozenset(m.chemsys.split("-"))))
@@ -162,12 +162,12 @@ def oracle_families(materials):
     return {id: min(part) for part in parts for id in part}
 
 
-def test_families_by_hand():
+def test_families_of_a_small_example():
     rows = [
-        ("Nb3Sn", 18.0, "p1"),  # shares the element set of the next
+        ("Nb3Sn", 18.0, "p1"),  # fractions_of_parts the element set of the next
         ("Nb5Sn", 9.0, "p2"),
-        ("NbSn2Ti", 3.0, "p2"),  # shares the parent of the one before
-        ("Ti2NbSn", 3.0, None),  # and so on, through its element set
+        ("NbSn2Ti", 3.0, "p2"),  # fractions_of_parts the parent of the one before
+        ("Ti2NbSn", 3.0, None),  # fractions_of_parts the element set of the one before
         ("V3Si", 17.0, "p9"),
         ("MgB2", 39.0, None),
     ]
@@ -183,7 +183,7 @@ def test_families_by_hand():
     assert all(family in names for family in groups)
 
 
-def test_a_parent_and_an_element_set_of_one_name_are_not_confused():
+def test_parent_and_element_set_of_the_same_name_are_distinct():
     materials = materials_of(("Nb3Sn", 18.0, "B-Mg"), ("MgB2", 39.0, None))
     assert len(set(families(materials).values())) == 2
 
@@ -194,7 +194,7 @@ def test_families_are_connected_components():
     assert families(materials[::-1]) == oracle_families(materials)
 
 
-def test_without_parents_families_are_element_sets_and_the_split_says_so():
+def test_without_parents_families_are_element_sets_and_grouped_by_states_it():
     orphans = group_materials(replace(c, parent_id=None) for m in synthetic() for c in m.crystals)
     family, chemsys = make_split(orphans, "family"), make_split(orphans, "chemsys")
     assert family.grouped_by == "element set (no parents)"
@@ -206,32 +206,32 @@ def test_without_parents_families_are_element_sets_and_the_split_says_so():
 # --- leaks
 
 
-def sides(split, materials, mark):
+def parts_by_key(split, materials, keys_of):
     found = {}
     for m in materials:
-        for name in mark(m):
+        for name in keys_of(m):
             found.setdefault(name, set()).add(split.parts[m.id])
     return found
 
 
 def test_chemsys_keeps_element_sets_together():
     materials = synthetic()
-    found = sides(make_split(materials, "chemsys"), materials, lambda m: [m.chemsys])
+    found = parts_by_key(make_split(materials, "chemsys"), materials, lambda m: [m.chemsys])
     assert max(len(parts) for parts in found.values()) == 1
 
 
 def test_family_keeps_element_sets_and_parents_together():
     materials = synthetic()
     split = make_split(materials, "family")
-    found = sides(split, materials, lambda m: [m.chemsys, *m.parents])
+    found = parts_by_key(split, materials, lambda m: [m.chemsys, *m.parents])
     assert max(len(parts) for parts in found.values()) == 1
 
 
-def test_random_and_chemsys_do_leak_what_they_do_not_promise():
-    """So the tests above can fail: the synthetic set has something to leak."""
+def test_random_and_chemsys_splits_separate_what_they_need_not_keep_together():
+    """The synthetic set can leak, so the two tests above can fail."""
     materials = synthetic()
-    by_set = sides(make_split(materials, "random"), materials, lambda m: [m.chemsys])
-    by_parent = sides(make_split(materials, "chemsys"), materials, lambda m: m.parents)
+    by_set = parts_by_key(make_split(materials, "random"), materials, lambda m: [m.chemsys])
+    by_parent = parts_by_key(make_split(materials, "chemsys"), materials, lambda m: m.parents)
     assert max(len(parts) for parts in by_set.values()) > 1
     assert max(len(parts) for parts in by_parent.values()) > 1
 
@@ -239,28 +239,28 @@ def test_random_and_chemsys_do_leak_what_they_do_not_promise():
 PAIR = materials_of(("Nb3Sn", 18.0, "p1"), ("Nb5Sn", 9.0, "p2"), ("NbTi", 9.0, "p2"))
 
 
-def planted(kind, **parts):
+def leaking_split(kind, **parts):
     names = {m.formula: m.id for m in PAIR}
     return Split(kind, 0, {names[formula]: part for formula, part in parts.items()}, "")
 
 
 @pytest.mark.parametrize("kind", ["chemsys", "family"])
-def test_planted_element_set_leak_is_seen(kind):
-    leak = planted(kind, Nb3Sn="train", Nb5Sn="test", NbTi="test")
+def test_element_set_leak_is_detected(kind):
+    leak = leaking_split(kind, Nb3Sn="train", Nb5Sn="test", NbTi="test")
     with pytest.raises(LeakError, match=r"element set Nb-Sn is in test \(Nb5Sn\) and train"):
         check_disjoint(leak, PAIR)
 
 
-def test_planted_parent_leak_is_seen():
-    leak = planted("family", Nb3Sn="train", Nb5Sn="train", NbTi="val")
+def test_parent_leak_is_detected():
+    leak = leaking_split("family", Nb3Sn="train", Nb5Sn="train", NbTi="val")
     with pytest.raises(LeakError, match=r"parent p2 is in train \(Nb5Sn\) and val \(NbTi\)"):
         check_disjoint(leak, PAIR)
-    check_disjoint(planted("chemsys", Nb3Sn="train", Nb5Sn="train", NbTi="val"), PAIR)
+    check_disjoint(leaking_split("chemsys", Nb3Sn="train", Nb5Sn="train", NbTi="val"), PAIR)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_planted_material_leak_is_seen(kind):
-    """One composition under two ids, as a list not made by group_materials may hold it."""
+@pytest.mark.parametrize("kind", SPLIT_KINDS)
+def test_material_leak_is_detected(kind):
+    """One composition with two ids, possible in a list that group_materials did not create."""
     twins = [
         Material("one", "Nb3Sn", 18.0, (crystal("Nb3Sn"),)),
         Material("two", "Nb6Sn2", 18.0, (crystal("Nb6Sn2"),)),
@@ -269,8 +269,8 @@ def test_planted_material_leak_is_seen(kind):
         check_disjoint(Split(kind, 0, {"one": "train", "two": "test"}, ""), twins)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_make_split_makes_passes_the_check(kind):
+@pytest.mark.parametrize("kind", SPLIT_KINDS)
+def test_splits_of_make_split_have_no_leak(kind):
     materials = synthetic()
     check_disjoint(make_split(materials, kind), materials)
 
@@ -278,7 +278,7 @@ def test_what_make_split_makes_passes_the_check(kind):
 # --- files and hashes
 
 
-def test_saved_file_is_the_split(tmp_path):
+def test_saved_csv_equals_the_split(tmp_path):
     split = make_split(synthetic(), "random")
     split.save(tmp_path / "split.csv")
     with (tmp_path / "split.csv").open(newline="") as file:
@@ -287,32 +287,32 @@ def test_saved_file_is_the_split(tmp_path):
     assert [row["material_id"] for row in rows] == sorted(split.parts)
 
 
-def test_hash_is_of_the_assignment_alone():
+def test_hash_depends_on_the_assignment_only():
     split = make_split(synthetic(), "random")
-    turned = dict(reversed(split.parts.items()))
-    assert Split("family", 1, turned, "x").hash == split.hash
-    one = next(iter(turned))
-    moved = turned | {one: "val" if turned[one] != "val" else "test"}
+    reordered = dict(reversed(split.parts.items()))
+    assert Split("family", 1, reordered, "x").hash == split.hash
+    one = next(iter(reordered))
+    moved = reordered | {one: "val" if reordered[one] != "val" else "test"}
     assert Split("random", 42, moved, "material").hash != split.hash
 
 
-def test_a_parent_that_stands_in_the_table_belongs_to_its_family():
-    """In a table of one's own the undoped crystal itself has no parent, but is one."""
+def test_parent_in_the_table_belongs_to_the_family_of_its_derivatives():
+    """In a user's table the undoped crystal has no parent but is named as one."""
     parent = Crystal("La2CuO4.cif", "La2CuO4", "", 0.0)
     doped = Crystal("b.cif", "La1.85Sr0.15CuO4", "", 38.0, "La2CuO4")
-    stranger = Crystal("c.cif", "Nb3Sn", "", 18.0)
-    found = families(group_materials([parent, doped, stranger]))
-    assert found[parent.material_id] == found[doped.material_id] != found[stranger.material_id]
+    unrelated = Crystal("c.cif", "Nb3Sn", "", 18.0)
+    found = families(group_materials([parent, doped, unrelated]))
+    assert found[parent.material_id] == found[doped.material_id] != found[unrelated.material_id]
     others = [Crystal(f"{el}.cif", el, "", 1.0) for el in ("Al", "Pb", "Sn", "In", "Nb", "V")]
-    materials = group_materials([parent, doped, stranger, *others])
-    torn = Split("family", 0, {m.id: "train" for m in materials} | {doped.material_id: "test"}, "")
+    materials = group_materials([parent, doped, unrelated, *others])
+    split = Split("family", 0, {m.id: "train" for m in materials} | {doped.material_id: "test"}, "")
     with pytest.raises(LeakError, match="parent La2CuO4"):
-        check_disjoint(torn, materials)
+        check_disjoint(split, materials)
 
 
 @pytest.mark.parametrize("id", ["La2CuO4.cif", "LCO.CIF", "lab/LCO.cif", "row 3"])
-def test_a_parent_may_be_named_as_people_name_it(id):
-    """By file name, with or without its ending, wherever it lies; or by formula."""
+def test_parent_can_be_named_by_file_name_or_formula(id):
+    """A parent is named by its file name with or without suffix and folder, or by its formula."""
     named = "La4Cu2O8" if id == "row 3" else PurePosixPath(id).stem
     parent = Crystal(id, "La2CuO4", "", 0.0)
     doped = Crystal("b.cif", "La1.85Sr0.15CuO4", "", 38.0, named)
@@ -332,38 +332,42 @@ def test_threedsc_families(threedsc):
     assert len({m.chemsys for m in threedsc}) == 2449
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("kind", "expected", "slack"),
+    ("kind", "expected", "tolerance"),
     [
         ("random", "9186f7641a1525017c7b698551beaa0c4d0763f6ad973a37dc73b5adbb13d18b", 0.001),
         ("chemsys", "7477446ca6cdd79b28d46e7dfe05cbe00271d4a24757dfcb86aa42d595259ddd", 0.01),
         ("family", "a4d43a1fdd395fa58725d72a543723d322050eaa5425c2e04e1927959a2e5396", 0.01),
     ],
-    ids=KINDS,
+    ids=SPLIT_KINDS,
 )
-def test_threedsc_splits_are_frozen_even_and_disjoint(threedsc, kind, expected, slack):
+def test_threedsc_splits_do_not_change_and_are_disjoint(threedsc, kind, expected, tolerance):
     split = make_split(threedsc, kind)
     assert split.hash == expected
-    np.testing.assert_allclose(shares(split), [0.7, 0.15, 0.15], atol=slack)
-    promised = {
+    np.testing.assert_allclose(fractions_of_parts(split), [0.7, 0.15, 0.15], atol=tolerance)
+    kept_together = {
         "random": lambda m: [m.id],
         "chemsys": lambda m: [m.chemsys],
         "family": lambda m: [m.chemsys, *m.parents],
     }
-    assert all(len(parts) == 1 for parts in sides(split, threedsc, promised[kind]).values())
+    assert all(
+        len(parts) == 1 for parts in parts_by_key(split, threedsc, kept_together[kind]).values()
+    )
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("kind", "slack"), [("random", 0.002), ("chemsys", 0.03), ("family", 0.10)], ids=KINDS
+    ("kind", "tolerance"), [("random", 0.002), ("chemsys", 0.03), ("family", 0.10)], ids=SPLIT_KINDS
 )
-def test_threedsc_parts_are_alike_in_tc(threedsc, kind, slack):
-    """The share of each Tc band, as far as whole groups allow."""
+def test_threedsc_parts_have_similar_tc_bands(threedsc, kind, tolerance):
+    """Fractions of the Tc bands; groups limit how equal they can be."""
     split = make_split(threedsc, kind)
-    held = {}
+    band_fractions = {}
     for part in PARTS:
         labels = band_labels([m.tc for m in split.select(threedsc, part)])
-        held[part] = [(labels == band).mean() for band in ("0-5", "5-15", "15-40", "40+")]
+        band_fractions[part] = [(labels == band).mean() for band in ("0-5", "5-15", "15-40", "40+")]
     for part in ("val", "test"):
-        np.testing.assert_allclose(held[part], held["train"], atol=slack)
+        np.testing.assert_allclose(band_fractions[part], band_fractions["train"], atol=tolerance)

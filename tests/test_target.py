@@ -1,4 +1,4 @@
-"""Tc in kelvin <-> model space."""
+"""The transformation between Tc in kelvin and model space."""
 
 import json
 
@@ -11,7 +11,7 @@ TC = np.array([0.0, 0.0, 0.4, 2.4, 9.2, 18.3, 39.0, 92.0, 132.9])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_decode_undoes_encode(kind):
+def test_decode_inverts_encode(kind):
     target = TargetTransform.fit(TC, kind)
     np.testing.assert_allclose(target.decode(target.encode(TC)), TC, atol=1e-10)
 
@@ -24,7 +24,7 @@ def test_fit_gives_mean_zero_and_deviation_one(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_both_ways_keep_the_order(kind):
+def test_encode_and_decode_are_monotonic(kind):
     target = TargetTransform.fit(TC, kind)
     assert (np.diff(target.encode(np.linspace(0, 300, 1000))) > 0).all()
     assert (np.diff(target.decode(np.linspace(-5, 5, 1000))) >= 0).all()
@@ -35,11 +35,11 @@ def test_both_ways_keep_the_order(kind):
     [("identity", [0.0, 3.0, 8.0]), ("sqrt", [0.0, 3**0.5, 8**0.5]), ("log1p", np.log([1, 4, 9]))],
     ids=KINDS[::-1],
 )
-def test_curves_by_hand(kind, encoded):
+def test_encode_has_the_values_computed_by_hand(kind, encoded):
     np.testing.assert_allclose(TargetTransform(kind).encode([0, 3, 8]), encoded)
 
 
-def test_centre_and_scale_by_hand():
+def test_centre_and_scale_have_the_values_computed_by_hand():
     target = TargetTransform.fit(np.array([1.0, 9.0]), "sqrt")  # roots 1 and 3
     assert (target.centre, target.scale) == (2.0, 1.0)
     np.testing.assert_allclose(target.encode([4.0, 16.0]), [0.0, 2.0])
@@ -55,7 +55,7 @@ def test_no_prediction_is_below_zero_kelvin(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("tc", [0.0, 0.1, 0.3, 39.0])
-def test_equal_temperatures_are_centred_and_not_blown_up(kind, tc):
+def test_equal_temperatures_are_centred_and_not_scaled(kind, tc):
     target = TargetTransform.fit(np.full(3, tc), kind)
     assert target.scale == 1.0
     np.testing.assert_allclose(target.encode(np.full(3, tc)), 0, atol=1e-12)
@@ -63,7 +63,7 @@ def test_equal_temperatures_are_centred_and_not_blown_up(kind, tc):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bad", [-1e-9, -4.2, np.nan], ids=["just below", "negative", "nan"])
-def test_what_is_no_temperature_is_refused(kind, bad):
+def test_invalid_temperatures_are_refused(kind, bad):
     with pytest.raises(ValueError, match="0 K or more"):
         TargetTransform(kind).encode([1.0, bad])
     with pytest.raises(ValueError, match="0 K or more"):
@@ -71,7 +71,7 @@ def test_what_is_no_temperature_is_refused(kind, bad):
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"kind": "cubic"}, "cubic"),
         ({"scale": 0.0}, "0.0"),
@@ -82,18 +82,18 @@ def test_what_is_no_temperature_is_refused(kind, bad):
     ],
     ids=str,
 )
-def test_bad_settings_are_refused_with_their_value(settings, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_settings_are_refused_with_their_value(settings, message):
+    with pytest.raises(ValueError, match=message):
         TargetTransform(**settings)
 
 
-def test_fit_on_nothing_is_refused():
+def test_fit_without_values_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         TargetTransform.fit(np.array([]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_saved_and_loaded_it_is_the_same(kind):
+def test_a_saved_and_loaded_transformation_is_equal(kind):
     target = TargetTransform.fit(TC, kind)
     loaded = TargetTransform(**json.loads(json.dumps(target.to_dict())))
     assert loaded == target

@@ -1,9 +1,10 @@
-"""A study from its first trial to the models that came of it, killed and carried on."""
+"""Studies: their trials, their options, and a study that is killed and resumed."""
 
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -16,19 +17,21 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 from postgres import postgres, skip_without
-from projects import command_of
+from projects import ROOT, command_of
 
 from supervision.experiment.spec import Experiment
-from supervision.models.families import default_configs
-from supervision.models.graph.config import GraphConfig
-from supervision.models.vision.config import VisionConfig
+from supervision.models.families import default_configs, get_family
+from supervision.models.graph.config import GraphConfig, GraphFitConfig
+from supervision.models.vision.config import VisionConfig, VisionFitConfig
 from supervision.training.callbacks import EpochRecord
-from supervision.training.state import FitConfig
+from supervision.training.config import FitConfig
 from tracking import runs
-from tracking.tuning import search_spaces as spaces
 from tracking.tuning import trials, tuning
-from tracking.tuning.study import WORKER
-from tracking.tuning.trials import OBJECTIVES, StudyPlan, work
+from tracking.tuning.search_spaces import SPACES
+from tracking.tuning.trial_queue import WORKER
+from tracking.tuning.trials import OBJECTIVES, StudyPlan, run_trials
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -38,62 +41,66 @@ def plan(own_store, tmp_path):
 
 
 def children(parent):
-    """The runs below a run, the first one first."""
+    """The runs below a run, in the order of their start."""
     return mlflow.search_runs(
         filter_string=f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}'",
         order_by=["attributes.start_time"],
+        search_all_experiments=True,
         output_format="list",
     )
 
 
-class Grown:
-    """A predictor whose error is what the trial's number of trees says, epoch by epoch."""
+class FakePredictor:
+    """Its MAE is the trial's number of trees, in each of three epochs."""
 
     def __init__(self, config):
         self.config = config
 
-    def fit(self, train, val, *, listener, checkpoints):
+    def fit(self, train, val, *, callbacks, checkpoints):
         assert checkpoints is None
         record = EpochRecord(1, 0.0, self.config.trees, 0.0, 0.0, 0.0, 0.0, True)
         history = [replace(record, epoch=epoch) for epoch in range(1, 4)]
         for record in history:
-            listener.epoch(record)
+            callbacks.epoch(record)
         return history
 
 
 @pytest.fixture
-def grown(monkeypatch):
-    """Trials that take no time, of the number of trees alone; 13 of them is an error."""
+def fake_family(monkeypatch):
+    """Trials that take no time and have one setting, the number of trees; 13 is an error."""
 
     class ModelSetup:
-        prepare = None
+        featurize = None
 
         def __init__(self, config):
-            self.predictor = Grown(config)
+            self.predictor = FakePredictor(config)
 
-    def build(_pipeline, configs, _weights, _device):
-        if configs[0].trees == 13:
+    def setup(_weights, _device, config, _fit_config=None):
+        if config.trees == 13:
             raise RuntimeError("thirteen")
-        return ModelSetup(configs[0])
+        return ModelSetup(config)
 
     class DataSplits:
         def part(self, name):
-            assert name in ("train", "val"), "a trial never sees a test material"
+            assert name in ("train", "val"), "a trial must not read test materials"
             return []
 
-    monkeypatch.setitem(spaces.SPACES, "composition", {"trees": IntDistribution(1, 99)})
-    monkeypatch.setattr(trials, "build", build)
+    monkeypatch.setitem(SPACES, "composition", {"trees": IntDistribution(1, 99)})
+    family = replace(get_family("composition"), setup=setup)
+    monkeypatch.setattr(trials, "get_family", lambda name: family)
     monkeypatch.setattr(trials, "split_materials", lambda *_: DataSplits())
 
 
-def test_a_failed_trial_is_recorded_and_the_next_one_begins(plan, grown):
-    board = plan.board()
-    board.want(3, [{"trees": 13}, {"trees": 20}, {"trees": 10}])
-    work(plan, parent=os.getppid())
-    assert [trial.state.name for trial in board.trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert board.trials()[0].user_attrs["failure"] == "RuntimeError: thirteen"
-    assert tuning.best_of(board.counted()).number == 2
-    found = mlflow.search_runs(order_by=["attributes.start_time"], output_format="list")
+def test_a_failed_trial_is_recorded_and_the_next_trial_begins(plan, fake_family):
+    queue = plan.open_queue()
+    queue.enqueue(3, [{"trees": 13}, {"trees": 20}, {"trees": 10}])
+    run_trials(plan, parent=os.getppid())
+    assert [trial.state.name for trial in queue.trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert queue.trials()[0].user_attrs["failure"] == "RuntimeError: thirteen"
+    assert tuning.best_of(queue.ended()).number == 2
+    found = mlflow.search_runs(
+        order_by=["attributes.start_time"], search_all_experiments=True, output_format="list"
+    )
     assert [run.info.run_name for run in found] == ["trial 0", "trial 1", "trial 2"]
     assert [run.info.status for run in found] == ["FAILED", "FINISHED", "FINISHED"]
     assert [r.data.tags["trial_state"] for r in found] == ["failed", "complete", "complete"]
@@ -101,151 +108,166 @@ def test_a_failed_trial_is_recorded_and_the_next_one_begins(plan, grown):
     assert found[2].data.metrics["mae"] == 10
     history = mlflow.MlflowClient().get_metric_history(found[2].info.run_id, "val_mae")
     assert [point.step for point in history] == [1, 2, 3]
-    assert board.trials()[2].user_attrs["run"] == found[2].info.run_id
+    assert queue.trials()[2].user_attrs["run"] == found[2].info.run_id
 
 
 @pytest.fixture
 def epochs(monkeypatch):
-    """Sets of how many epochs a trial of trees is, as if they learned by epochs."""
+    """Sets the number of epochs of a trial, as if the fake family was trained in epochs."""
 
     def set_epochs(count):
-        defaults = [*default_configs("composition", "classics", 42), FitConfig(epochs=count)]
+        family = trials.get_family("composition")
+        defaults = [*default_configs(family, "classics", 42), FitConfig(epochs=count)]
         monkeypatch.setattr(trials, "default_configs", lambda *_: list(defaults))
-        monkeypatch.setattr(trials, "NETWORKS", ("composition",))
+        family = replace(family, configs=(*family.configs, FitConfig))
+        monkeypatch.setattr(trials, "get_family", lambda name: family)
 
     return set_epochs
 
 
-def test_a_trial_that_has_had_its_epochs_is_not_pruned(plan, grown, epochs):
+def test_a_trial_is_not_pruned_at_its_last_epoch(plan, fake_family, epochs):
     epochs(1)
-    board = plan.board()
-    board.want(6, [{"trees": n} for n in (10, 11, 12, 9, 14, 90)])
-    work(plan, parent=os.getppid())
-    assert {trial.state for trial in board.trials()} == {TrialState.COMPLETE}
+    queue = plan.open_queue()
+    queue.enqueue(6, [{"trees": n} for n in (10, 11, 12, 9, 14, 90)])
+    run_trials(plan, parent=os.getppid())
+    assert {trial.state for trial in queue.trials()} == {TrialState.COMPLETE}
 
 
-def test_a_trial_that_others_are_better_than_is_pruned_and_says_why(plan, grown, epochs):
+def test_a_trial_that_is_worse_than_others_is_pruned_with_a_reason(plan, fake_family, epochs):
     epochs(3)
     assert plan.prunes
-    board = plan.board()
-    board.want(7, [{"trees": n} for n in (10, 11, 12, 9, 14, 90, 8)])
-    work(plan, parent=os.getppid())
-    states = [trial.state for trial in board.trials()]
+    queue = plan.open_queue()
+    queue.enqueue(7, [{"trees": n} for n in (10, 11, 12, 9, 14, 90, 8)])
+    run_trials(plan, parent=os.getppid())
+    states = [trial.state for trial in queue.trials()]
     assert states == [TrialState.COMPLETE] * 5 + [TrialState.PRUNED, TrialState.COMPLETE]
-    run = mlflow.get_run(board.trials()[5].user_attrs["run"])
+    run = mlflow.get_run(queue.trials()[5].user_attrs["run"])
     assert run.info.status == "KILLED"
     assert run.data.tags["trial_state"] == "pruned"
-    assert "validation MAE 90.000 K at best by epoch 1" in run.data.tags["pruned_because"]
+    assert "the best validation MAE by epoch 1 was 90.000 K" in run.data.tags["pruned_because"]
 
 
-def test_a_head_that_was_good_keeps_a_trial_whose_backbone_first_loses(
-    plan, grown, epochs, monkeypatch
+def test_the_head_alone_counts_as_the_best_epoch_when_trials_are_pruned(
+    plan, fake_family, epochs, monkeypatch
 ):
-    def fit(self, train, val, *, listener, checkpoints):
+    def fit(self, train, val, *, callbacks, checkpoints):
         first = EpochRecord(0, 0.0, self.config.trees, 0.0, 0.0, 0.0, 0.0, True)
         history = [first, *(replace(first, epoch=n, val_mae=50.0) for n in (1, 2))]
         for record in history:
-            listener.epoch(record)
+            callbacks.epoch(record)
         return history
 
     epochs(2)
-    monkeypatch.setattr(Grown, "fit", fit)
-    board = plan.board()
-    board.want(7, [{"trees": n} for n in (10, 11, 12, 14, 15, 9, 40)])
-    work(plan, parent=os.getppid())
-    assert [t.state.name for t in board.trials()[5:]] == ["COMPLETE", "PRUNED"]
-    assert board.trials()[5].values == [9.0]
+    monkeypatch.setattr(FakePredictor, "fit", fit)
+    queue = plan.open_queue()
+    queue.enqueue(7, [{"trees": n} for n in (10, 11, 12, 14, 15, 9, 40)])
+    run_trials(plan, parent=os.getppid())
+    assert [t.state.name for t in queue.trials()[5:]] == ["COMPLETE", "PRUNED"]
+    assert queue.trials()[5].values == [9.0]
 
 
-def test_two_objectives_are_two_values_and_nothing_is_pruned(plan, grown, epochs, monkeypatch):
+def test_with_two_objectives_no_trial_is_pruned(plan, fake_family, epochs, monkeypatch):
     epochs(3)
     monkeypatch.setattr(trials, "_milliseconds", lambda *_: 2.5)
     plan = replace(plan, objectives=OBJECTIVES)
     assert not plan.prunes
-    board = plan.board()
-    board.want(2, [{"trees": 10}, {"trees": 20}])
-    work(plan, parent=os.getppid())
-    assert [trial.values for trial in board.trials()] == [[10, 2.5], [20, 2.5]]
+    queue = plan.open_queue()
+    queue.enqueue(2, [{"trees": 10}, {"trees": 20}])
+    run_trials(plan, parent=os.getppid())
+    assert [trial.values for trial in queue.trials()] == [[10, 2.5], [20, 2.5]]
 
 
-def test_no_trial_begins_when_time_is_up(plan, grown):
-    board = plan.board()
-    board.want(1)
-    work(replace(plan, until=time.time() - 1), parent=os.getppid())
-    assert len(board.trials(TrialState.WAITING)) == 1
+def test_no_trial_begins_after_the_deadline(plan, fake_family):
+    queue = plan.open_queue()
+    queue.enqueue(1)
+    run_trials(replace(plan, deadline=time.time() - 1), parent=os.getppid())
+    assert len(queue.trials(TrialState.WAITING)) == 1
 
 
-def test_another_study_of_the_same_name_is_refused(plan):
-    tuning._require_same(plan.board(), plan)
-    tuning._require_same(plan.board(), replace(plan, device="cuda"))
+def test_a_study_with_other_options_is_not_resumed(plan):
+    tuning._require_same(plan.open_queue(), plan)
+    tuning._require_same(plan.open_queue(), replace(plan, device="cuda"))
     other = replace(plan, experiment=replace(plan.experiment, split="family"))
     with pytest.raises(ValueError, match="has split=random, not family"):
-        tuning._require_same(plan.board(), other)
+        tuning._require_same(plan.open_queue(), other)
 
 
-def test_all_of_a_study_begins_from_the_same_weights(plan, monkeypatch):
-    taken = {"auto": "alignn_ff"}
+def test_an_unfinished_study_of_an_earlier_version_is_resumed(plan):
+    """Its options name the model family ``pipeline``."""
+    queue = plan.open_queue()
+    stored = {name: str(value) for name, value in tuning._params(plan).items() if name != "data"}
+    stored["pipeline"] = stored.pop("model_family")
+    queue.study.set_user_attr(tuning.PLAN, stored)
+    tuning._require_same(plan.open_queue(), plan)
+    with pytest.raises(ValueError, match="has model_family=composition, not graph"):
+        tuning._require_same(plan.open_queue(), replace(plan, model_family="graph"))
+
+
+def test_all_trials_of_a_study_start_from_the_same_weights(plan, monkeypatch):
+    resolved = {"auto": "alignn_ff"}
 
     def get_weights(name, _pipeline):
-        return SimpleNamespace(name=taken.get(name, name))
+        return SimpleNamespace(name=resolved.get(name, name))
 
     monkeypatch.setattr(tuning, "get_weights", get_weights)
     plan = replace(plan, model_family="graph")
-    board = plan.board()
-    assert tuning._weights(board, plan) == "alignn_ff"
-    tuning._require_same(board, replace(plan, weights="alignn_ff"))
-    taken["auto"] = "another"  # on a machine that comes to help
-    assert tuning._weights(plan.board(), plan) == "alignn_ff"
+    queue = plan.open_queue()
+    assert tuning._weights(queue, plan) == "alignn_ff"
+    tuning._require_same(queue, replace(plan, weights="alignn_ff"))
+    resolved["auto"] = "another"  # as on another machine
+    assert tuning._weights(plan.open_queue(), plan) == "alignn_ff"
     chosen = replace(plan, weights="alignn_ff:file")
-    assert tuning._weights(board, chosen) == "alignn_ff:file"
+    assert tuning._weights(queue, chosen) == "alignn_ff:file"
     with pytest.raises(ValueError, match="has weights=alignn_ff, not alignn_ff:file"):
-        tuning._require_same(board, chosen)
+        tuning._require_same(queue, chosen)
 
 
-def test_what_a_machine_lacks_is_no_fault_of_a_trial(plan, grown, monkeypatch):
+def test_a_worker_without_the_data_fails_before_it_claims_a_trial(plan, fake_family, monkeypatch):
     def split_materials(*_):
         raise FileNotFoundError("no such archive")
 
     monkeypatch.setattr(trials, "split_materials", split_materials)
-    board = plan.board()
-    board.want(1)
+    queue = plan.open_queue()
+    queue.enqueue(1)
     with pytest.raises(FileNotFoundError):
-        work(plan, parent=os.getppid())
-    assert len(board.trials(TrialState.WAITING)) == 1
+        run_trials(plan, parent=os.getppid())
+    assert len(queue.trials(TrialState.WAITING)) == 1
 
 
-def test_a_trial_that_was_taken_for_lost_ends_no_worker(plan, grown, monkeypatch):
-    board = plan.board()
-    board.want(2, [{"trees": 10}, {"trees": 20}])
-    judge = trials.TrialRunner._judge
+def test_a_worker_continues_when_its_trial_was_marked_as_lost(plan, fake_family, monkeypatch):
+    queue = plan.open_queue()
+    queue.enqueue(2, [{"trees": 10}, {"trees": 20}])
+    evaluate = trials.TrialRunner._evaluate
 
-    def judged(self, trial, values):
+    def lose_and_evaluate(self, trial, values):
         if trial.number == 0:
-            board.study.tell(0, state=TrialState.FAIL)
-        return judge(self, trial, values)
+            queue.study.tell(0, state=TrialState.FAIL)
+        return evaluate(self, trial, values)
 
-    monkeypatch.setattr(trials.TrialRunner, "_judge", judged)
-    work(plan, parent=os.getppid())
-    assert [trial.state.name for trial in board.trials()] == ["FAIL", "COMPLETE"]
+    monkeypatch.setattr(trials.TrialRunner, "_evaluate", lose_and_evaluate)
+    run_trials(plan, parent=os.getppid())
+    assert [trial.state.name for trial in queue.trials()] == ["FAIL", "COMPLETE"]
 
 
-@pytest.mark.parametrize("model_family", list(spaces.SPACES))
-def test_a_space_is_of_settings_and_holds_the_default(model_family):
+@pytest.mark.parametrize("model_family", list(SPACES))
+def test_a_search_space_contains_the_default_settings(model_family):
     plan = StudyPlan("s", "j", model_family, Experiment())
     defaults = plan.defaults()
-    assert set(defaults) == set(spaces.SPACES[model_family])
-    for name, kind in spaces.SPACES[model_family].items():
+    assert set(defaults) == set(SPACES[model_family])
+    for name, kind in SPACES[model_family].items():
         assert kind._contains(kind.to_internal_repr(defaults[name])), name
 
 
-def test_a_trial_has_as_many_epochs_as_the_plan_says():
+def test_the_plan_sets_the_epochs_of_a_trial():
     plan = StudyPlan("s", "j", "graph", Experiment(), epochs=3)
     assert plan.configs()[1].epochs == 3
-    assert default_configs("graph", "3dsc", 1) == [
+    assert default_configs(get_family("graph"), "3dsc", 1) == [
         GraphConfig(seed=1),
-        FitConfig(epochs=200, patience=20, learning_rate=1e-5, head_rate=1e-3, schedule="plateau"),
+        GraphFitConfig(
+            epochs=200, patience=20, learning_rate=1e-5, head_rate=1e-3, schedule="plateau"
+        ),
     ]
-    assert default_configs("vision", "3dsc", 42) == [VisionConfig(), FitConfig()]
+    assert default_configs(get_family("vision"), "3dsc", 42) == [VisionConfig(), VisionFitConfig()]
 
 
 @pytest.mark.parametrize(
@@ -253,14 +275,14 @@ def test_a_trial_has_as_many_epochs_as_the_plan_says():
     [
         (
             {"model_family": "audio"},
-            "model_family 'audio' is not one of vision, graph, composition",
+            "model_family 'audio' has no search space",
         ),
         ({"pruner": "scissors"}, "pruner 'scissors' is not one of median, hyperband, none"),
         ({"objectives": ("milliseconds",)}, "objectives 'milliseconds' are neither mae nor"),
         ({"epochs": -1}, "epochs must be 1 or more, got -1"),
     ],
 )
-def test_a_bad_plan_is_named(change, message):
+def test_an_invalid_option_is_named(change, message):
     plan = StudyPlan("s", "j", "graph", Experiment())
     with pytest.raises(ValueError, match=message):
         replace(plan, **change)
@@ -269,8 +291,8 @@ def test_a_bad_plan_is_named(change, message):
 # --- by mlflow run
 
 
-def tuned(store, **parameters):
-    """Start a study of trees in a process; a trial takes seconds."""
+def start_study(store, **parameters):
+    """Start ``mlflow run`` of a study of composition models; a trial takes seconds."""
     folder, environment = store
     options = {"model_family": "composition", "storage": folder / "studies.journal"} | parameters
     command = command_of("tune", **options)
@@ -278,7 +300,7 @@ def tuned(store, **parameters):
 
 
 def workers_of(process):
-    """The processes that work on trials, below one."""
+    """The worker processes that a process has started."""
     found = []
     for child in psutil.Process(process.pid).children(recursive=True):
         with suppress(psutil.Error):  # it has just ended
@@ -286,60 +308,57 @@ def workers_of(process):
     return found
 
 
-def any_lost(board):
-    return any("lost" in trial.user_attrs for trial in board.trials())
+def any_lost(queue):
+    return any("lost" in trial.user_attrs for trial in queue.trials())
 
 
 def wait_for(found, seconds=150):
-    """What ``found`` returns, once it is something."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    """What ``found`` returns, as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         if result := found():
             return result
         time.sleep(0.1)
     raise TimeoutError
 
 
-def test_a_killed_worker_and_a_killed_study_lose_nothing(store, tmp_path):
-    """Of two workers on PostgreSQL one is killed, then all; the same command carries it on.
-
-    Given once more, meanwhile, it helps.
-    """
+def test_a_study_completes_after_a_worker_and_then_all_processes_were_killed(store, tmp_path):
+    """The same command resumes the study, and the same command in a second process helps."""
     skip_without()
     with postgres(tmp_path / "postgres") as url:
         options = {"study": "killed", "trials": 8, "workers": 2, "storage": url}
-        board = StudyPlan("killed", url, "composition", Experiment()).board()
-        first = tuned(store, **options)
+        queue = StudyPlan("killed", url, "composition", Experiment()).open_queue()
+        first = start_study(store, **options)
         wait_for(lambda: len(workers_of(first)) == 2)
 
         def one_is_lost():
-            for trial in board.trials(TrialState.RUNNING):
-                if WORKER in trial.user_attrs and not any_lost(board):
+            for trial in queue.trials(TrialState.RUNNING):
+                if WORKER in trial.user_attrs and not any_lost(queue):
                     with suppress(ProcessLookupError):
                         os.kill(trial.user_attrs[WORKER]["pid"], signal.SIGKILL)
-                    return any_lost(board)
-            return any_lost(board)
+                    return any_lost(queue)
+            return any_lost(queue)
 
         wait_for(one_is_lost)
-        wait_for(lambda: board.trials(TrialState.RUNNING))
+        wait_for(lambda: queue.trials(TrialState.RUNNING))
         for process in [*psutil.Process(first.pid).children(recursive=True), first]:
             os.kill(process.pid, signal.SIGKILL)
         first.wait()
-        wait_for(lambda: not board.leader())  # a killed process takes its time to go
-        begun = board.run
-        second = tuned(store, **options)
-        wait_for(board.leader)
-        helper = tuned(store, **options)
-        said, helped = (process.communicate()[0] for process in (second, helper))
-        assert second.returncode == helper.returncode == 0, said[-3000:] + helped[-3000:]
-        found = board.trials()
-        board.storage.remove_session()
-    assert f"Study killed, run {begun}: " in said
-    assert f"leads this study, run {begun}: working with it" in helped
+        wait_for(lambda: not queue.leader())  # a killed process does not end at once
+        begun = queue.run
+        second = start_study(store, **options)
+        wait_for(queue.leader)
+        helper = start_study(store, **options)
+        output, helper_output = (process.communicate()[0] for process in (second, helper))
+        assert second.returncode == helper.returncode == 0, output[-3000:] + helper_output[-3000:]
+        found = queue.trials()
+        queue.storage.remove_session()
+    assert f"Study killed, run {begun}: " in output
+    assert f"leads this study, run {begun}. This process runs trials of it" in helper_output
     lost = [trial for trial in found if "lost" in trial.user_attrs]
     assert [t.state for t in found if t not in lost] == [TrialState.COMPLETE] * 8
-    again = [trial.user_attrs["again"] for trial in found if "again" in trial.user_attrs]
-    assert sorted(again) == [trial.number for trial in lost]
+    retried = [trial.user_attrs["again"] for trial in found if "again" in trial.user_attrs]
+    assert sorted(retried) == [trial.number for trial in lost]
     assert 1 <= len(lost) <= 6
 
     run = mlflow.get_run(begun)
@@ -360,3 +379,30 @@ def test_a_killed_worker_and_a_killed_study_lose_nothing(store, tmp_path):
         assert tuned_run.data.params[name] == str(value)
     assert "registry.txt" in {a.path for a in client.list_artifacts(tuned_run.info.run_id)}
     assert runs.is_unfinished(begun) is False
+
+
+def test_a_study_can_be_started_in_any_folder(tmp_path):
+    """Parent and children use the same relative store and journal, and find the project's modules.
+
+    The folder contains a module that must not hide the project's package of the same name.
+    """
+    (tmp_path / "tracking.py").write_text("raise ImportError('this module must not be imported')")
+    hidden = ("MLFLOW_TRACKING_URI", "PYTHONPATH")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    start = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from entrypoints.tune import app; app()"
+    )
+    options = ["--model-family", "composition", "--trials", "1", "--storage", "studies.journal"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", start, *options],
+        cwd=tmp_path, env=environment | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    found = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert [run.info.status for run in found] == ["FINISHED"] * 3
+    (study,) = (run for run in found if MLFLOW_PARENT_RUN_ID not in run.data.tags)
+    below = [run for run in found if run is not study]
+    assert {run.data.tags[MLFLOW_PARENT_RUN_ID] for run in below} == {study.info.run_id}
+    assert sorted(run.data.tags.get("role", "trial") for run in below) == ["default", "trial"]
+    assert (tmp_path / "studies.journal").is_file()

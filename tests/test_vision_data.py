@@ -1,4 +1,4 @@
-"""From crystals to the batches a vision model reads."""
+"""Views, training batches, cached scenes and exported images."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ import torch
 
 from supervision.data.crystals import Crystal, group_materials
 from supervision.data.datasets import load_dataset
-from supervision.models.vision.data import TrainingViews, fixed_views, picture_batches
+from supervision.models.vision.data import TrainingViews, fixed_views, image_batches
 from supervision.models.vision.export import export_views
 from supervision.models.vision.featurize import featurize_scenes
 from supervision.models.vision.render import draw
@@ -34,35 +34,34 @@ def training_views(materials, scenes, **changes):
 
 
 @pytest.mark.parametrize("count", [1, 2, 6, 18])
-def test_chosen_views_are_distinct_and_as_many_as_asked(count):
+def test_selected_views_are_distinct(count):
     assert len(set(select_views(count))) == count
 
 
 @pytest.mark.parametrize("count", [0, 19])
-def test_impossible_view_counts_are_refused(count):
+def test_invalid_view_counts_are_refused(count):
     with pytest.raises(ValueError, match=f"got {count}"):
         select_views(count)
 
 
-def test_two_views_show_an_axis_and_a_rotation():
+def test_the_first_two_views_are_an_axis_and_a_rotation():
     assert [VIEWS[v].name for v in select_views(2)] == ["1x1x1-c", "2x2x1-r1"]
 
 
 @pytest.mark.parametrize("count", range(1, 19))
-def test_so_few_views_show_as_much_as_so_few_can(count):
-    """Directions and supercells are each used equally often, to within one view."""
+def test_the_first_views_are_balanced_over_directions_and_supercells(count):
     chosen = [VIEWS[v] for v in select_views(count)]
-    for kinds, seen in (
+    for n_values, counts in (
         (6, Counter(view.direction for view in chosen)),
         (3, Counter(view.repeats for view in chosen)),
     ):
-        assert len(seen) == min(kinds, count)
-        assert max(seen.values()) - min(seen.values()) <= 1 or len(seen) < kinds
+        assert len(counts) == min(n_values, count)
+        assert max(counts.values()) - min(counts.values()) <= 1 or len(counts) < n_values
 
 
-def test_every_material_comes_once_an_epoch_with_its_own_target(materials, scenes):
+def test_an_epoch_has_every_material_once_with_its_target(materials, scenes):
     seen = {}
-    for ((images, targets, ids),) in training_views(materials, scenes).epoch(1, RankShard()):
+    for ((images, targets, ids),) in training_views(materials, scenes).epoch_steps(1, RankShard()):
         assert images.dtype == torch.uint8
         assert images.shape[1:] == (3, 224, 224)
         assert len(images) == len(targets) == len(ids)
@@ -70,13 +69,12 @@ def test_every_material_comes_once_an_epoch_with_its_own_target(materials, scene
     assert seen == {m.id: i for i, m in enumerate(materials)}
 
 
-def test_an_epoch_can_be_drawn_again_and_differs_from_the_next(materials, scenes):
+def test_an_epoch_is_reproducible_and_differs_from_the_next(materials, scenes):
     batches = training_views(materials, scenes)
-    first = [images for ((images, _, _),) in batches.epoch(1, RankShard())]
-    again = [
-        images for ((images, _, _),) in training_views(materials, scenes).epoch(1, RankShard())
-    ]
-    other = [images for ((images, _, _),) in batches.epoch(2, RankShard())]
+    first = [images for ((images, _, _),) in batches.epoch_steps(1, RankShard())]
+    same = training_views(materials, scenes)
+    again = [images for ((images, _, _),) in same.epoch_steps(1, RankShard())]
+    other = [images for ((images, _, _),) in batches.epoch_steps(2, RankShard())]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
@@ -87,7 +85,7 @@ def test_structures_are_drawn_by_weight():
     assert {views.choose(epoch)[0][0].id for epoch in range(50)} == {"b"}
 
 
-def test_all_views_and_structures_are_drawn_in_time():
+def test_all_views_and_structures_are_drawn_over_many_epochs():
     crystals = [Crystal(name, "Nb", "", 1.0, weight=1 / 3) for name in "abc"]
     views = training_views(group_materials(crystals), {})
     chosen = [views.choose(epoch)[0] for epoch in range(600)]
@@ -95,22 +93,22 @@ def test_all_views_and_structures_are_drawn_in_time():
     assert {v for _, v in chosen} == set(range(18))
 
 
-def test_fixed_views_take_structures_in_turn():
+def test_fixed_views_cycle_through_the_structures():
     crystals = [Crystal(name, "Nb", "", 1.0) for name in "ab"]
-    pictures, owners = fixed_views(group_materials(crystals), (0, 9, 17))
-    assert pictures == [("a", 0), ("b", 9), ("a", 17)]
+    images, owners = fixed_views(group_materials(crystals), (0, 9, 17))
+    assert images == [("a", 0), ("b", 9), ("a", 17)]
     assert owners == [0, 0, 0]
 
 
-def test_batches_hold_the_pictures_that_were_drawn(materials, scenes):
-    pictures, _ = fixed_views(materials, (0, 9))
-    batches = torch.cat(list(picture_batches(pictures, scenes, 7)))
-    assert len(batches) == len(pictures)
-    for image, (id, view) in zip(batches, pictures, strict=True):
+def test_batches_contain_the_drawn_images(materials, scenes):
+    images, _ = fixed_views(materials, (0, 9))
+    batches = torch.cat(list(image_batches(images, scenes, 7)))
+    assert len(batches) == len(images)
+    for image, (id, view) in zip(batches, images, strict=True):
         assert np.array_equal(image.permute(1, 2, 0).numpy(), draw(scenes[id], view))
 
 
-def test_what_cannot_be_drawn_is_a_reject_with_a_reason(materials):
+def test_a_crystal_that_cannot_be_drawn_is_a_reject_with_a_reason(materials):
     good = materials[0].crystals[0]
     bad = [Crystal("prose.cif", "Nb", "not a crystal", 1.0), Crystal("empty.cif", "Nb", "", 1.0)]
     found, rejects = featurize_scenes([bad[0], good, bad[1]], quiet=True)
@@ -119,7 +117,7 @@ def test_what_cannot_be_drawn_is_a_reject_with_a_reason(materials):
     assert all(r.reason.endswith(".") and "\n" not in r.reason for r in rejects)
 
 
-def test_scenes_from_the_cache_equal_scenes_built(materials, tmp_path, monkeypatch):
+def test_scenes_from_the_cache_equal_computed_scenes(materials, tmp_path, monkeypatch):
     monkeypatch.setenv("SUPERVISION_CACHE", str(tmp_path))
     crystals = [m.crystals[0] for m in materials[:3]]
     built, _ = featurize_scenes(crystals, quiet=True)
@@ -130,7 +128,7 @@ def test_scenes_from_the_cache_equal_scenes_built(materials, tmp_path, monkeypat
             assert np.array_equal(array, cached[id].to_arrays()[name])
 
 
-def test_exported_files_are_the_pictures_and_are_listed(materials, tmp_path):
+def test_exported_files_contain_the_drawn_images_and_are_in_the_manifest(materials, tmp_path):
     import cv2
     import pandas as pd
 

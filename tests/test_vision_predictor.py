@@ -1,4 +1,4 @@
-"""The vision predictor as a whole, on a backbone with random weights (no download)."""
+"""The complete vision predictor, with a backbone of random weights (no download)."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from supervision.data.crystals import Crystal, group_materials
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import CrystalError
 from supervision.evaluation.prediction import predict_materials
-from supervision.models.predictor import load_predictor
+from supervision.models.families import load_predictor
 from supervision.models.vision.config import VisionConfig
 from supervision.models.vision.predictor import VisionPredictor
 from supervision.models.vision.views import select_views
@@ -20,7 +20,7 @@ from supervision.models.weights import get_weights
 from supervision.training.batches import shuffled
 from supervision.training.callbacks import Callbacks
 from supervision.training.checkpoint import Checkpoints
-from supervision.training.state import FitConfig
+from supervision.training.config import FitConfig
 
 CONFIG = VisionConfig(views=2, head_epochs=2, batch_size=4)
 
@@ -47,7 +47,7 @@ def crystals(materials):
     return [m.crystals[0] for m in materials[8:12]]
 
 
-def test_saved_and_loaded_gives_the_same_number(fitted, crystals, tmp_path):
+def test_a_saved_and_loaded_predictor_gives_the_same_predictions(fitted, crystals, tmp_path):
     fitted.save(tmp_path / "saved")
     loaded = load_predictor(tmp_path / "saved")
     np.testing.assert_allclose(loaded.predict(crystals), fitted.predict(crystals), atol=1e-5)
@@ -57,14 +57,16 @@ def test_saved_and_loaded_gives_the_same_number(fitted, crystals, tmp_path):
     ]
 
 
-def test_training_leaves_frozen_weights_as_they_came_and_all_in_float32(fitted):
-    came = new_predictor().model.backbone.state_dict()
+def test_training_does_not_change_frozen_weights_and_all_are_float32(fitted):
+    initial = new_predictor().model.backbone.state_dict()
     for name, tensor in fitted.model.backbone.state_dict().items():
         assert tensor.dtype == torch.float32, name
-        assert "qkv.weight" in name or torch.equal(tensor, came[name]), name
+        assert "qkv.weight" in name or torch.equal(tensor, initial[name]), name
 
 
-def test_a_model_of_before_the_background_could_be_left_out_reads_it(fitted, crystals, tmp_path):
+def test_a_saved_model_without_the_background_setting_reads_the_background(
+    fitted, crystals, tmp_path
+):
     fitted.save(tmp_path)
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())
@@ -75,7 +77,7 @@ def test_a_model_of_before_the_background_could_be_left_out_reads_it(fitted, cry
     assert not np.array_equal(old.predict(crystals), fitted.predict(crystals))
 
 
-def test_what_is_saved_says_which_weights_it_began_from(fitted, tmp_path, monkeypatch):
+def test_a_saved_model_names_its_initial_weights(fitted, tmp_path, monkeypatch):
     monkeypatch.setattr(
         fitted, "weights", {"name": "dinov2_vits14", "sha256": "ab" * 32, "config": {}}
     )
@@ -88,66 +90,67 @@ def test_what_is_saved_says_which_weights_it_began_from(fitted, tmp_path, monkey
     assert '"name": "none"' in (tmp_path / "random" / "config.json").read_text()
 
 
-def test_a_number_does_not_depend_on_its_company(fitted, crystals):
+def test_a_prediction_does_not_depend_on_the_other_crystals(fitted, crystals):
     together = fitted.predict(crystals)
     alone = [fitted.predict([c])[0] for c in reversed(crystals)]
     assert np.array_equal(together, alone[::-1])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_gives_the_number_of_a_cpu(fitted, crystals, tmp_path):
+def test_predictions_on_gpu_and_cpu_agree(fitted, crystals, tmp_path):
     fitted.save(tmp_path)
     loaded = load_predictor(tmp_path)
     assert loaded.device.type == "cuda"
     ours, theirs = fitted.predict(crystals), loaded.predict(crystals)
-    np.testing.assert_allclose(theirs, ours, rtol=0.02, atol=0.05)  # bfloat16 where that is fast
+    np.testing.assert_allclose(theirs, ours, rtol=0.02, atol=0.05)  # bfloat16 if it is fast
 
 
 @pytest.mark.parametrize(("views", "count"), [(1, 1), (2, 2), (6, 2)])
-def test_epochs_are_chosen_by_two_views_and_by_none_that_is_not_used(materials, views, count):
+def test_validation_uses_at_most_two_of_the_views_of_the_model(materials, views, count):
     predictor = new_predictor(dataclasses.replace(CONFIG, views=views))
-    pictures, _ = predictor.samples(materials[:8], materials[8:]).of_validation()
-    assert len(pictures) == count * len(materials[8:])
-    assert {view for _, view in pictures} <= set(select_views(views))
+    images, _ = predictor.samples(materials[:8], materials[8:]).validation_samples()
+    assert len(images) == count * len(materials[8:])
+    assert {view for _, view in images} <= set(select_views(views))
 
 
-def test_a_head_alone_takes_the_batch_size_that_is_asked_for(materials, monkeypatch):
+def test_the_head_alone_is_trained_with_the_given_batch_size(materials, monkeypatch):
     sizes = []
 
-    def told(count, batch_size, *, seed, epoch):
+    def record_batch_size(count, batch_size, *, seed, epoch):
         sizes.append(batch_size)
         return shuffled(count, batch_size, seed=seed, epoch=epoch)
 
-    monkeypatch.setattr("supervision.training.two_stage.shuffled", told)
+    monkeypatch.setattr("supervision.training.two_stage.shuffled", record_batch_size)
     config = dataclasses.replace(CONFIG, adapt="linear", batch_size=3, head_batch_size=5)
     new_predictor(config).fit(materials[:8], materials[8:])
     assert set(sizes) == {3}
 
 
-def test_a_crystal_that_cannot_be_read_is_named(fitted, crystals):
+def test_an_unreadable_crystal_is_named(fitted, crystals):
     with pytest.raises(CrystalError, match=r"^broken\.cif: .*\.$"):
         fitted.predict([crystals[0], Crystal("broken.cif", "Nb", "data_x")])
 
 
-def test_pictures_of_another_recipe_are_refused(fitted, tmp_path, monkeypatch):
+def test_features_of_another_version_are_refused(fitted, tmp_path, monkeypatch):
     fitted.save(tmp_path)
-    monkeypatch.setattr(VisionPredictor, "recipe", ("scene", 999))
-    with pytest.raises(ValueError, match="recipe 999"):
+    monkeypatch.setattr(VisionPredictor, "features_version", ("scene", 999))
+    with pytest.raises(ValueError, match="version 999"):
         load_predictor(tmp_path)
 
 
-def test_a_folder_without_a_model_is_said_to_be_one(tmp_path):
+def test_a_folder_without_a_predictor_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no saved predictor"):
         load_predictor(tmp_path)
 
 
-def test_one_row_a_material_the_mean_over_its_structures(fitted, crystals):
+def test_the_prediction_for_a_material_is_the_mean_over_its_structures(fitted, crystals):
     same = [dataclasses.replace(c, formula="Nb3Sn", tc=18.0) for c in crystals[:2]]
     (row,) = predict_materials(fitted, {"test": group_materials(same)})
     assert row.tc_pred == pytest.approx(fitted.predict(same).mean())
 
 
-def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals, tmp_path):
+@pytest.mark.slow
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_run(materials, crystals, tmp_path):
     def run(folder, epochs, resume=False):
         predictor = new_predictor(epochs=2)
         checkpoints = Checkpoints(tmp_path / folder, {"run": "same"}, resume=resume)
@@ -158,7 +161,7 @@ def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals,
 
         try:
             predictor.fit(
-                materials[:8], materials[8:], listener=Callbacks(stop), checkpoints=checkpoints
+                materials[:8], materials[8:], callbacks=Callbacks(stop), checkpoints=checkpoints
             )
         except KeyboardInterrupt:
             return None
@@ -182,15 +185,16 @@ def test_a_run_stopped_and_resumed_ends_as_one_that_was_not(materials, crystals,
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_bad_setting_is_named_with_its_value(change, message):
+def test_an_invalid_setting_is_named_with_its_value(change, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(CONFIG, **change)
 
 
-def test_threads_are_answered_what_one_is_and_change_no_weight(
+@pytest.mark.slow
+def test_concurrent_predictions_equal_single_ones_and_change_no_weights(
     fitted, crystals, tmp_path, monkeypatch
 ):
-    """Where bfloat16 is fast, too: weights are made short once, as a model is loaded."""
+    """Also with bfloat16: the weights are converted once, when the model is loaded."""
     monkeypatch.setattr("supervision.runtime.device.fast_bf16", lambda device: True)
     fitted.save(tmp_path / "saved")
     loaded = load_predictor(tmp_path / "saved")
@@ -205,7 +209,7 @@ def test_threads_are_answered_what_one_is_and_change_no_weight(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         (MemoryError(), "There is not enough memory to read it."),
         (RuntimeError("oneDNN failed"), r"It could not be read \(RuntimeError: oneDNN failed\)."),
@@ -213,10 +217,10 @@ def test_threads_are_answered_what_one_is_and_change_no_weight(
     ],
     ids=["memory", "runtime", "attribute"],
 )
-def test_whatever_fails_names_the_crystal(fitted, crystals, monkeypatch, fault, said):
+def test_any_failure_names_the_crystal(fitted, crystals, monkeypatch, fault, message):
     def fail(*args):
         raise fault
 
-    monkeypatch.setattr(fitted, "read", fail)
-    with pytest.raises(CrystalError, match=f"^{crystals[0].id}: {said}"):
+    monkeypatch.setattr(fitted, "forward_crystal", fail)
+    with pytest.raises(CrystalError, match=f"^{crystals[0].id}: {message}"):
         fitted.predict(crystals)

@@ -1,4 +1,4 @@
-"""Weights from figshare, against a server on this machine that answers as figshare does."""
+"""Weights from figshare, from a local server with the same API."""
 
 import hashlib
 import io
@@ -12,8 +12,13 @@ import pytest
 import torch
 
 from supervision.models.graph.backbone import create_backbone, load_pretrained
-from supervision.models.weights import GraphWeights, WeightsError, get_weights, sources
-from supervision.models.weights import catalogue as table
+from supervision.models.weights import (
+    GraphWeights,
+    WeightsError,
+    catalogue,
+    get_weights,
+    sources,
+)
 from supervision.models.weights.convert import alignn_from_checkpoint
 from supervision.models.weights.sources import Figshare
 
@@ -22,7 +27,7 @@ CONFIG = {"model": {"name": "alignn"} | SHAPE}
 
 
 def checkpoint(state):
-    """A .pt file's bytes."""
+    """The bytes of a .pt file."""
     file = io.BytesIO()
     torch.save(state, file)
     return file.getvalue()
@@ -37,18 +42,18 @@ def archive(members):
 
 
 @pytest.fixture
-def origin():
+def original():
     torch.manual_seed(0)
     return create_backbone("alignn", "pure", CONFIG)
 
 
 @pytest.fixture
-def figshare(monkeypatch, own_cache, origin):
-    """Serves file 7 of article 3; what it holds and what is said of it can be changed."""
+def figshare(monkeypatch, own_cache, original):
+    """Serves file 7 of article 3; tests change its content and its md5."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            body = server.answers.get(self.path)
+            body = server.responses.get(self.path)
             self.send_response(404 if body is None else 200)
             self.send_header("Content-Length", str(server.length or len(body or b"")))
             self.end_headers()
@@ -57,19 +62,19 @@ def figshare(monkeypatch, own_cache, origin):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.length = None
 
     def serve(content, md5=None):
         md5 = md5 or hashlib.md5(content).hexdigest()
-        listed = [{"id": 6, "computed_md5": "0" * 32}, {"id": 7, "computed_md5": md5}]
-        server.answers = {"/files/7": content, "/v2/articles/3/files": json.dumps(listed).encode()}
+        files = [{"id": 6, "computed_md5": "0" * 32}, {"id": 7, "computed_md5": md5}]
+        server.responses = {"/files/7": content, "/v2/articles/3/files": json.dumps(files).encode()}
 
     server.serve = serve
     members = {
         "run/config.json": json.dumps(CONFIG),
-        "run/checkpoint_300.pt": checkpoint({"model": origin.state_dict(), "epoch": 300}),
+        "run/checkpoint_300.pt": checkpoint({"model": original.state_dict(), "epoch": 300}),
         "run/checkpoint_2.pt": b"an earlier one",
     }
     serve(archive(members))
@@ -78,106 +83,106 @@ def figshare(monkeypatch, own_cache, origin):
     url = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(sources, "FIGSHARE_FILES", f"{url}/files")
     monkeypatch.setattr(sources, "FIGSHARE_API", f"{url}/v2")
-    origins = (Figshare(7, 3, alignn_from_checkpoint),)
-    row = GraphWeights("stand_in", "alignn", "none", origins)
-    monkeypatch.setattr(table, "WEIGHTS", table.WEIGHTS | {"stand_in": row})
+    entry_sources = (Figshare(7, 3, alignn_from_checkpoint),)
+    entry = GraphWeights("stand_in", "alignn", "none", entry_sources)
+    monkeypatch.setattr(catalogue, "WEIGHTS", catalogue.WEIGHTS | {"stand_in": entry})
     yield server
     server.shutdown()
     server.server_close()
 
 
-def test_the_last_checkpoint_is_loaded_strictly_into_its_class(figshare, origin):
+def test_the_last_checkpoint_loads_strictly_into_its_architecture(figshare, original):
     fetched = get_weights("stand_in", "graph")
     assert fetched.source == "figshare file 7"
     assert fetched.config == CONFIG
     torch.manual_seed(1)
     net = create_backbone("alignn", "pure", fetched.config)
     load_pretrained(net, fetched)
-    for name, tensor in origin.state_dict().items():
+    for name, tensor in original.state_dict().items():
         assert torch.equal(net.state_dict()[name], tensor), name
 
 
-def test_the_second_time_it_comes_from_the_cache(figshare):
+def test_a_second_call_reads_the_cache(figshare):
     get_weights("stand_in", "graph")
-    figshare.answers = {}
+    figshare.responses = {}
     fetched = get_weights("stand_in", "graph")
-    assert fetched.source == "cache, first had from figshare file 7"
+    assert fetched.source == "cache, downloaded from figshare file 7"
     assert fetched.config == CONFIG
 
 
-def test_the_best_model_goes_before_checkpoints(figshare):
+def test_the_best_model_is_preferred_to_checkpoints(figshare):
     best = {"fc.bias": torch.arange(3.0)}
     members = {"best_model.pt": checkpoint(best), "checkpoint_9.pt": checkpoint({})}
     figshare.serve(archive(members))
     assert get_weights("stand_in", "graph").state_dict()["fc.bias"].tolist() == [0, 1, 2]
 
 
-class Malice:
+class MaliciousObject:
     def __reduce__(self):
         return (print, ("unpickled",))
 
 
 @pytest.mark.parametrize(
-    ("content", "md5", "said"),
+    ("content", "md5", "message"),
     [
         (b"no archive", None, "File is not a zip file"),
-        (archive({"readme.txt": b""}), None, "holds no checkpoint: readme.txt"),
-        (archive({"best_model.pt": b"\x80"}), None, "damaged, or holds more than tensors"),
-        (archive({"best_model.pt": pickle.dumps(Malice())}), None, "more than tensors"),
+        (archive({"readme.txt": b""}), None, "contains no checkpoint: readme.txt"),
+        (archive({"best_model.pt": b"\x80"}), None, "damaged, or contains more than tensors"),
+        (archive({"best_model.pt": pickle.dumps(MaliciousObject())}), None, "more than tensors"),
         (archive({}), "f" * 32, "not ffffffff"),
     ],
     ids=["no zip", "no checkpoint", "damaged", "malicious", "another md5"],
 )
-def test_what_is_not_what_it_should_be_is_refused_and_leaves_nothing(
-    figshare, own_cache, capsys, content, md5, said
+def test_invalid_archives_are_refused_and_leave_no_file(
+    figshare, own_cache, capsys, content, md5, message
 ):
     figshare.serve(content, md5)
-    with pytest.raises(WeightsError, match=rf"Tried: figshare file 7: .*{said}"):
+    with pytest.raises(WeightsError, match=rf"Tried: figshare file 7: .*{message}"):
         get_weights("stand_in", "graph")
     assert not list((own_cache / "weights").iterdir())
     assert "unpickled" not in capsys.readouterr().out
 
 
-def test_a_file_that_the_article_does_not_list_is_refused(figshare):
-    figshare.answers["/v2/articles/3/files"] = b"[]"
+def test_a_file_that_is_not_in_the_article_is_refused(figshare):
+    figshare.responses["/v2/articles/3/files"] = b"[]"
     with pytest.raises(WeightsError, match="article 3 lists no file 7"):
         get_weights("stand_in", "graph")
 
 
-def test_a_transfer_broken_off_is_refused(figshare):
+def test_an_incomplete_download_is_refused(figshare):
     figshare.length = 10**6
     with pytest.raises(WeightsError, match="Tried: figshare file 7: "):
         get_weights("stand_in", "graph")
 
 
-def test_what_has_no_end_is_given_up(figshare, monkeypatch):
+def test_a_download_above_the_size_limit_is_refused(figshare, monkeypatch):
     monkeypatch.setattr(sources, "MAX_ARCHIVE_BYTES", 100)
-    with pytest.raises(WeightsError, match="holds more than"):
+    with pytest.raises(WeightsError, match="is larger than"):
         get_weights("stand_in", "graph")
 
 
-def test_what_swells_when_unpacked_is_refused(figshare, monkeypatch):
+def test_an_archive_that_unpacks_above_the_size_limit_is_refused(figshare, monkeypatch):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("best_model.pt", bytes(10**6))
     figshare.serve(file.getvalue())
     monkeypatch.setattr(sources, "MAX_ARCHIVE_BYTES", 10**5)
-    with pytest.raises(WeightsError, match="unpacked it holds more than 100000 bytes"):
+    with pytest.raises(WeightsError, match="unpacks to more than 100000 bytes"):
         get_weights("stand_in", "graph")
 
 
-def test_weights_of_the_other_paradigm_are_unknown():
+def test_weights_of_another_model_family_are_unknown():
     with pytest.raises(WeightsError, match="'alignn_ff' is not one of auto, none, dinov3_vitb16"):
         get_weights("alignn_ff")
     with pytest.raises(WeightsError, match="is not one of auto, none, alignn_ff"):
         get_weights("dinov3_vitb16", "graph")
 
 
-def test_figshare_is_asked_for_the_beginning_alone(figshare, own_cache):
+def test_checking_figshare_reads_only_the_first_bytes(figshare, own_cache):
     file = Figshare(7, 3, alignn_from_checkpoint)
     file.probe()
     figshare.serve(b"<html>a challenge</html>")
-    with pytest.raises(WeightsError, match="files/7 answers is no archive"):
+    with pytest.raises(WeightsError, match="files/7 does not return a zip archive"):
         file.probe()
     with pytest.raises(OSError, match="404"):
         Figshare(8, 3, alignn_from_checkpoint).probe()

@@ -1,4 +1,4 @@
-"""Models from elsewhere: read as their authors meant it, judged on what they never saw."""
+"""Zero-shot evaluation: published models, sources trained here, and no leak of test materials."""
 
 import json
 import os
@@ -18,18 +18,18 @@ from typer.testing import CliRunner
 from entrypoints import eval_zero_shot
 from supervision.data.crystals import Crystal, Material, group_materials, material_key
 from supervision.data.datasets import load_dataset
-from supervision.data.splits import akin, make_split
+from supervision.data.splits import make_split, near_duplicates
 from supervision.experiment.spec import DataSplits
 from supervision.models.graph.backbone import create_backbone
 from supervision.models.graph.predictor import neighbourhood_of
 from supervision.models.graph.published import PublishedModel
 from supervision.models.weights import WeightsError, get_weights
 from tracking.serving.downloads import download
-from tracking.zero_shot import known_from, not_trained_on, taught_by
+from tracking.zero_shot import published_training, require_unseen, train_source
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = {"alignn_layers": 1, "gcn_layers": 1, "hidden_features": 16}
-MODELS = {  # name: alignn's class, and how alignn itself is asked for its graphs
+MODELS = {  # name: class of alignn, and the options with which alignn builds its graphs
     "jv_supercon_tc_alignn": ("alignn", {"cutoff": 8.0, "use_canonize": True}),
     "alex_supercon_Tc": ("alignn_atomwise", {"cutoff": 5.0, "neighbor_strategy": "radius_graph"}),
     "alignn_ff": ("alignn_atomwise", {"cutoff": 8.0, "use_canonize": False}),
@@ -41,7 +41,7 @@ def crystal(structure, name="x"):
 
 
 def checkpoint(folder, name, **config):
-    """A checkpoint of that row as alignn leaves it; returns its name and its network."""
+    """Write a checkpoint in the format of alignn; returns its weights option and its network."""
     torch.manual_seed(0)
     config = config | {"model": {"name": MODELS[name][0]} | SHAPE}
     net = create_backbone(MODELS[name][0], "dgl", config).eval()
@@ -52,21 +52,21 @@ def checkpoint(folder, name, **config):
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("make", [nb3sn, mgb2, niobium], ids=lambda f: f.__name__)
-def test_an_ordered_crystal_gets_the_number_that_alignn_gives(own_cache, tmp_path, name, make):
+def test_a_prediction_for_an_ordered_crystal_equals_that_of_alignn(own_cache, tmp_path, name, make):
     from alignn.graphs import Graph
     from jarvis.core.atoms import pmg_to_atoms
 
     source, net = checkpoint(tmp_path, name)
     model = PublishedModel(get_weights(source, "graph"))
     atoms = pmg_to_atoms(crystal(make()).structure)
-    theirs = [*Graph.atom_dgl_multigraph(atoms, **MODELS[name][1]), torch.eye(3)]
+    graphs = [*Graph.atom_dgl_multigraph(atoms, **MODELS[name][1]), torch.eye(3)]
     with torch.no_grad():
-        expected = net(theirs)
+        expected = net(graphs)
     expected = float(expected["out"] if isinstance(expected, dict) else expected)
     assert model.predict([crystal(make())])[0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_what_was_published_with_the_weights_says_how_graphs_are_built(own_cache, tmp_path):
+def test_graphs_are_built_as_the_published_configuration_says(own_cache, tmp_path):
     source, _ = checkpoint(tmp_path, "alignn_ff")
     near = PublishedModel(get_weights(source, "graph")).predict([crystal(nb3sn())])
     source, _ = checkpoint(tmp_path, "alignn_ff", neighbor_strategy="radius_graph", cutoff=4.0)
@@ -74,15 +74,15 @@ def test_what_was_published_with_the_weights_says_how_graphs_are_built(own_cache
     assert abs(near - within) > 1e-4
 
 
-def test_dopants_and_vacancies_are_seen(own_cache, tmp_path):
+def test_predictions_depend_on_dopants_and_vacancies(own_cache, tmp_path):
     source, _ = checkpoint(tmp_path, "jv_supercon_tc_alignn")
     cells = [la2cuo4(), la2cuo4(strontium=0.05), la2cuo4(strontium=0.1, oxygen=0.95)]
-    answers = PublishedModel(get_weights(source, "graph")).predict([crystal(c) for c in cells])
-    assert len(set(np.round(answers, 6))) == 3
+    predicted = PublishedModel(get_weights(source, "graph")).predict([crystal(c) for c in cells])
+    assert len(set(np.round(predicted, 6))) == 3
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("damage", "message"),
     [
         (lambda f: (f / "config.json").write_text("{broken"), "config.json cannot be read"),
         (lambda f: (f / "config.json").write_text("[1]"), "config.json is not a configuration"),
@@ -97,15 +97,15 @@ def test_dopants_and_vacancies_are_seen(own_cache, tmp_path):
     ],
     ids=["broken config", "no config", "a tensor", "no checkpoint"],
 )
-def test_a_checkpoint_that_is_none_is_named(own_cache, tmp_path, spoil, said):
+def test_a_damaged_checkpoint_is_named(own_cache, tmp_path, damage, message):
     source, _ = checkpoint(tmp_path, "alignn_ff")
-    spoil(tmp_path)
-    for _ in range(2):  # nothing of it is kept
-        with pytest.raises(WeightsError, match=said):
+    damage(tmp_path)
+    for _ in range(2):  # the failure must not leave a file in the cache
+        with pytest.raises(WeightsError, match=message):
             get_weights(source, "graph")
 
 
-def test_a_checkpoint_is_fine_tuned_on_the_graphs_it_learned_from(own_cache, tmp_path):
+def test_fine_tuning_uses_the_neighbourhood_of_the_checkpoint(own_cache, tmp_path):
     for config, within in (({}, 0.0), ({"neighbor_strategy": "radius_graph", "cutoff": 4.0}, 4.0)):
         source, _ = checkpoint(tmp_path, "alignn_ff", **config)
         assert neighbourhood_of(get_weights(source, "graph")).within == within
@@ -119,7 +119,7 @@ def test_random_weights_are_not_a_published_model():
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("none", "source=none predicts nothing yet"),
         ("dinov2_vits14", "'dinov2_vits14' is not one of auto, none, alignn_ff"),
@@ -127,16 +127,18 @@ def test_random_weights_are_not_a_published_model():
         ("no_such_thing", "'no_such_thing' is not one of"),
     ],
 )
-def test_what_cannot_be_a_source_is_refused(own_cache, own_store, tmp_path, source, said):
+def test_weights_that_do_not_predict_tc_are_refused(
+    own_cache, own_store, tmp_path, source, message
+):
     if source == "energy":
         source, _ = checkpoint(tmp_path, "alignn_ff")
     done = CliRunner().invoke(eval_zero_shot.app, ["--dataset", "classics", "--source", source])
     assert done.exit_code == 2
-    assert said in done.output
+    assert message in done.output
 
 
 def jarvis_rows():
-    """Ordered classics as rows of the JARVIS data set: half of them are tested on as well."""
+    """Ordered crystals of ``classics`` in the format of the JARVIS data set."""
     chosen = [c for c in load_dataset("classics").crystals if c.structure.is_ordered]
     return [
         {"jid": f"JVASP-{i}", "tc_kelvin": c.tc / 2, "poscar": Poscar(c.structure).get_str()}
@@ -151,8 +153,11 @@ def jarvis(tmp_path):
     return path
 
 
-def test_a_source_taught_here_never_sees_what_it_is_tested_on(own_store, tmp_path, jarvis):
-    mlflow.get_experiment("0")  # the store keeps artifacts beside where it is first opened
+@pytest.mark.slow
+def test_a_source_trained_here_does_not_train_on_the_tested_data_set(own_store, tmp_path, jarvis):
+    mlflow.get_experiment(
+        "0"
+    )  # the store puts artifacts into the folder in which it is first opened
     settings = {"source_data": jarvis, "dataset": "classics", "limit": 60, "epochs": 1}
     command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", "eval_zero_shot"]
     command += ["--env-manager", "local"]
@@ -163,7 +168,7 @@ def test_a_source_taught_here_never_sees_what_it_is_tested_on(own_store, tmp_pat
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    (run,) = mlflow.search_runs(output_format="list")
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     metrics, tags = run.data.metrics, run.data.tags
     assert run.info.status == "FINISHED" and tags["model_family"] == "zero_shot"
     tested = artifact(run, "split.csv")["material_id"]
@@ -175,39 +180,39 @@ def test_a_source_taught_here_never_sees_what_it_is_tested_on(own_store, tmp_pat
     assert set(predictions["split"]) == {"val", "test"}
     for name in ("variance_ratio", "pred_above_20", "share_of_known_elements"):
         assert np.isfinite(metrics[f"transfer_{name}"])
-    said = f"{metrics['source_shared_removed']:.0f} whose composition is in this data set"
-    assert said in tags["mlflow.note.content"]
+    sentence = f"{metrics['source_shared_removed']:.0f} whose composition is in this data set"
+    assert sentence in tags["mlflow.note.content"]
     listed = {item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id, "plots")}
     assert {"plots/distributions.png", "plots/source_training_curve.png"} <= listed
-    judged_again(run, jarvis)
+    evaluate_saved_source(run, jarvis)
 
 
-def judged_again(run, jarvis):
-    """What was taught is a source by itself, but not where it has been."""
+def evaluate_saved_source(run, jarvis):
+    """The saved source is evaluated again, and refused on the data set that it was trained on."""
     saved = str(download(f"runs:/{run.info.run_id}/predictor"))
     options = ["--source", saved, "--limit", "60", "--dataset"]
     done = CliRunner().invoke(eval_zero_shot.app, [*options, "classics"])
     assert done.exit_code == 0, done.output
-    assert "What it learned from is not known" in done.output
-    again = mlflow.search_runs(output_format="list", max_results=1)[0]
+    assert "Its training materials are unknown" in done.output
+    again = mlflow.search_runs(search_all_experiments=True, output_format="list", max_results=1)[0]
     assert again.data.metrics["test_mae"] == pytest.approx(run.data.metrics["test_mae"], abs=1e-4)
     assert again.data.tags["source"] == f"graph {run.info.run_id[:8]}"
     done = CliRunner().invoke(
         eval_zero_shot.app, [*options, "jarvis_supercon", "--data", str(jarvis)]
     )
     assert done.exit_code == 2
-    assert "was trained on jarvis_supercon itself" in done.output
+    assert "was trained on the tested data set jarvis_supercon" in done.output
 
 
-def prepared(kind, seed=0):
-    """Half of the classics, split."""
+def splits_of_classics(kind, seed=0):
+    """Half of the materials of ``classics``, split."""
     found = load_dataset("classics")
     materials = group_materials(found.crystals)[::2]
     return DataSplits(found, materials, make_split(materials, kind, seed=seed))
 
 
 class Recorder:
-    """Learns nothing and remembers from what."""
+    """A predictor that records its training and validation materials."""
 
     def fit(self, train, val, **_):
         self.seen = [*train, *val]
@@ -221,58 +226,62 @@ class Recorder:
 
 
 @pytest.mark.parametrize("kind", ["random", "family"])
-def test_nothing_that_gives_a_test_material_away_is_learned(own_store, tmp_path, jarvis, kind):
-    tested, recorder = prepared(kind), Recorder()
-    teach = taught_by(recorder, "jarvis_supercon", str(jarvis), lambda crystals: [], seed=1)
+def test_materials_that_could_leak_a_test_material_are_removed(own_store, tmp_path, jarvis, kind):
+    tested, recorder = splits_of_classics(kind), Recorder()
+    get_training = train_source(
+        recorder, "jarvis_supercon", str(jarvis), lambda crystals: [], seed=1
+    )
     with mlflow.start_run():
-        lesson = teach(tested)
+        training = get_training(tested)
     assert not {m.id for m in recorder.seen} & {m.id for m in tested.materials}
     if kind == "family":
         chemsys = {m.chemsys for m in tested.part("test")}
         assert not {m.chemsys for m in recorder.seen} & chemsys
-    assert lesson.numbers["source_train"] == len(lesson.learned)
+    assert training.metrics["source_train"] == len(training.materials)
 
 
-def test_compositions_that_all_but_agree_are_akin():
+def test_nearly_equal_compositions_are_near_duplicates():
     def material(formula):
         return Material(material_key(formula), formula, 1.0, ())
 
     learned = [material(f) for f in ("MgB2", "NbN", "Nb3Sn", "Nb4Sn", "YBa2Cu3O7")]
     tested = [material(f) for f in ("Mg0.98B2", "NbSn", "Y1Ba2Cu3O6.95")]
-    found = akin(learned, tested, chemsys=False)
+    found = near_duplicates(learned, tested, chemsys=False)
     assert found == [material("MgB2").id, material("YBa2Cu3O7").id]
-    found = akin(learned, tested, chemsys=True)
+    found = near_duplicates(learned, tested, chemsys=True)
     assert found == [material(f).id for f in ("MgB2", "Nb3Sn", "Nb4Sn", "YBa2Cu3O7")]
 
 
 @pytest.mark.parametrize(
-    "made_from",
+    "provenance",
     [{"dataset": "classics"}, {"dataset": "other", "dataset_hash": "same"}, {"materials": "test"}],
     ids=["name", "hash", "materials"],
 )
-def test_a_predictor_that_has_seen_the_test_is_refused(made_from):
-    tested = prepared("random")
-    if "dataset_hash" in made_from:
-        made_from["dataset_hash"] = tested.dataset.hash
-    if "materials" in made_from:
-        made_from["materials"] = [tested.part("test")[0].id]
-    said = "1 of the test materials" if "materials" in made_from else "classics itself"
-    with pytest.raises(ValueError, match=f"source=x was trained on {said}"):
-        not_trained_on(made_from, "x")(tested)
-    assert not_trained_on({"dataset": "other"}, "x")(tested).numbers == {}
+def test_a_predictor_trained_on_the_tested_data_set_is_refused(provenance):
+    tested = splits_of_classics("random")
+    if "dataset_hash" in provenance:
+        provenance["dataset_hash"] = tested.dataset.hash
+    if "materials" in provenance:
+        provenance["materials"] = [tested.part("test")[0].id]
+    message = (
+        "1 of the test materials" if "materials" in provenance else "the tested data set classics"
+    )
+    with pytest.raises(ValueError, match=f"source=x was trained on {message}"):
+        require_unseen(provenance, "x")(tested)
+    assert require_unseen({"dataset": "other"}, "x")(tested).metrics == {}
 
 
-def test_what_published_models_learned_from_is_counted_and_never_tested_on(jarvis):
-    tested = prepared("random")
-    lesson = known_from("jarvis_supercon", str(jarvis), lambda crystals: [])(tested)
-    learned = {m.id for m in lesson.learned}
-    assert lesson.numbers["source_shared_kept"] == len(
+def test_training_materials_of_a_published_model_are_counted(jarvis):
+    tested = splits_of_classics("random")
+    training = published_training("jarvis_supercon", str(jarvis), lambda crystals: [])(tested)
+    learned = {m.id for m in training.materials}
+    assert training.metrics["source_shared_kept"] == len(
         learned & {m.id for m in tested.part("test")}
     )
-    with pytest.raises(ValueError, match="trained on classics itself"):
-        known_from("classics", "", lambda crystals: [])(tested)
-    with pytest.raises(ValueError, match="leave source_data out"):
-        known_from("", str(jarvis), lambda crystals: [])(tested)
+    with pytest.raises(ValueError, match="trained on the tested data set classics"):
+        published_training("classics", "", lambda crystals: [])(tested)
+    with pytest.raises(ValueError, match="omit source_data"):
+        published_training("", str(jarvis), lambda crystals: [])(tested)
 
 
 def composition(row):

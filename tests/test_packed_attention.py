@@ -1,4 +1,4 @@
-"""Pictures side by side without padding, and weights in bfloat16: the same numbers as before."""
+"""Packed images and bfloat16 weights: the same numbers as timm and float32."""
 
 import pytest
 import timm
@@ -8,7 +8,7 @@ from timm.layers.attention import Attention
 from torch.nn import functional
 
 from supervision.models.vision.model import VisionRegressor, adapt_backbone
-from supervision.models.vision.packed_attention import PackedAttention, read_levels
+from supervision.models.vision.packed_attention import PackedAttention, packed_intermediates
 from supervision.models.weights import ImageWeights
 from supervision.runtime.device import autocast, in_bfloat16
 
@@ -20,7 +20,7 @@ ARCHITECTURES = ("vit_small_patch14_dinov2", "vit_small_patch16_dinov3")
 def model(request):
     torch.manual_seed(0)
     model = VisionRegressor(ImageWeights("tiny", request.param, "none", ())).eval()
-    with torch.no_grad():  # or nothing after the first block has a weight in the sum
+    with torch.no_grad():  # otherwise later blocks hardly contribute
         for name, parameter in model.backbone.named_parameters():
             if "gamma" in name:
                 parameter.fill_(0.5)
@@ -29,7 +29,7 @@ def model(request):
 
 @pytest.fixture
 def images():
-    """Three pictures that show unlike shares of themselves."""
+    """Three images with visible parts of different size."""
     images = torch.zeros(3, 3, 224, 224, dtype=torch.uint8)
     for image, size in zip(images, (40, 200, 110), strict=True):
         image[:, :size, 10 : 10 + size] = torch.randint(0, 256, (3, size, size))
@@ -42,25 +42,24 @@ def bf16_is_fast(monkeypatch):
 
 
 @torch.no_grad()
-def test_with_nothing_left_out_it_is_timm(model, images):
-    kind = type(model.backbone).__name__
-    name = ARCHITECTURES[kind == "Eva"]
-    plain = timm.create_model(name, img_size=224, num_classes=0).eval()
+def test_with_all_patches_the_tokens_are_those_of_timm(model, images):
+    architecture = ARCHITECTURES[type(model.backbone).__name__ == "Eva"]
+    plain = timm.create_model(architecture, img_size=224, num_classes=0).eval()
     plain.load_state_dict(model.backbone.state_dict(), strict=True)
-    normal = (images - model.pixel_mean) / model.pixel_std
+    normalised = (images - model.pixel_mean) / model.pixel_std
     wanted = plain.forward_intermediates(
-        normal, indices=[2, 7], output_fmt="NLC", intermediates_only=True
+        normalised, indices=[2, 7], output_fmt="NLC", intermediates_only=True
     )
-    everything = torch.ones(wanted[0].shape[:2], dtype=torch.bool)
-    found = read_levels(model.backbone, normal, everything, [2, 7])
+    all_patches = torch.ones(wanted[0].shape[:2], dtype=torch.bool)
+    found = packed_intermediates(model.backbone, normalised, all_patches, [2, 7])
     for tokens, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(tokens, other.flatten(0, 1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("learning", [False, True], ids=["fused", "plain"])
-def test_nothing_leaks_from_a_picture_to_its_neighbours(model, images, learning):
-    model.train(learning)
-    with torch.set_grad_enabled(learning):  # without gradients attention is fused
+@pytest.mark.parametrize("training", [False, True], ids=["fused", "plain"])
+def test_images_in_a_batch_do_not_affect_each_other(model, images, training):
+    model.train(training)
+    with torch.set_grad_enabled(training):  # attention is fused without gradients
         together = model.features(images)
         alone = torch.cat([model.features(image[None]) for image in images.flip(0)]).flip(0)
         other = images.clone()
@@ -71,7 +70,7 @@ def test_nothing_leaks_from_a_picture_to_its_neighbours(model, images, learning)
 
 
 @pytest.mark.parametrize("tokens", [1, 15, 16, 17, 40])
-def test_plain_products_attend_as_torch_does(tokens):
+def test_attention_by_matrix_products_agrees_with_torch(tokens):
     torch.manual_seed(0)
     attention = PackedAttention(Attention(24, 3))
     attention.fused_attn = False
@@ -88,7 +87,7 @@ def test_plain_products_attend_as_torch_does(tokens):
 
 
 @torch.no_grad()
-def test_a_picture_that_shows_nothing_has_features(model, images):
+def test_a_black_image_has_finite_features(model, images):
     images[1] = 0
     features = model.features(images)
     assert features.isfinite().all()
@@ -105,7 +104,7 @@ def test_bfloat16_changes_features_by_rounding_alone(model, images, bf16_is_fast
     assert (short - full).norm() < 2**-7 * full.norm()
 
 
-def test_weights_are_those_of_before_when_bfloat16_is_over(model, bf16_is_fast):
+def test_in_bfloat16_restores_the_weights(model, bf16_is_fast):
     before = {name: p.clone() for name, p in model.named_parameters()}
     with in_bfloat16(model.backbone, CPU), in_bfloat16(model.backbone, CPU):
         dtypes = {name: p.dtype for name, p in model.named_parameters()}
@@ -114,7 +113,7 @@ def test_weights_are_those_of_before_when_bfloat16_is_over(model, bf16_is_fast):
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
 
 
-def test_gradients_of_adapters_agree_with_those_in_float32(model, images, bf16_is_fast):
+def test_adapter_gradients_in_bfloat16_agree_with_float32(model, images, bf16_is_fast):
     def gradients():
         model.zero_grad()
         model.features(images).square().sum().backward()
@@ -132,6 +131,6 @@ def test_gradients_of_adapters_agree_with_those_in_float32(model, images, bf16_i
     assert torch.cosine_similarity(full, short, dim=0) > 0.999
 
 
-def test_an_attention_with_more_to_it_is_refused():
+def test_an_attention_with_other_parameters_is_refused():
     with pytest.raises(ValueError, match="k_norm, q_norm"):
         PackedAttention(Attention(8, 2, qk_norm=True, norm_layer=LayerNorm))

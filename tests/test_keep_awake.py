@@ -1,4 +1,4 @@
-"""Sleep is held off by stand-ins for the systems' commands, for as long as it should be."""
+"""Sleep is prevented as long as the block runs; the system's commands are replaced by scripts."""
 
 import ctypes
 import os
@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from supervision.runtime import keep_awake as module
-from supervision.runtime.keep_awake import CONTINUOUS, SYSTEM_REQUIRED, keep_awake
+from supervision.runtime.keep_awake import ES_CONTINUOUS, ES_SYSTEM_REQUIRED, keep_awake
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS = """#!/bin/sh
+RUNS_COMMAND = """#!/bin/sh
 here=$(dirname "$0")
 echo "$@" > "$here/arguments"
 echo $$ > "$here/pid"
@@ -25,9 +25,9 @@ while [ "${1#-}" != "$1" ]; do shift; done
 """
 REFUSES = "#!/bin/sh\necho 'Failed to inhibit:\n Access denied' >&2\nexit 1\n"
 FAILS = "#!/bin/sh\nexit 3\n"
-IS_DEAF = "#!/bin/sh\nexec sleep 60\n"
+NEVER_ANSWERS = "#!/bin/sh\nexec sleep 60\n"
 NO_PROGRAM = "#!/no/such/shell\n"
-OURS = """
+TRAINING_PROCESS = """
 import subprocess, sys, time
 from supervision.runtime.keep_awake import keep_awake
 with keep_awake():
@@ -38,8 +38,8 @@ with keep_awake():
 
 
 @pytest.fixture
-def stand_in(tmp_path, monkeypatch):
-    """Writes a command, the only one of those that hold off sleep; returns its folder."""
+def install_script(tmp_path, monkeypatch):
+    """Installs a script as the only command that prevents sleep; returns its folder."""
     for tool in ("sh", "cat", "dirname", "sleep"):
         (tmp_path / tool).symlink_to(subprocess.getoutput(f"command -v {tool}"))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -52,12 +52,12 @@ def stand_in(tmp_path, monkeypatch):
     return write
 
 
-def pid_in(folder):
+def read_pid(folder):
     return int((folder / "pid").read_text())
 
 
-def gone(process):
-    """Wait until a process has ended; whether it has, within ten seconds."""
+def has_ended(process):
+    """Whether a process ends within ten seconds."""
     for _ in range(1000):
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -75,46 +75,46 @@ def gone(process):
         ("caffeinate", "-i -s"),
     ],
 )
-def test_a_helper_lives_as_long_as_the_block(stand_in, capsys, name, arguments):
-    folder = stand_in(name, RUNS)
+def test_helper_command_runs_exactly_as_long_as_the_block(install_script, capsys, name, arguments):
+    folder = install_script(name, RUNS_COMMAND)
     with keep_awake():
-        pid = pid_in(folder)
+        pid = read_pid(folder)
         (child,) = psutil.Process(pid).children()
         assert psutil.Process(pid).is_running()
     assert not psutil.pid_exists(pid)
-    assert gone(child)
+    assert has_ended(child)
     assert (folder / "arguments").read_text().startswith(arguments)
-    assert capsys.readouterr() == (f"Sleep is held off while training ({name}).\n", "")
+    assert capsys.readouterr() == (f"Sleep is prevented while training ({name}).\n", "")
 
 
-def test_it_ends_with_a_block_that_raises(stand_in):
-    folder = stand_in("systemd-inhibit", RUNS)
+def test_helper_command_ends_when_the_block_raises(install_script):
+    folder = install_script("systemd-inhibit", RUNS_COMMAND)
     with pytest.raises(ZeroDivisionError), keep_awake():
         raise ZeroDivisionError
-    assert not psutil.pid_exists(pid_in(folder))
+    assert not psutil.pid_exists(read_pid(folder))
 
 
-def test_a_helper_that_has_died_on_its_own_is_no_error(stand_in):
-    folder = stand_in("systemd-inhibit", RUNS)
+def test_helper_command_that_dies_early_is_not_an_error(install_script):
+    folder = install_script("systemd-inhibit", RUNS_COMMAND)
     with keep_awake():
-        os.kill(pid_in(folder), signal.SIGKILL)
+        os.kill(read_pid(folder), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_it_ends_with_our_process_although_another_child_lives_on(stand_in, how):
-    folder = stand_in("systemd-inhibit", RUNS)
-    ours = subprocess.Popen(
-        [sys.executable, "-c", OURS], cwd=ROOT, stdout=subprocess.PIPE, text=True
+def test_helper_command_ends_with_the_process_even_if_other_children_survive(install_script, how):
+    folder = install_script("systemd-inhibit", RUNS_COMMAND)
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRAINING_PROCESS], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    with ours:
-        assert "held off" in ours.stdout.readline()
-        other = psutil.Process(int(ours.stdout.readline()))
-        helper = psutil.Process(pid_in(folder))
+    with process:
+        assert "is prevented" in process.stdout.readline()
+        other = psutil.Process(int(process.stdout.readline()))
+        helper = psutil.Process(read_pid(folder))
         family = [helper, *helper.children()]
         assert len(family) == 2
-        ours.send_signal(how)
-        ours.wait()
-        assert all(gone(process) for process in family)
+        process.send_signal(how)
+        process.wait()
+        assert all(has_ended(process) for process in family)
         assert other.status() == psutil.STATUS_SLEEPING
         other.kill()
 
@@ -124,35 +124,35 @@ def test_it_ends_with_our_process_although_another_child_lives_on(stand_in, how)
     [
         (REFUSES, "systemd-inhibit: Failed to inhibit: Access denied"),
         (FAILS, "systemd-inhibit: exit status 3"),
-        (IS_DEAF, "systemd-inhibit: no answer within 0.2 s"),
+        (NEVER_ANSWERS, "systemd-inhibit: no answer within 0.2 s"),
         (NO_PROGRAM, "systemd-inhibit: No such file or directory"),
         (None, "there is no systemd-inhibit or caffeinate"),
     ],
-    ids=["refuses", "fails", "is deaf", "no program", "none"],
+    ids=["refuses", "fails", "no answer", "no program", "no command"],
 )
-def test_where_it_cannot_be_held_off_the_block_goes_on(
-    stand_in, monkeypatch, capsys, script, reason
+def test_block_runs_when_sleep_cannot_be_prevented(
+    install_script, monkeypatch, capsys, script, reason
 ):
-    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    monkeypatch.setattr(module, "START_TIMEOUT_SECONDS", 0.2)
     if script:
-        stand_in("systemd-inhibit", script)
+        install_script("systemd-inhibit", script)
     children = set(psutil.Process().children())
     with keep_awake():
         assert set(psutil.Process().children()) <= children
-    said = f"Sleep cannot be held off ({reason}); going on without.\n"
-    assert capsys.readouterr() == (said, "")
+    message = f"Sleep cannot be prevented ({reason}); training anyway.\n"
+    assert capsys.readouterr() == (message, "")
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [(1, "held off while"), (0, "cannot be held off (Windows refuses)")]
+    ("answer", "message"), [(1, "is prevented while"), (0, "cannot be prevented (Windows refuses)")]
 )
-def test_windows_is_asked_and_told_when_it_is_over(monkeypatch, capsys, answer, said):
-    asked = []
-    kernel = SimpleNamespace(SetThreadExecutionState=lambda wish: asked.append(wish) or answer)
+def test_windows_execution_state_is_set_and_restored(monkeypatch, capsys, answer, message):
+    calls = []
+    kernel = SimpleNamespace(SetThreadExecutionState=lambda flags: calls.append(flags) or answer)
     monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
     monkeypatch.setattr(sys, "platform", "win32")
     with keep_awake():
-        assert asked == [CONTINUOUS | SYSTEM_REQUIRED]
-    assert asked[1:] == ([CONTINUOUS] if answer else [])
+        assert calls == [ES_CONTINUOUS | ES_SYSTEM_REQUIRED]
+    assert calls[1:] == ([ES_CONTINUOUS] if answer else [])
     monkeypatch.undo()
-    assert said in capsys.readouterr().out
+    assert message in capsys.readouterr().out

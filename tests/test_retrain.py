@@ -1,4 +1,4 @@
-"""The running_trainings that a study ends with: by which command, how often, and under whose name."""
+"""Trainings at the end of a study: their commands and options, and that none is repeated."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import mlflow
 import pytest
 
 from supervision.experiment.spec import Experiment
-from tracking.tuning import retrain as finals
+from tracking.tuning import retrain
 from tracking.tuning.trials import StudyPlan
 
 BEST = {"trees": 200}
@@ -19,26 +19,25 @@ def plan(own_store, own_cache):
 
 @pytest.fixture
 def commands(monkeypatch):
-    """What is run in the place of running_trainings: runs that finish."""
-    told = []
+    """Records the options of the training commands. Each leaves a finished run."""
+    recorded = []
 
-    def run(module, options, tags):
-        told.append(dict(options) | {"module": module, "role": tags["role"]})
-        mlflow.MlflowClient().set_terminated(
-            mlflow.MlflowClient().create_run("0", tags=dict(tags)).info.run_id
-        )
+    def run_command(module, options, tags):
+        recorded.append(dict(options) | {"module": module, "role": tags["role"]})
+        client = mlflow.MlflowClient()
+        client.set_terminated(client.create_run("0", tags=dict(tags)).info.run_id)
         return 0
 
-    monkeypatch.setattr(finals, "_run", run)
-    return told
+    monkeypatch.setattr(retrain, "_run_command", run_command)
+    return recorded
 
 
-def train(plan, best=BEST, settings="best.json"):
+def train(plan, best=BEST, settings_file="best.json"):
     with mlflow.start_run():
-        return finals.retrain_default_and_best(plan, plan.defaults() | best, settings)
+        return retrain.retrain_default_and_best(plan, plan.defaults() | best, settings_file)
 
 
-def test_default_and_best_are_trained_and_the_best_may_become_champion(plan, commands):
+def test_default_and_best_are_trained_and_only_the_best_is_registered(plan, commands):
     trained = train(plan)
     assert list(trained) == ["default", "tuned"] and len(set(trained.values())) == 2
     for role, run in trained.items():
@@ -49,18 +48,18 @@ def test_default_and_best_are_trained_and_the_best_may_become_champion(plan, com
     assert (tuned["config"], tuned["register"]) == ("best.json", True)
 
 
-def test_where_the_default_was_best_it_is_trained_once(plan, commands):
+def test_default_settings_that_are_the_best_are_trained_once_and_registered(plan, commands):
     assert list(train(plan, {})) == ["default"]
     (only,) = commands
     assert only["register"]
 
 
-def test_what_the_study_has_trained_is_not_trained_again(plan, commands):
+def test_a_finished_training_of_the_study_is_not_repeated(plan, commands):
     assert train(plan) == train(plan)
     assert len(commands) == 2
 
 
-def test_what_was_best_before_is_not_taken_for_what_is_best_now(plan, commands):
+def test_other_best_settings_and_another_study_are_trained_separately(plan, commands):
     first, second = train(plan), train(plan, {"trees": 201})
     assert first["default"] == second["default"] and first["tuned"] != second["tuned"]
     assert [command["role"] for command in commands] == ["default", "tuned", "tuned"]
@@ -68,7 +67,7 @@ def test_what_was_best_before_is_not_taken_for_what_is_best_now(plan, commands):
     assert len(commands) == 5
 
 
-def test_a_longer_training_is_another(plan, commands):
+def test_another_number_of_epochs_is_trained_separately(plan, commands):
     plan = replace(plan, model_family="graph", weights="none")
     short, long = (train(replace(plan, final_epochs=n), {"beta": 0.5}) for n in (5, 50))
     assert not set(short.values()) & set(long.values())
@@ -76,14 +75,14 @@ def test_a_longer_training_is_another(plan, commands):
     assert len({command["checkpoint_dir"] for command in commands}) == 4
 
 
-def test_an_archive_is_trained_on_as_what_it_is(plan, commands):
+def test_an_archive_is_passed_as_the_dataset(plan, commands):
     experiment = replace(plan.experiment, dataset="3dsc", data="x", archive="a.zip")
     train(replace(plan, experiment=experiment))
     assert {(command["dataset"], command["data"]) for command in commands} == {("a.zip", "")}
 
 
 @pytest.mark.parametrize("status", [0, 3])
-def test_a_training_that_leaves_no_finished_run_is_an_error(plan, monkeypatch, status):
-    monkeypatch.setattr(finals, "_run", lambda *_: status)
-    with pytest.raises(ChildProcessError, match=f"exit status {status}; the same command"):
+def test_a_training_without_a_finished_run_is_an_error(plan, monkeypatch, status):
+    monkeypatch.setattr(retrain, "_run_command", lambda *_: status)
+    with pytest.raises(ChildProcessError, match=rf"exit status {status}\. The same command"):
         train(plan)
