@@ -72,7 +72,9 @@ def as_text(value: Any) -> str:
     """A default as the command line takes it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) and value >= 1e-4 else str(value)
+    if isinstance(value, float) and (value == 0 or value >= 1e-4):
+        return f"{value:g}"
+    return str(value)
 
 
 def experiment_options(*names: str) -> list[Option]:

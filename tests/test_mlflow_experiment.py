@@ -1,8 +1,11 @@
-"""The experiment that runs are in: named and described, and never another one that was chosen."""
+"""The experiment that runs are in, and how runs begin and end there."""
 
 import mlflow
 import pytest
+import typer
 
+from entrypoints import train_composition
+from supervision.runtime.lock import BusyError
 from tracking import runs
 from tracking.mlflow_experiment import NAME
 
@@ -49,3 +52,23 @@ def test_the_experiment_that_mlflow_run_created_bare_is_described(monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
     assert a_run() == run.info.run_id
     assert mlflow.get_experiment(bare).tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_refused_run_has_its_reason_and_no_traceback():
+    refused = runs.tracked_run("refused")
+    with pytest.raises(BusyError), refused:
+        raise BusyError("another training runs here")
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert run.info.status == "FAILED"
+    assert run.data.tags["failure"] == "BusyError: another training runs here"
+    assert mlflow.MlflowClient().list_artifacts(run.info.run_id) == []
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_training_has_a_name_without_none_and_ends_with_what_to_do_next(capsys):
+    command = typer.main.get_command(train_composition.app)
+    command(["--limit", "24", "--trees", "5", "--register", "false"], standalone_mode=False)
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert run.info.run_name == "composition · classics · random · extra_trees"
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Next: `mlflow ui` shows the run; ")

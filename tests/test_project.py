@@ -15,6 +15,7 @@ import yaml
 
 from entrypoints import generate
 from entrypoints.options import run_cli
+from supervision.data.datasets.load import DATASET_NAMES
 from supervision.experiment.run import identity_of
 from supervision.experiment.spec import Experiment
 from supervision.models.families import family_names, get_family
@@ -134,3 +135,10 @@ def test_every_family_is_trained_by_a_module_of_its_own_or_by_train(name):
     assert argument in ("", name)
     assert (module == "train") == bool(argument)
     assert (ROOT / "entrypoints" / f"{module}.py").is_file()
+
+
+@pytest.mark.parametrize("name", ["train_dino", "train_composition", "tune", "render"])
+def test_the_help_of_dataset_names_every_data_set(name):
+    _, command = generate.entry_point_commands()[name]
+    (option,) = [p for p in command.params if p.name == "dataset"]
+    assert all(dataset in option.help for dataset in DATASET_NAMES)
