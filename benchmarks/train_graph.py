@@ -191,9 +191,9 @@ def _copy_initial_state(models: Sequence[GraphRegressor], graphs: Sequence[Folde
 
 
 def report_machine() -> None:
-    """What the numbers below hang on."""
+    """Print the machine properties that the times depend on."""
     bf16 = "yes" if fast_bf16(CPU) else "no"
-    print(f"\nThreads: {torch.get_num_threads()}. bfloat16 in the processor, and used: {bf16}.")
+    print(f"\nThreads: {torch.get_num_threads()}. bfloat16 supported and used: {bf16}.")
 
 
 def report_speed(methods: Sequence[TimedTraining], size: int) -> None:

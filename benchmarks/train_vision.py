@@ -204,9 +204,7 @@ def main() -> None:
     """Measure training, prediction, and the error with and without background patches."""
     options = _options()
     bf16 = "yes" if fast_bf16(CPU) else "no"
-    print(
-        f"Threads: {torch.get_num_threads()}. bfloat16 supported by the processor and used: {bf16}."
-    )
+    print(f"Threads: {torch.get_num_threads()}. bfloat16 supported and used: {bf16}.")
     train, val = draw_materials(options.data, options.materials)
     fetched = get_weights("dinov2_vits14_imgfocus")
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:

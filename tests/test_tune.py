@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import mlflow
@@ -26,6 +27,7 @@ from supervision.models.vision.config import VisionConfig, VisionFitConfig
 from supervision.training.callbacks import EpochRecord
 from supervision.training.config import FitConfig
 from tracking import runs
+from tracking.processes import Worker
 from tracking.tuning import trials, tuning
 from tracking.tuning.search_spaces import SPACES
 from tracking.tuning.trial_queue import WORKER
@@ -406,3 +408,17 @@ def test_a_study_can_be_started_in_any_folder(tmp_path):
     assert {run.data.tags[MLFLOW_PARENT_RUN_ID] for run in below} == {study.info.run_id}
     assert sorted(run.data.tags.get("role", "trial") for run in below) == ["default", "trial"]
     assert (tmp_path / "studies.journal").is_file()
+
+
+def test_a_trial_whose_start_a_database_does_not_give_yet_is_not_counted():
+    """PostgreSQL may read a trial before its worker claims it, and its attributes after."""
+    started = datetime.now() + timedelta(seconds=5)
+    attributes = {WORKER: vars(Worker.current())}
+    trials = [
+        SimpleNamespace(user_attrs=attributes, datetime_start=None),
+        SimpleNamespace(user_attrs={}, datetime_start=started),
+    ]
+    queue, pool = SimpleNamespace(trials=lambda: trials), SimpleNamespace(began=time.time())
+    assert tuning._worker_states(queue, pool) == (set(), set())
+    trials.append(SimpleNamespace(user_attrs=attributes, datetime_start=started))
+    assert tuning._worker_states(queue, pool) == ({os.getpid()}, set())

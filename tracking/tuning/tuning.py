@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +244,8 @@ def _worker_states(queue: TrialQueue, pool: WorkerPool) -> tuple[set[int], set[i
     begun, measured = set(), set()
     for trial in queue.trials():
         worker = Worker(**trial.user_attrs[WORKER]) if WORKER in trial.user_attrs else None
-        if worker and worker.is_local and _timestamp(trial.datetime_start) > pool.began:
+        start = trial.datetime_start  # None where a database read it before the attributes
+        if worker and worker.is_local and start and start.timestamp() > pool.began:
             begun.add(worker.pid)
             if MEASURED in trial.user_attrs:
                 measured.add(worker.pid)
@@ -285,11 +285,6 @@ class _Progress(ExitStack):
         if seconds_per_trial * count > time_left:
             return f"; {count} left, timeout in {max(0, time_left) / 60:.0f} min"
         return f"; {count} left, {seconds_per_trial * count / 60:.0f} min"
-
-
-def _timestamp(moment: datetime | None) -> float:
-    assert moment is not None, "a trial with a worker has begun"
-    return moment.timestamp()
 
 
 def _outcome(trial: FrozenTrial) -> str:
