@@ -99,6 +99,7 @@ def test_one_command_has_the_entry_points_as_subcommands(installed):
     assert {"predict", "train", "tune", "compare", "doctor"} <= {*COMMANDS}
 
 
+@pytest.mark.long
 def test_a_model_is_trained_and_loaded_by_the_installed_package(installed, tmp_path):
     binaries, environment = installed
     run([binaries / "supervision-tc", *TRAIN], env=environment, cwd=tmp_path)

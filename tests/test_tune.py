@@ -383,6 +383,7 @@ def test_a_study_completes_after_a_worker_and_then_all_processes_were_killed(sto
     assert runs.is_unfinished(begun) is False
 
 
+@pytest.mark.long
 def test_a_study_can_be_started_in_any_folder(tmp_path):
     """Parent and children use the same relative store and journal, and find the project's modules.
 
