@@ -14,13 +14,16 @@ import pytest
 
 from supervision.data.crystals import Crystal, Material, group_materials
 from supervision.data.datasets import load_dataset
+from supervision.data.families import families
 from supervision.data.splits import (
+    NEAR,
     PARTS,
     SPLIT_KINDS,
     LeakError,
     Split,
     check_disjoint,
-    families,
+    distances_to,
+    groups_of,
     make_split,
 )
 from supervision.data.tc_bands import band_labels
@@ -61,7 +64,10 @@ def fractions_of_parts(split):
 # --- every kind
 
 
-@pytest.mark.parametrize("kind", SPLIT_KINDS)
+GROUPED = ("random", "chemsys", "family")  # kinds that use every material
+
+
+@pytest.mark.parametrize("kind", GROUPED)
 def test_every_material_is_in_one_part_and_parts_are_70_15_15(kind):
     materials = synthetic()
     split = make_split(materials, kind)
@@ -92,10 +98,11 @@ def test_split_depends_on_the_seed(kind):
         ("random", "f8d08a96feef12d5e2415e1b3b4ab005b9066d8c924f080d2593137aafd9dbdd"),
         ("chemsys", "263e96c7d86f89c8819e046edbf4f207e2736d937c1abdd11dda2b5e95a7f6c9"),
         ("family", "d516e89c28ec558b1bbe16c3f9a53554f967b281e502f27a12e928571c310dec"),
+        ("novel", "d516e89c28ec558b1bbe16c3f9a53554f967b281e502f27a12e928571c310dec"),
     ],
 )
 def test_assignments_do_not_change_between_versions(kind, expected):
-    """Published results refer to these splits."""
+    """Published results refer to these splits; no family of this set is near to another one."""
     assert make_split(synthetic(), kind).hash == expected
 
 
@@ -275,6 +282,82 @@ def test_splits_of_make_split_have_no_leak(kind):
     check_disjoint(make_split(materials, kind), materials)
 
 
+# --- novel: a distance between the parts
+
+
+def test_novel_is_family_without_what_is_near_to_a_held_out_material():
+    materials = synthetic()
+    family, novel = make_split(materials, "family"), make_split(materials, "novel", apart=0.6)
+    assert {id for id, part in novel.parts.items() if part == "test"} == {
+        id for id, part in family.parts.items() if part == "test"
+    }
+    moved = {id for id in novel.parts if novel.parts[id] != family.parts[id]}
+    assert moved and {novel.parts[id] for id in moved} == set(NEAR.values())
+
+
+def test_the_parts_of_a_novel_split_are_further_apart_than_its_distance():
+    materials = synthetic()
+    for apart in (0.05, 0.2, 0.6):
+        split = make_split(materials, "novel", apart=apart)
+        train, val, test = (split.select(materials, part) for part in PARTS)
+        assert distances_to([*train, *val], test).min() > apart
+        assert distances_to(train, val).min() > apart
+
+
+def test_what_is_left_out_for_validation_alone_may_be_learned_from_before_the_test():
+    materials = synthetic()
+    split = make_split(materials, "novel", apart=0.6)
+    learned = split.apart_from_test(materials)
+    assert distances_to(learned, split.select(materials, "test")).min() > split.apart
+    assert set(split.select(materials, NEAR["val"])) <= set(learned)
+    assert not set(split.select(materials, NEAR["test"])) & set(learned)
+
+
+@pytest.mark.parametrize(("part", "other"), [("train", "test"), ("val", "test"), ("train", "val")])
+def test_a_planted_neighbour_in_another_part_is_detected(part, other):
+    materials = synthetic()
+    split = make_split(materials, "novel")
+    held_out = split.select(materials, other)[0]
+    near = Material("near", f"{held_out.formula}Pu0.01", 1.0, ())  # of another element set
+    planted = replace(split, parts=dict(split.parts) | {near.id: part})
+    with pytest.raises(LeakError, match=rf"{near.formula} \({part}\) is within 0.2 of"):
+        check_disjoint(planted, [*materials, near])
+
+
+# --- folds
+
+
+@pytest.mark.parametrize("kind", SPLIT_KINDS)
+def test_every_material_is_in_the_test_set_of_one_fold(kind):
+    materials = synthetic()
+    splits = [make_split(materials, kind, folds=4, fold=fold) for fold in range(1, 5)]
+    tested = Counter(m.id for split in splits for m in split.select(materials, "test"))
+    assert tested == Counter(m.id for m in materials)
+    for split in splits:
+        check_disjoint(split, materials)
+        assert all(split.select(materials, part) for part in PARTS)
+    assert len({split.hash for split in splits}) == 4
+
+
+def test_folds_are_of_similar_size_and_a_seventh_of_the_rest_is_validation():
+    materials = synthetic()
+    split = make_split(materials, "random", folds=5, fold=2)
+    np.testing.assert_allclose(fractions_of_parts(split), [0.68, 0.12, 0.2], atol=0.02)
+
+
+@pytest.mark.parametrize(("folds", "fold"), [(1, 0), (1, 2), (5, 0), (5, 6)])
+def test_a_fold_that_does_not_exist_is_refused(folds, fold):
+    with pytest.raises(ValueError, match=f"fold must be 1 to {folds}, got {fold}"):
+        make_split(synthetic(), "random", folds=folds, fold=fold)
+
+
+def test_intervals_are_over_what_a_split_keeps_together():
+    materials = synthetic()
+    assert groups_of(materials, "random") == {m.id: m.id for m in materials}
+    assert groups_of(materials, "chemsys") == {m.id: m.chemsys for m in materials}
+    assert groups_of(materials, "novel") == groups_of(materials, "family") == families(materials)
+
+
 # --- files and hashes
 
 
@@ -341,7 +424,7 @@ def test_threedsc_families(threedsc):
         ("chemsys", "7477446ca6cdd79b28d46e7dfe05cbe00271d4a24757dfcb86aa42d595259ddd", 0.01),
         ("family", "a4d43a1fdd395fa58725d72a543723d322050eaa5425c2e04e1927959a2e5396", 0.01),
     ],
-    ids=SPLIT_KINDS,
+    ids=GROUPED,
 )
 def test_threedsc_splits_do_not_change_and_are_disjoint(threedsc, kind, expected, tolerance):
     split = make_split(threedsc, kind)
@@ -360,7 +443,7 @@ def test_threedsc_splits_do_not_change_and_are_disjoint(threedsc, kind, expected
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("kind", "tolerance"), [("random", 0.002), ("chemsys", 0.03), ("family", 0.10)], ids=SPLIT_KINDS
+    ("kind", "tolerance"), [("random", 0.002), ("chemsys", 0.03), ("family", 0.10)], ids=GROUPED
 )
 def test_threedsc_parts_have_similar_tc_bands(threedsc, kind, tolerance):
     """Fractions of the Tc bands; groups limit how equal they can be."""

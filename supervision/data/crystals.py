@@ -17,7 +17,7 @@ import numpy as np
 from supervision.data.errors import CrystalError, DatasetError
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core import Composition, Structure
 
 MAX_REJECTED_FRACTION = 0.05  # of the rows of a data set, unless allow_loss=true
 Arrays = Mapping[str, np.ndarray]
@@ -30,7 +30,8 @@ class Crystal:
     Attributes:
         id: unique name within the data set (a file name or a database id).
         formula: composition as reported with the Tc, e.g. ``La1.85Sr0.15CuO4``.
-        cif: the structure as CIF text, with partial occupancies.
+        cif: the structure as CIF text, with partial occupancies; empty if only the formula is
+            known.
         tc: critical temperature in kelvin, or None if unknown.
         parent_id: id of the undoped structure that this one was derived from, if known.
         weight: weight of this structure within its material (1 / number of structures).
@@ -53,14 +54,24 @@ class Crystal:
         return parse_cif(self.cif)
 
     @cached_property
+    def composition(self) -> "Composition":
+        """The composition of the structure or, without a structure, of the formula.
+
+        Raises CrystalError if neither can be read.
+        """
+        has_structure = self.cif or not self.formula
+        return self.structure.composition if has_structure else parse_formula(self.formula)
+
+    @cached_property
     def material_id(self) -> str:
         """The normalised composition (``material_key``): equal for ``Nb3Sn`` and ``Nb6Sn2``."""
         return material_key(self.formula)
 
     @property
     def content_hash(self) -> str:
-        """sha256 of the CIF text; names the cache entries of this crystal."""
-        return hashlib.sha256(self.cif.encode(errors="surrogatepass")).hexdigest()
+        """sha256 of the CIF text or, without one, of the formula; names the cache entries."""
+        content = self.cif or f"formula {self.formula}"
+        return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -73,12 +84,21 @@ class Reject:
 
 @dataclass(frozen=True)
 class Material:
-    """One composition with all its structures: the unit of splits and of metrics."""
+    """One composition with all its structures: the unit of splits and of metrics.
+
+    Attributes:
+        source: the source of a material that is only trained on; empty in the data set itself.
+        weight: its weight in the training.
+        is_computed: whether its Tc is computed, not measured.
+    """
 
     id: str
     formula: str
     tc: float
     crystals: tuple[Crystal, ...]
+    source: str = ""
+    weight: float = 1.0
+    is_computed: bool = False
 
     @property
     def chemsys(self) -> str:
@@ -191,15 +211,22 @@ def material_key(formula: str) -> str:
     Amounts are read as exact fractions, so that rounding does not depend on the scale of the
     formula. Raises CrystalError if the text is not a chemical formula.
     """
+    found = parse_formula(formula)
+    amounts = {el: Fraction(x).limit_denominator(10**6) for el, x in found.items()}
+    fractions = {el: float(round(x / sum(amounts.values()), 4)) for el, x in amounts.items()}
+    return "-".join(sorted(f"{el.symbol}{x:.4f}" for el, x in fractions.items()))
+
+
+def parse_formula(formula: str) -> "Composition":
+    """The composition that a formula means. Raises CrystalError if it is not one."""
     from pymatgen.core import Composition, Element
 
     message = f"'{str(formula)[:60]}' is not a chemical formula."
     try:
         found = Composition(formula)
-        amounts = {el: Fraction(x).limit_denominator(10**6) for el, x in found.items()}
-        fractions = {el: float(round(x / sum(amounts.values()), 4)) for el, x in amounts.items()}
+        amounts = [Fraction(x).limit_denominator(10**6) for x in found.values()]
     except Exception as error:  # pymatgen raises many types
         raise CrystalError(message) from error
-    if not fractions or not all(isinstance(el, Element) for el in fractions):
+    if sum(amounts) <= 0 or not all(isinstance(el, Element) for el in found):
         raise CrystalError(message)
-    return "-".join(sorted(f"{el.symbol}{x:.4f}" for el, x in fractions.items()))
+    return found

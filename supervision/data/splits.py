@@ -1,28 +1,32 @@
 """Splits of the materials into training, validation and test sets.
 
-A split assigns every material to train, val or test. Its shuffles use sha256 instead of a random
-number generator, so that they are the same on every machine and with every version of numpy.
+A split assigns every material to train, val or test, or leaves it out. Its shuffles use sha256
+instead of a random number generator, so that they are the same on every machine and with every
+version of numpy. docs/protocol.md describes the kinds.
 """
 
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
+from supervision.data.composition_distance import fraction_matrix, nearest_distance
 from supervision.data.crystals import Material, material_key
-from supervision.data.errors import CrystalError
+from supervision.data.families import families, parents_of
 from supervision.data.tc_bands import band_labels
 
-SPLIT_KINDS = ("random", "chemsys", "family")
+SPLIT_KINDS = ("random", "chemsys", "family", "novel")
 PARTS = ("train", "val", "test")
+NEAR = {"test": "near test", "val": "near val"}  # left out: too near to a material of this part
+APART = 0.2  # of a novel split, see Split
+HELD_APART = (("test", ("train", "val")), ("val", ("train",)))  # a part, and what is kept from it
 SHUFFLES = 500  # from which a split of groups takes the one most even over Tc bands
-NEAR_DUPLICATE_TOLERANCE = 0.01  # difference in an atomic fraction
-PART_FRACTIONS = {"train": 0.70, "val": 0.15, "test": 0.15}
+PART_SHARES = {"train": 0.70, "val": 0.15, "test": 0.15}
+FOLD_SHARES = {"train": 0.85, "val": 0.15}  # of what is not in the test fold
 
 
 class LeakError(ValueError):
@@ -31,18 +35,25 @@ class LeakError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """An assignment of materials to ``train``, ``val`` and ``test``.
+    """An assignment of materials to ``PARTS`` or, too near to a material of one, to ``NEAR``.
 
     Attributes:
-        kind: ``random``, ``chemsys`` or ``family``.
+        kind: ``random``, ``chemsys``, ``family`` or ``novel``.
         parts: the part of each material, by material id.
         grouped_by: what is kept together, in words.
+        apart: no training or validation material is within this distance of a test material, and
+            no training material within it of a validation material (``composition_distance``).
+        folds: number of folds; 1 for a single split.
+        fold: which fold is the test set, from 1.
     """
 
     kind: str
     seed: int
     parts: Mapping[str, str]
     grouped_by: str
+    apart: float = 0.0
+    folds: int = 1
+    fold: int = 1
 
     @property
     def hash(self) -> str:
@@ -54,6 +65,10 @@ class Split:
         """The materials of one part, in the given order."""
         return [m for m in materials if self.parts[m.id] == part]
 
+    def apart_from_test(self, materials: Sequence[Material]) -> list[Material]:
+        """All materials that may be learned from once validation is over, in the given order."""
+        return [m for m in materials if self.parts[m.id] not in ("test", NEAR["test"])]
+
     def save(self, path: Path) -> None:
         """Write ``material_id,part`` as CSV."""
         with path.open("w", newline="") as file:
@@ -62,100 +77,75 @@ class Split:
             writer.writerows(sorted(self.parts.items()))
 
 
-def make_split(materials: Sequence[Material], kind: str, *, seed: int = 42) -> Split:
-    """Split 70/15/15 by materials (``random``) or by groups of them (``chemsys``, ``family``).
+def make_split(
+    materials: Sequence[Material],
+    kind: str,
+    *,
+    seed: int = 42,
+    apart: float = APART,
+    folds: int = 1,
+    fold: int = 1,
+) -> Split:
+    """Split by materials (``random``) or by groups of them (``groups_of``), 70/15/15.
 
-    Every kind is balanced over Tc bands as far as its groups allow.
+    Every kind is balanced over Tc bands as far as its groups allow. With several folds, every
+    material is in the test set of one of them, and the rest is divided 85/15.
 
-    - random: assigns single materials.
-    - chemsys: keeps materials of one element set together.
-    - family: keeps families together (see ``families``).
+    Args:
+        apart: of a ``novel`` split, see ``Split``; it is 0 for the other kinds.
 
     Raises ValueError for another kind, or if a part would be empty.
     """
     if kind not in SPLIT_KINDS:
         raise ValueError(f"split '{kind}' is not one of {', '.join(SPLIT_KINDS)}.")
-    if kind == "random":
-        groups = {m.id: m.id for m in materials}
-        parts, grouped_by = _stratified(materials, seed), "material"
-    elif kind == "chemsys":
-        groups, grouped_by = {m.id: m.chemsys for m in materials}, "element set"
-        parts = _grouped(materials, groups, seed)
+    if not 1 <= fold <= folds:
+        raise ValueError(f"fold must be 1 to {folds}, got {fold}.")
+    apart = apart if kind == "novel" else 0.0
+    group_of = groups_of(materials, kind)
+    if folds == 1:
+        parts = _deal(materials, kind, group_of, PART_SHARES, seed)
     else:
-        groups = families(materials)
-        parts = _grouped(materials, groups, seed)
-        has_parents = any(m.parents for m in materials)
-        grouped_by = (
-            "element set or parent structure" if has_parents else "element set (no parents)"
-        )
-    split = Split(kind, seed, parts, grouped_by)
+        parts = _fold_parts(materials, kind, group_of, seed, folds, fold)
+    if apart:
+        parts = _leave_out_near(materials, parts, apart)
+    split = Split(kind, seed, parts, _grouped_by(materials, kind), apart, folds, fold)
     for part in PARTS:
         if part not in split.parts.values():
             raise ValueError(
-                f"{len(materials)} materials in {len(set(groups.values()))} groups are too few "
+                f"{len(materials)} materials in {len(set(group_of.values()))} groups are too few "
                 f"for a {kind} split: {part} is empty. Use more materials, or a higher limit."
             )
     check_disjoint(split, materials)
     return split
 
 
-def families(materials: Sequence[Material]) -> dict[str, str]:
-    """The family of each material, by material id.
+def groups_of(materials: Sequence[Material], kind: str) -> dict[str, str]:
+    """What a split keeps together, by material id; intervals are bootstraps over these groups.
 
-    Families are the connected components of materials that share an element set or a parent
-    structure. A family's name is its smallest material id, so it does not depend on the order.
+    - random: the material itself.
+    - chemsys: its element set.
+    - family, novel: its family (see ``families``).
     """
-    from scipy.sparse import coo_array  # a split from an archive is read without scipy
-    from scipy.sparse.csgraph import connected_components
-
-    nodes: dict[str, int] = {}  # element sets and parents
-    rows, columns = [], []
-    parents = parents_of(materials)
-    for row, material in enumerate(materials):
-        shared = [f"set:{material.chemsys}"] + [f"parent:{p}" for p in sorted(parents[material.id])]
-        for key in shared:
-            rows.append(row)
-            columns.append(len(materials) + nodes.setdefault(key, len(nodes)))
-    size = len(materials) + len(nodes)
-    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))
-    labels = connected_components(links, directed=False)[1][: len(materials)]
-    names: dict[int, str] = {}
-    for label, material in zip(labels, materials, strict=True):
-        names[label] = min(names.get(label, material.id), material.id)
-    return {m.id: names[label] for label, m in zip(labels, materials, strict=True)}
-
-
-def parents_of(materials: Sequence[Material]) -> dict[str, frozenset[str]]:
-    """The parent structures of each material, by material id.
-
-    These are the structures it was derived from, and the material itself if another one names it as
-    parent: by the id or file name of one of its crystals, with or without ``.cif``, or by its
-    formula.
-    """
-    named = frozenset[str]().union(*(m.parents for m in materials))
-    compositions: dict[str, set[str]] = defaultdict(set)
-    for parent in named:
-        with suppress(CrystalError):  # most are ids, not formulas
-            compositions[material_key(parent)].add(parent)
-    found = {}
-    for material in materials:
-        ids = {name for c in material.crystals for name in (c.id, PurePosixPath(c.id).name)}
-        ids |= {id[:-4] for id in ids if id.lower().endswith(".cif")}
-        found[material.id] = material.parents | (named & ids) | compositions[material.id]
-    return found
+    if kind == "random":
+        return {m.id: m.id for m in materials}
+    if kind == "chemsys":
+        return {m.id: m.chemsys for m in materials}
+    return families(materials)
 
 
 def check_disjoint(split: Split, materials: Sequence[Material]) -> None:
-    """Raise LeakError if materials that the kind keeps together are in different parts."""
-    kept_together = {"random": (), "chemsys": ("chemsys",), "family": ("chemsys", "parents")}
+    """Raise LeakError if materials that the kind keeps together are in different parts, or if two
+    that it keeps apart are near to each other.
+    """
+    used = [m for m in materials if split.parts[m.id] in PARTS]
     parts_by_key: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     parents = parents_of(materials)
-    for material in materials:
+    for material in used:
         part = split.parts[material.id]
         keys = [("material", material_key(material.formula))]
-        if "chemsys" in kept_together[split.kind]:
+        if split.kind != "random":
             keys.append(("element set", material.chemsys))
-        if "parents" in kept_together[split.kind]:
+        if split.kind in ("family", "novel"):
             keys += [("parent", parent) for parent in parents[material.id]]
         for key in keys:
             parts_by_key[key].setdefault(part, material.formula)
@@ -163,23 +153,92 @@ def check_disjoint(split: Split, materials: Sequence[Material]) -> None:
         if len(found) > 1:
             where = " and ".join(f"{part} ({formula})" for part, formula in sorted(found.items()))
             raise LeakError(f"The {split.kind} split leaks: {what} {name} is in {where}.")
+    for part, others in HELD_APART if split.apart else ():
+        rest = [m for m in used if split.parts[m.id] in others]
+        near = distances_to(rest, split.select(used, part)) <= split.apart
+        if near.any():
+            leak = rest[int(near.argmax())]
+            raise LeakError(
+                f"The {split.kind} split leaks: {leak.formula} ({split.parts[leak.id]}) is within "
+                f"{split.apart:g} of the composition of a {part} material."
+            )
 
 
-def _stratified(materials: Sequence[Material], seed: int) -> dict[str, str]:
-    """Single materials, 70/15/15 within Tc = 0 and within each Tc band."""
+def distances_to(materials: Sequence[Material], others: Sequence[Material]) -> np.ndarray:
+    """The distance in composition of each material to the nearest of the others, [n]."""
+    one, other = (fraction_matrix([m.formula for m in part]) for part in (materials, others))
+    return nearest_distance(one, other)
+
+
+def _grouped_by(materials: Sequence[Material], kind: str) -> str:
+    if kind in ("random", "chemsys"):
+        return "material" if kind == "random" else "element set"
+    has_parents = any(m.parents for m in materials)
+    return "element set or parent structure" if has_parents else "element set (no parents)"
+
+
+def _fold_parts(
+    materials: Sequence[Material],
+    kind: str,
+    group_of: Mapping[str, str],
+    seed: int,
+    folds: int,
+    fold: int,
+) -> dict[str, str]:
+    """One fold is the test set; the rest is divided into training and validation."""
+    fold_of = _deal(materials, kind, group_of, {str(k + 1): 1 / folds for k in range(folds)}, seed)
+    rest = [m for m in materials if fold_of[m.id] != str(fold)]
+    tested = {m.id: "test" for m in materials if fold_of[m.id] == str(fold)}
+    return tested | _deal(rest, kind, group_of, FOLD_SHARES, seed)
+
+
+def _leave_out_near(
+    materials: Sequence[Material], parts: Mapping[str, str], apart: float
+) -> dict[str, str]:
+    """Leave out what is near to a test material, then what is near to a validation material."""
+    parts = dict(parts)
+    for part, others in HELD_APART:
+        held_out = [m for m in materials if parts[m.id] == part]
+        rest = [m for m in materials if parts[m.id] in others]
+        for material, distance in zip(rest, distances_to(rest, held_out), strict=True):
+            if distance <= apart:
+                parts[material.id] = NEAR[part]
+    return parts
+
+
+def _deal(
+    materials: Sequence[Material],
+    kind: str,
+    group_of: Mapping[str, str],
+    shares: Mapping[str, float],
+    seed: int,
+) -> dict[str, str]:
+    """Deal the materials, or their groups, to parts of these shares, by material id."""
+    if kind == "random":
+        return _stratified(materials, shares, seed)
+    return _grouped(materials, group_of, shares, seed)
+
+
+def _stratified(
+    materials: Sequence[Material], shares: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """Single materials, by the shares within Tc = 0 and within each Tc band."""
     members: dict[str, list[str]] = defaultdict(list)
     for material, stratum in zip(materials, _strata(materials), strict=True):
         members[stratum].append(material.id)
     parts: dict[str, str] = {}
     for ids in members.values():
-        parts |= _partition(dict.fromkeys(ids, 1), seed, shuffle=0)
+        parts |= _partition(dict.fromkeys(ids, 1), shares, seed, shuffle=0)
     return parts
 
 
 def _grouped(
-    materials: Sequence[Material], group_of: Mapping[str, str], seed: int
+    materials: Sequence[Material],
+    group_of: Mapping[str, str],
+    shares: Mapping[str, float],
+    seed: int,
 ) -> dict[str, str]:
-    """Whole groups, 70/15/15 by materials; the one of SHUFFLES shuffles most even over Tc bands.
+    """Whole groups, by the shares; the one of SHUFFLES shuffles most even over Tc bands.
 
     A few families hold most of the materials of high Tc. With a single shuffle, the mean distance
     from the median Tc can be 7.6 K in validation and 13.5 K in test.
@@ -189,27 +248,30 @@ def _grouped(
     bands, band = np.unique(_strata(materials), return_inverse=True)
     counts = np.zeros((len(names), len(bands)))
     np.add.at(counts, (group, band), 1)
-    targets = np.array([PART_FRACTIONS[part] for part in PARTS])[:, None]
+    targets = np.array(list(shares.values()))[:, None]
+    index = {part: i for i, part in enumerate(shares)}
 
     def unevenness(parts: Mapping[str, str]) -> float:
-        part = np.array([PARTS.index(parts[name]) for name in names])
-        found = np.array([counts[part == i].sum(axis=0) for i in range(len(PARTS))])
+        part = np.array([index[parts[name]] for name in names])
+        found = np.array([counts[part == i].sum(axis=0) for i in range(len(shares))])
         return float((np.abs(found / counts.sum(axis=0) - targets) / targets).sum())
 
-    candidates = (_partition(sizes, seed, shuffle=shuffle) for shuffle in range(SHUFFLES))
+    candidates = (_partition(sizes, shares, seed, shuffle=shuffle) for shuffle in range(SHUFFLES))
     best = min(candidates, key=lambda parts: round(unevenness(parts), 9))
     return {m.id: best[group_of[m.id]] for m in materials}
 
 
-def _partition(sizes: Mapping[str, int], seed: int, *, shuffle: int) -> dict[str, str]:
+def _partition(
+    sizes: Mapping[str, int], shares: Mapping[str, float], seed: int, *, shuffle: int
+) -> dict[str, str]:
     """Shuffle the names and divide them where their cumulative size reaches each part's share."""
     order = sorted(sizes, key=lambda n: sha256(f"{seed}:{shuffle}:{n}".encode()).digest())
     total, before = sum(sizes.values()), 0
-    bounds = np.cumsum([PART_FRACTIONS[part] for part in PARTS])
+    names, bounds = list(shares), np.cumsum(list(shares.values()))
     parts = {}
     for name in order:
         middle = (before + sizes[name] / 2) / total
-        parts[name] = PARTS[int(np.searchsorted(bounds[:-1], middle, side="right"))]
+        parts[name] = names[int(np.searchsorted(bounds[:-1], middle, side="right"))]
         before += sizes[name]
     return parts
 
@@ -217,31 +279,3 @@ def _partition(sizes: Mapping[str, int], seed: int, *, shuffle: int) -> dict[str
 def _strata(materials: Sequence[Material]) -> list[str]:
     tc = np.array([m.tc for m in materials])
     return ["none" if t == 0 else band for t, band in zip(tc, band_labels(tc), strict=True)]
-
-
-def near_duplicates(
-    materials: Sequence[Material], to: Sequence[Material], *, chemsys: bool
-) -> list[str]:
-    """Ids of the materials whose composition is nearly that of a material in ``to``.
-
-    Nearly: the same element set, and atomic fractions that differ by at most
-    NEAR_DUPLICATE_TOLERANCE. With ``chemsys``, the same element set is enough.
-    """
-    fractions: dict[str, list[np.ndarray]] = defaultdict(list)
-    for m in to:
-        fractions[m.chemsys].append(_fractions(m))
-
-    def near(m: Material) -> bool:
-        differences = np.abs(np.stack(fractions[m.chemsys]) - _fractions(m)).max(1)
-        return bool((differences <= NEAR_DUPLICATE_TOLERANCE).any())
-
-    return [m.id for m in materials if m.chemsys in fractions and (chemsys or near(m))]
-
-
-def _fractions(material: Material) -> np.ndarray:
-    """Atomic fractions in the order of the symbols in ``chemsys``."""
-    from pymatgen.core import Composition
-
-    composition = Composition(material.formula).get_el_amt_dict()
-    amounts = np.array([composition[symbol] for symbol in material.chemsys.split("-")])
-    return amounts / amounts.sum()

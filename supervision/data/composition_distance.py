@@ -1,0 +1,51 @@
+"""How far apart two compositions are: the sum of absolute differences of their atomic fractions.
+
+0 for the same composition, 2 for two without a common element. La2CuO4 and La1.85Sr0.15CuO4 are
+0.043 apart, NbN and NbC are 1 apart.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from supervision.data.crystals import parse_formula
+
+ELEMENTS = 118
+BLOCK_ROWS = 512  # bounds the memory
+
+
+def fraction_matrix(formulas: Sequence[str]) -> np.ndarray:
+    """Atomic fractions by atomic number, ``[n, 118]``; hydrogen's isotopes are hydrogen.
+
+    Raises CrystalError for a text that is not a formula.
+    """
+    fractions = np.zeros((len(formulas), ELEMENTS))
+    for row, formula in zip(fractions, formulas, strict=True):
+        for element, amount in parse_formula(formula).items():
+            row[element.Z - 1] += amount
+    return fractions / fractions.sum(axis=1, keepdims=True)
+
+
+def nearest_distance(fractions: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """The distance of each composition ``[n, e]`` to the nearest one of ``to`` ``[m, e]``, [n].
+
+    Infinite where ``to`` is empty.
+    """
+    if not len(to):
+        return np.full(len(fractions), np.inf)
+    blocks = [distances.min(axis=1) for distances in _distances(fractions, to)]
+    return np.concatenate([np.empty(0), *blocks])
+
+
+def nearest_index(fractions: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """The row in ``to`` ``[m, e]`` of the nearest composition, for each of ``[n, e]``, [n]."""
+    blocks = [distances.argmin(axis=1) for distances in _distances(fractions, to)]
+    return np.concatenate([np.empty(0, dtype=int), *blocks])
+
+
+def _distances(fractions: np.ndarray, to: np.ndarray) -> Iterator[np.ndarray]:
+    """The distances ``[b, m]``, BLOCK_ROWS rows at a time."""
+    from scipy.spatial.distance import cdist
+
+    for start in range(0, len(fractions), BLOCK_ROWS):
+        yield cdist(fractions[start : start + BLOCK_ROWS], to, "cityblock")
