@@ -259,7 +259,8 @@ def test_user_data_do_not_get_the_name_of_a_known_data_set(tmp_path):
 def test_unknown_data_sets_are_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        DatasetError, match="is unknown: give classics, 3dsc, jarvis_supercon, or the path"
+        DatasetError,
+        match="is unknown: give classics, 3dsc, jarvis_supercon, alex_supercon, or the path",
     ) as caught:
         load_dataset(name)
     assert len(message_of(caught)) < 400

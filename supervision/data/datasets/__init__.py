@@ -1,4 +1,4 @@
-"""Data sets: ``classics`` (embedded), ``3dsc`` and ``jarvis_supercon``, or a file or folder."""
+"""Data sets by name (``classics`` is embedded), or from a file or folder of the user."""
 
 from supervision.data.crystals import Dataset
 from supervision.data.datasets.load import load_dataset

@@ -5,9 +5,11 @@ with DFT electron-phonon coupling, 1,058 bulk materials; doi:10.6084/m9.figshare
 """
 
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pymatgen.core import Lattice, Structure
@@ -18,28 +20,42 @@ from supervision.data.errors import CrystalError, DatasetError
 from supervision.runtime.errors import one_line
 from supervision.runtime.files import cache_dir
 
-JARVIS_NAME = "supercon_3d"  # the name in jarvis-tools
 MAX_JSON_BYTES = 500_000_000
-LOCAL_COPY_HELP = "Give a local copy with data=PATH (the public .zip or .json, or a .jsonl)."
+LOCAL_COPY_HELP = (
+    "Give a local copy (the public .zip or .json, or a .jsonl) with data=PATH, or with "
+    "extra_data=NAME=PATH for a source beside the data set."
+)
 
 
 def load_jarvis(data: str = "") -> tuple[list[Crystal], list[Reject]]:
-    """Read a local copy, or download the public release with jarvis-tools.
-
-    A row has ``jid``, a Tc in kelvin (``Tc`` or ``tc_kelvin``) and a structure (``atoms`` in the
-    format of JARVIS, or ``poscar``).
+    """The data set from a local copy or, without one, downloaded with jarvis-tools.
 
     Returns the crystals and the rejected rows. Raises DatasetError if the data cannot be read.
     """
-    rows = _read(Path(data).expanduser()) if data else _download()
+    return load_release("supercon_3d", data)
+
+
+def load_release(name: str, data: str = "") -> tuple[list[Crystal], list[Reject]]:
+    """A data set of computed Tc in the format of jarvis-tools.
+
+    A row has an id (``jid`` or ``id``), a Tc in kelvin (``Tc`` or ``tc_kelvin``) and a structure
+    (``atoms`` in the format of JARVIS, or ``poscar``).
+
+    Args:
+        name: its name in jarvis-tools.
+        data: a local copy; empty to download it.
+
+    Returns the crystals and the rejected rows. Raises DatasetError if the data cannot be read.
+    """
+    rows = _read(Path(data).expanduser()) if data else _download(name)
     crystals: list[Crystal] = []
     rejects: list[Reject] = []
     for number, row in enumerate(rows, start=1):
-        name = str(row.get("jid", f"row {number}"))
+        id = str(row.get("jid", row.get("id", f"row {number}")))
         try:
-            crystals.append(_crystal(name, row))
+            crystals.append(_crystal(id, row))
         except CrystalError as error:
-            rejects.append(Reject(name, str(error)))
+            rejects.append(Reject(id, str(error)))
     return crystals, rejects
 
 
@@ -72,15 +88,26 @@ def _text(path: Path) -> str:
         return archive.read(members[0]).decode()
 
 
-def _download() -> list[dict[str, Any]]:
-    from jarvis.db.figshare import data
+def _download(name: str) -> list[dict[str, Any]]:
+    """The rows of the release in the cache; downloaded if missing.
+
+    jarvis-tools keeps whatever a server answers, so a file is moved to the cache once it was read.
+    """
+    from jarvis.db.figshare import data, get_db_info
 
     try:
-        return data(JARVIS_NAME, store_dir=str(cache_dir()))
+        cached = cache_dir() / f"{get_db_info()[name][1]}.zip"
+        if cached.is_file():
+            return data(name, store_dir=str(cached.parent))
+        with TemporaryDirectory(dir=cache_dir()) as folder:
+            rows = data(name, store_dir=folder)
+            os.replace(Path(folder) / cached.name, cached)
     except Exception as error:  # networks, proxies and broken archives raise many types
         raise DatasetError(
-            f"The JARVIS data cannot be downloaded ({one_line(error)}). {LOCAL_COPY_HELP}"
+            f"The data set {name} of jarvis-tools cannot be downloaded ({one_line(error)}). "
+            f"{LOCAL_COPY_HELP}"
         ) from error
+    return rows
 
 
 def _crystal(name: str, row: Mapping[str, Any]) -> Crystal:

@@ -10,23 +10,26 @@ from pathlib import Path
 import pandas as pd
 
 from supervision.data.crystals import Crystal, Dataset, Reject, material_key
+from supervision.data.datasets.alexandria import load_alexandria
 from supervision.data.datasets.classics import load_classics
 from supervision.data.datasets.jarvis import load_jarvis
 from supervision.data.datasets.table import parse_table, read_cif
 from supervision.data.datasets.threedsc import open_threedsc
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.sources import SOURCES
 from supervision.runtime.files import printable_path
 
-DATASET_NAMES = ("classics", "3dsc", "jarvis_supercon")
+DATASET_NAMES = ("classics", "3dsc", "jarvis_supercon", "alex_supercon")
+COMPUTED = {"jarvis_supercon": load_jarvis, "alex_supercon": load_alexandria}
 
 
 def load_dataset(name: str, data: str = "") -> Dataset:
     """Read a data set.
 
     Args:
-        name: ``classics``, ``3dsc`` or ``jarvis_supercon``; or the path of a folder of CIF files
-            with a ``tc.csv``, or of a CSV table with the columns ``formula, tc, cif``.
-        data: path of a local copy of 3dsc or jarvis_supercon; empty to download it.
+        name: one of ``DATASET_NAMES``; or the path of a folder of CIF files with a ``tc.csv``, or
+            of a CSV table with the columns ``formula, tc, cif``.
+        data: path of a local copy of a data set that is not embedded; empty to download it.
 
     Rows without a usable formula, Tc or CIF file become rejects; CIF text is parsed later, when the
     crystal is featurized. Raises DatasetError if the data set is unknown or cannot be read.
@@ -36,9 +39,14 @@ def load_dataset(name: str, data: str = "") -> Dataset:
     if name == "3dsc":
         table, read = open_threedsc(data)
         return _from_table("3dsc", table, read)
-    if name == "jarvis_supercon":
-        crystals, rejects = load_jarvis(data)
+    if name in COMPUTED:
+        crystals, rejects = COMPUTED[name](data)
         return Dataset(name, tuple(crystals), tuple(rejects))
+    if name in SOURCES:
+        raise DatasetError(
+            f"dataset '{name}' has formulas without structures: train on it beside another data "
+            f"set, with extra={name}."
+        )
     try:
         path = Path(name).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -65,7 +73,7 @@ def dataset_label(dataset: str) -> str:
 
 def _label_of_path(name: str) -> str:
     """The name of a file or folder; with a prefix if it resembles the name of a known data set."""
-    reserved = {_normalised(known) for known in DATASET_NAMES}
+    reserved = {_normalised(known) for known in (*DATASET_NAMES, *SOURCES)}
     return f"own-{name}" if _normalised(name) in reserved else name
 
 
@@ -137,7 +145,7 @@ def _row_ids(cifs: Sequence[str]) -> list[str]:
 
 
 def _crystal(id: str, cif: str, row: Mapping[Hashable, str], read: Callable[[str], str]) -> Crystal:
-    tc = _parse_tc(row["tc"])
+    tc = parse_tc(row["tc"])
     crystal = Crystal(id, row["formula"].strip(), read(cif), tc)
     formula = crystal.formula or crystal.structure.composition.formula.replace(" ", "")
     material_key(formula)
@@ -158,7 +166,8 @@ def _parse_weight(text: str) -> float:
     return weight
 
 
-def _parse_tc(text: str) -> float:
+def parse_tc(text: str) -> float:
+    """A Tc in kelvin. Raises CrystalError if the text is not a number of 0 or more."""
     try:
         tc = float(text)
     except ValueError:

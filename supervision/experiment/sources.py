@@ -1,0 +1,91 @@
+"""Sources that are trained on beside the data set: their options, and their rows as materials."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from supervision.data.crystals import Material, Reject, group_materials
+from supervision.data.sources import SOURCES
+from supervision.models.setup import Featurize
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A source, where its local copy is (empty: download), and the weight of its rows."""
+
+    name: str
+    data: str = ""
+    weight: float = 1.0
+
+
+def parse_sources(extra: str, data: str, weights: str) -> list[SourceSpec]:
+    """The sources that the options ``extra``, ``extra_data`` and ``extra_weights`` ask for.
+
+    Raises ValueError, naming the option, for what it does not understand.
+    """
+    names = [name.strip() for name in extra.split(",") if name.strip()]
+    for name in names:
+        if name not in SOURCES:
+            raise ValueError(f"extra '{name}' is not one of {', '.join(SOURCES)}.")
+        if names.count(name) > 1:
+            raise ValueError(f"extra names {name} twice.")
+    paths = _by_name("extra_data", data, names)
+    numbers = {n: _weight(n, text) for n, text in _by_name("extra_weights", weights, names).items()}
+    return [SourceSpec(name, paths.get(name, ""), numbers.get(name, 1.0)) for name in names]
+
+
+def load_rows(source: SourceSpec, featurize: Featurize) -> tuple[list[Material], list[Reject]]:
+    """The materials of a source, and its rejects; ids begin with the name of the source.
+
+    Raises DatasetError where the source cannot be read.
+    """
+    from supervision.data.datasets.sources import load_source  # an archive is read without pandas
+
+    dataset = load_source(source.name, source.data)
+    own = tuple(replace(c, id=f"{source.name}/{c.id}") for c in dataset.crystals)
+    usable = replace(dataset, crystals=own, rejects=()).without(featurize(own))
+    rejects = [Reject(f"{source.name}/{r.name}", r.reason) for r in dataset.rejects]
+    materials = [
+        replace(
+            material,
+            id=f"{source.name}/{material.id}",
+            source=source.name,
+            weight=source.weight,
+            is_computed=SOURCES[source.name].is_computed,
+        )
+        for material in group_materials(usable.crystals)
+    ]
+    return materials, [*rejects, *usable.rejects]
+
+
+def require_structures(sources: Sequence[SourceSpec], model_family: str) -> None:
+    """Raise ValueError for a source of formulas, for a model family that reads structures."""
+    for source in sources:
+        if not SOURCES[source.name].has_structures:
+            raise ValueError(
+                f"extra={source.name} has formulas without structures, which the model family "
+                f"{model_family} does not read: leave it out."
+            )
+
+
+def _by_name(option: str, text: str, names: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE,NAME=VALUE`` as a dictionary."""
+    found = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not value:
+            raise ValueError(f"{option} must be NAME=VALUE,NAME=VALUE, got '{pair}'.")
+        if name not in names:
+            raise ValueError(f"{option} names {name}, which is not in extra.")
+        found[name] = value
+    return found
+
+
+def _weight(name: str, text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise ValueError(f"extra_weights: the weight of {name} must be above 0, got '{text}'.")
+    return weight
