@@ -11,6 +11,7 @@ from supervision.evaluation import metrics
 RNG = np.random.default_rng(7)
 TC = np.round(RNG.exponential(10, 200), 2) * (RNG.random(200) > 0.3)
 PRED = np.abs(TC + RNG.normal(0, 4, 200))
+FAMILIES = np.array([f"family {i}" for i in RNG.integers(0, 40, 200)])
 
 
 def test_metrics_equal_those_of_scikit_learn():
@@ -40,6 +41,23 @@ def test_r2_of_equal_targets_is_nan(tc):
     assert math.isnan(high)
 
 
+def test_msle_equals_that_of_scikit_learn():
+    assert metrics.msle(TC, PRED) == pytest.approx(sklearn_metrics.mean_squared_log_error(TC, PRED))
+    assert metrics.msle([0.0, math.e - 1], [0.0, 0.0]) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("tc", "pred"), [([1.0], [-1.0]), ([-2.0], [1.0])], ids=["pred", "tc"])
+def test_msle_refuses_a_tc_without_a_logarithm(tc, pred):
+    with pytest.raises(ValueError, match="no log error; set negative predictions to 0 K"):
+        metrics.msle(tc, pred)
+
+
+def test_macro_mae_weights_families_equally():
+    assert metrics.macro_mae([0, 0, 0, 10], [1, 2, 3, 4], ["a", "a", "a", "b"]) == 4.0
+    single = [f"material {i}" for i in range(TC.size)]
+    assert metrics.macro_mae(TC, PRED, single) == pytest.approx(metrics.mae(TC, PRED))
+
+
 MEASURES = [
     metrics.mae,
     metrics.rmse,
@@ -49,8 +67,10 @@ MEASURES = [
     metrics.band_table,
     metrics.spread,
     lambda tc, pred: metrics.paired_bootstrap(tc, pred, pred),
+    metrics.msle,
+    lambda tc, pred: metrics.macro_mae(tc, pred, ["a"] * len(tc)),
 ]
-NAMES = ["mae", "rmse", "r2", "all", "bootstrap", "bands", "spread", "paired"]
+NAMES = ["mae", "rmse", "r2", "all", "bootstrap", "bands", "spread", "paired", "msle", "macro"]
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=NAMES)
@@ -170,6 +190,92 @@ def test_p_agrees_with_a_loop():
     found = metrics.paired_bootstrap(TC, PRED, other, samples=400, seed=4)
     assert found["p"] == pytest.approx(2 * min((gaps > 0).mean(), (gaps < 0).mean()))
     assert (found["low"], found["high"]) == pytest.approx(tuple(np.percentile(gaps, [2.5, 97.5])))
+
+
+# --- groups
+
+
+def drawn_materials(groups, samples, seed):
+    """The materials in each resample of groups, by a loop: groups in the order of appearance."""
+    names = list(dict.fromkeys(groups))
+    draws = np.random.default_rng(seed).integers(0, len(names), size=(samples, len(names)))
+    return [np.concatenate([np.flatnonzero(groups == names[i]) for i in row]) for row in draws]
+
+
+def test_intervals_over_groups_agree_with_a_loop_over_resamples():
+    found = metrics.bootstrap_intervals(TC, PRED, groups=FAMILIES, samples=300, level=0.9, seed=3)
+    values = [metrics.all_metrics(TC[r], PRED[r]) for r in drawn_materials(FAMILIES, 300, 3)]
+    for name, interval in found.items():
+        assert interval == pytest.approx(tuple(np.percentile([v[name] for v in values], [5, 95])))
+
+
+def test_differences_over_groups_agree_with_a_loop_over_resamples():
+    other = np.abs(TC + np.random.default_rng(5).normal(0.2, 4, TC.size))
+    found = metrics.paired_bootstrap(TC, PRED, other, groups=FAMILIES, samples=300, seed=4)
+    gaps = np.array(
+        [
+            metrics.mae(TC[r], PRED[r]) - metrics.mae(TC[r], other[r])
+            for r in drawn_materials(FAMILIES, 300, 4)
+        ]
+    )
+    assert found["difference"] == metrics.paired_bootstrap(TC, PRED, other)["difference"]
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.percentile(gaps, [2.5, 97.5])))
+    assert found["p"] == pytest.approx(2 * min((gaps > 0).mean(), (gaps < 0).mean()))
+
+
+def test_groups_of_one_material_give_exactly_the_intervals_over_materials():
+    single = [f"material {i}" for i in np.random.default_rng(0).permutation(TC.size)]
+    assert metrics.bootstrap_intervals(TC, PRED, groups=single) == metrics.bootstrap_intervals(
+        TC, PRED
+    )
+    assert metrics.paired_bootstrap(TC, PRED, TC + 1, groups=single) == metrics.paired_bootstrap(
+        TC, PRED, TC + 1
+    )
+
+
+def test_intervals_over_materials_are_those_of_the_first_release():
+    """Bit-equal, so that logged intervals of earlier runs can be compared."""
+    found = metrics.bootstrap_intervals(TC, PRED)
+    rows = np.random.default_rng(0).integers(0, TC.size, size=(2000, TC.size))
+    error, tc = (TC - PRED)[rows], TC[rows]
+    total = ((tc - tc.mean(1, keepdims=True)) ** 2).sum(1)
+    draws = {
+        "mae": np.abs(error).mean(1),
+        "rmse": np.sqrt((error**2).mean(1)),
+        "r2": 1 - (error**2).sum(1) / total,
+    }
+    assert found == {name: tuple(np.percentile(v, [2.5, 97.5])) for name, v in draws.items()}
+
+
+def test_errors_shared_by_a_family_widen_the_interval_over_families():
+    families = np.repeat(np.arange(20), 10)
+    error = np.repeat(np.random.default_rng(0).exponential(5, 20), 10)
+    narrow = metrics.bootstrap_intervals(np.zeros(200), error)["mae"]
+    wide = metrics.bootstrap_intervals(np.zeros(200), error, groups=families)["mae"]
+    assert wide[1] - wide[0] > 2.5 * (narrow[1] - narrow[0])
+
+
+def test_r2_over_groups_of_equal_targets_is_nan():
+    tc, families = np.full(9, 0.1), ["a"] * 3 + ["b"] * 6
+    low, high = metrics.bootstrap_intervals(tc, tc + 1, groups=families, samples=50)["r2"]
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+def test_interval_of_one_group_is_a_point():
+    low, high = metrics.bootstrap_intervals(TC, PRED, groups=["a"] * TC.size)["mae"]
+    assert low == high == pytest.approx(metrics.mae(TC, PRED))
+
+
+@pytest.mark.parametrize("groups", [["a"] * 199, [["a"]] * 200], ids=["lengths", "table"])
+def test_every_material_needs_a_group(groups):
+    for measure in (
+        lambda: metrics.bootstrap_intervals(TC, PRED, groups=groups),
+        lambda: metrics.paired_bootstrap(TC, PRED, PRED, groups=groups),
+        lambda: metrics.macro_mae(TC, PRED, groups),
+    ):
+        with pytest.raises(ValueError, match="one group for each of 200 materials"):
+            measure()
 
 
 # --- bands

@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from supervision.data.tc_bands import TC_BANDS, band_labels, band_name
+from supervision.evaluation.bootstrap import (
+    BOOTSTRAP_SAMPLES,
+    Groups,
+    group_indices,
+    interval,
+    paired_result,
+    resamples,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BOOTSTRAP_SAMPLES = 2000
 
-
-def _checked(tc: np.ndarray, tc_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(tc: np.ndarray, tc_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays of floats, [n]. Raises ValueError if empty, unequal in length, not finite."""
     tc, tc_pred = np.asarray(tc, dtype=float), np.asarray(tc_pred, dtype=float)
     if tc.ndim != 1 or tc.shape != tc_pred.shape:
         raise ValueError(f"Need two vectors of equal length, got {tc.shape} and {tc_pred.shape}.")
@@ -32,23 +39,50 @@ def _checked(tc: np.ndarray, tc_pred: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def mae(tc: np.ndarray, tc_pred: np.ndarray) -> float:
     """Mean absolute error in kelvin."""
-    tc, tc_pred = _checked(tc, tc_pred)
+    tc, tc_pred = checked(tc, tc_pred)
     return float(np.abs(tc - tc_pred).mean())
 
 
 def rmse(tc: np.ndarray, tc_pred: np.ndarray) -> float:
     """Root mean squared error in kelvin."""
-    tc, tc_pred = _checked(tc, tc_pred)
+    tc, tc_pred = checked(tc, tc_pred)
     return float(np.sqrt(((tc - tc_pred) ** 2).mean()))
 
 
 def r2(tc: np.ndarray, tc_pred: np.ndarray) -> float:
     """Coefficient of determination, 1 - SS_res / SS_tot; NaN if all ``tc`` are equal."""
-    tc, tc_pred = _checked(tc, tc_pred)
+    tc, tc_pred = checked(tc, tc_pred)
     if np.ptp(tc) == 0:  # rounding can make the mean of equal numbers differ from them
         return float("nan")
     total = ((tc - tc.mean()) ** 2).sum()
     return float(1 - ((tc - tc_pred) ** 2).sum() / total)
+
+
+def squared_log_errors(tc: np.ndarray, tc_pred: np.ndarray) -> np.ndarray:
+    """``(ln(1 + tc) - ln(1 + tc_pred))^2`` of each material, Tc in kelvin, [n].
+
+    Raises ValueError for a value of -1 K or less.
+    """
+    tc, tc_pred = checked(tc, tc_pred)
+    lowest = min(tc.min(), tc_pred.min())
+    if lowest <= -1:
+        raise ValueError(f"A Tc of {lowest:g} K has no log error; set negative predictions to 0 K.")
+    return (np.log1p(tc) - np.log1p(tc_pred)) ** 2
+
+
+def msle(tc: np.ndarray, tc_pred: np.ndarray) -> float:
+    """Mean squared log error, dimensionless: the mean of ``squared_log_errors``.
+
+    Sommer et al., Scientific Data 10, 816 (2023), report it for 3DSC.
+    """
+    return float(squared_log_errors(tc, tc_pred).mean())
+
+
+def macro_mae(tc: np.ndarray, tc_pred: np.ndarray, groups: Groups) -> float:
+    """The mean over groups of the MAE within each group, in kelvin: large groups count no more."""
+    tc, tc_pred = checked(tc, tc_pred)
+    group = group_indices(groups, tc.size)
+    return float((np.bincount(group, np.abs(tc - tc_pred)) / np.bincount(group)).mean())
 
 
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"mae": mae, "rmse": rmse, "r2": r2}
@@ -59,43 +93,55 @@ def all_metrics(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
     return {name: metric(tc, tc_pred) for name, metric in METRICS.items()}
 
 
-def _resamples(n: int, samples: int, seed: int) -> np.ndarray:
-    """Bootstrap resamples: indices of materials drawn with replacement, ``[samples, n]``."""
-    return np.random.default_rng(seed).integers(0, n, size=(samples, n))
-
-
 def bootstrap_intervals(
     tc: np.ndarray,
     tc_pred: np.ndarray,
     *,
+    groups: Groups | None = None,
     samples: int = BOOTSTRAP_SAMPLES,
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap interval of each metric over resampled materials.
+    """Percentile bootstrap interval of each metric over resampled groups of materials.
+
+    Args:
+        groups: a label of what is independent for each material, [n], such as its family where the
+            split is by families; None: every material is independent.
 
     Returns ``(low, high)`` by metric name; NaN for R2 if all ``tc`` are equal.
-
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13.
     """
-    tc, tc_pred = _checked(tc, tc_pred)
-    rows = _resamples(tc.size, samples, seed)
-    error, targets = (tc - tc_pred)[rows], tc[rows]
-    squared = (error**2).sum(1)
-    total = ((targets - targets.mean(1, keepdims=True)) ** 2).sum(1)
+    tc, tc_pred = checked(tc, tc_pred)
+    group = group_indices(groups, tc.size)
+    rows = resamples(group.max() + 1, samples, seed)
+    n = np.bincount(group)[rows].sum(1)
+    squared = np.bincount(group, (tc - tc_pred) ** 2)[rows].sum(1)
+    total = _total_squares(tc, group, rows)
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = {
-            "mae": np.abs(error).mean(1),
-            "rmse": np.sqrt(squared / tc.size),
-            "r2": np.where(np.ptp(targets, axis=1) > 0, 1 - squared / total, np.nan),
+            "mae": np.bincount(group, np.abs(tc - tc_pred))[rows].sum(1) / n,
+            "rmse": np.sqrt(squared / n),
+            "r2": np.where(total > 0, 1 - squared / total, np.nan),
         }
-    tails = [50 * (1 - level), 50 * (1 + level)]
-    intervals = {}
-    for name, values in draws.items():
-        known = values[np.isfinite(values)]
-        low, high = np.percentile(known, tails) if known.size else (np.nan, np.nan)
-        intervals[name] = (float(low), float(high))
-    return intervals
+    return {name: interval(values, level) for name, values in draws.items()}
+
+
+def _total_squares(tc: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The sum of squared deviations from the mean Tc in each resample; 0 if all Tc are equal.
+
+    It is the sum within the groups plus that of the groups' means, which does not lose digits as
+    the difference of two sums of squares would.
+    """
+    size = np.bincount(group)
+    means = np.bincount(group, tc) / size
+    within = np.bincount(group, (tc - means[group]) ** 2)
+    lowest, highest = np.full(size.size, np.inf), np.full(size.size, -np.inf)
+    np.minimum.at(lowest, group, tc)
+    np.maximum.at(highest, group, tc)
+    sizes, drawn = size[rows], means[rows]
+    mean = (sizes * drawn).sum(1, keepdims=True) / sizes.sum(1, keepdims=True)
+    total = (within[rows] + sizes * (drawn - mean) ** 2).sum(1)
+    # rounding can make the mean of equal numbers differ from them
+    return np.where(highest[rows].max(1) > lowest[rows].min(1), total, 0.0)
 
 
 def paired_bootstrap(
@@ -103,6 +149,7 @@ def paired_bootstrap(
     pred_a: np.ndarray,
     pred_b: np.ndarray,
     *,
+    groups: Groups | None = None,
     samples: int = BOOTSTRAP_SAMPLES,
     level: float = 0.95,
     seed: int = 0,
@@ -110,20 +157,16 @@ def paired_bootstrap(
     """MAE of a minus MAE of b on the same materials, with its interval and a two-sided p-value.
 
     Returns ``difference``, ``low``, ``high`` in kelvin and ``p``; negative means that a is better.
-    p is twice the fraction of resamples with the opposite sign, at least 1 / samples.
+    p is twice the fraction of resamples with the opposite sign, at least 1 / samples. ``groups`` is
+    that of ``bootstrap_intervals``.
     """
-    tc, pred_a = _checked(tc, pred_a)
-    tc, pred_b = _checked(tc, pred_b)
+    tc, pred_a = checked(tc, pred_a)
+    tc, pred_b = checked(tc, pred_b)
     gap = np.abs(tc - pred_a) - np.abs(tc - pred_b)
-    draws = gap[_resamples(tc.size, samples, seed)].mean(1)
-    low, high = np.percentile(draws, [50 * (1 - level), 50 * (1 + level)])
-    p = 2 * min((draws >= 0).mean(), (draws <= 0).mean())
-    return {
-        "difference": float(gap.mean()),
-        "low": float(low),
-        "high": float(high),
-        "p": float(min(1.0, max(p, 1 / samples))),
-    }
+    group = group_indices(groups, tc.size)
+    rows = resamples(group.max() + 1, samples, seed)
+    draws = np.bincount(group, gap)[rows].sum(1) / np.bincount(group)[rows].sum(1)
+    return paired_result(gap.mean(), draws, level)
 
 
 def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> "pd.DataFrame":
@@ -134,7 +177,7 @@ def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> "pd.DataFrame":
     """
     import pandas as pd  # not needed for training
 
-    tc, tc_pred = _checked(tc, tc_pred)
+    tc, tc_pred = checked(tc, tc_pred)
     labels, total = band_labels(tc), np.abs(tc - tc_pred).sum()
     groups = {"all": np.ones(tc.size, bool), "Tc > 0": tc > 0}
     for low, high in TC_BANDS:
@@ -152,7 +195,7 @@ def band_table(tc: np.ndarray, tc_pred: np.ndarray) -> "pd.DataFrame":
 
 def spread(tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, float]:
     """Range of the predictions in kelvin, and their variance divided by the targets' variance."""
-    tc, tc_pred = _checked(tc, tc_pred)
+    tc, tc_pred = checked(tc, tc_pred)
     return {
         "pred_min": float(tc_pred.min()),
         "pred_max": float(tc_pred.max()),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class PairedDifference:
     """MAE of a model minus MAE of a baseline on the same ``n`` materials, in K.
 
-    ``low`` and ``high`` are the 95% interval of the paired bootstrap over the materials.
+    ``low`` and ``high`` are the 95% interval of the paired bootstrap: over families of materials
+    where the split is by families, otherwise over the materials.
     """
 
     difference: float
