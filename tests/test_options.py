@@ -81,9 +81,9 @@ def test_lora_alpha_defaults_to_twice_the_rank():
 
 
 def test_all_model_families_are_found_and_an_unknown_one_is_refused():
-    assert family_names()[:3] == ("vision", "graph", "composition")
+    assert family_names()[:4] == ("vision", "graph", "structure", "composition")
     assert "constant" in family_names()
     for name in family_names():
         assert get_family(name).name == name
-    with pytest.raises(ValueError, match=r"'sound' is not one of vision, graph, composition"):
+    with pytest.raises(ValueError, match=r"'sound' is not one of vision, graph, structure"):
         get_family("sound")

@@ -15,11 +15,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from supervision.models.predictor import CONFIG_FILE, Predictor
+from supervision.models.predictor import CONFIG_FILE, SavedPredictor
 from supervision.models.setup import ModelSetup
 from supervision.runtime.options import configure
 
-ORDER = ("vision", "graph", "composition")  # of display; other families follow by name
+ORDER = ("vision", "graph", "structure", "composition")  # of display; other families follow by name
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class ModelFamily:
         predictor: ``module:class`` of its predictor.
         serving_packages: all distributions that are imported from the loading of a saved model to
             its answer; they become the requirements of the served model.
+        reads_formulas: whether it can be trained on formulas without structures.
+        is_trained: whether its models are trained on materials, not combined from other models.
     """
 
     name: str
@@ -47,6 +49,8 @@ class ModelFamily:
     setup: Callable[..., ModelSetup]
     predictor: str
     serving_packages: tuple[str, ...]
+    reads_formulas: bool = False
+    is_trained: bool = True
 
     @property
     def has_epochs(self) -> bool:
@@ -56,7 +60,12 @@ class ModelFamily:
     @property
     def model_name(self) -> str:
         """The name under which its models are registered."""
-        return f"supervision-{self.name}"
+        return f"supervision-{self.name}" if self.is_trained else "supervision"
+
+
+def trained_families() -> list[ModelFamily]:
+    """The families with a training command, in the order of display."""
+    return [family for family in map(get_family, family_names()) if family.is_trained]
 
 
 @cache
@@ -87,7 +96,7 @@ def default_configs(
     return configure(family.configs, given or {}, {"dataset": dataset}, seed=seed)
 
 
-def load_predictor(folder: Path) -> Predictor:
+def load_predictor(folder: Path) -> SavedPredictor:
     """A saved predictor of any family.
 
     Raises FileNotFoundError or ValueError where there is none that this code can read.
@@ -100,5 +109,5 @@ def load_predictor(folder: Path) -> Predictor:
     if name not in family_names():
         raise ValueError(f"{path} names the unknown model family '{name}'.")
     module, _, predictor = get_family(name).predictor.partition(":")
-    loaded: Predictor = getattr(import_module(module), predictor).load(folder, config)
+    loaded: SavedPredictor = getattr(import_module(module), predictor).load(folder, config)
     return loaded

@@ -15,10 +15,14 @@ CONFIG_FILE = "config.json"
 PROVENANCE_FILE = "made_from.json"  # beside it: the run, the data and the training materials
 
 
-class Predictor(SupportsPredict, Protocol):
-    """A model from crystals to Tc that is trained, saved and loaded."""
+class SavedPredictor(SupportsPredict, Protocol):
+    """A model from crystals to Tc as it is loaded to be asked."""
 
     model_family: ClassVar[str]
+
+
+class Predictor(SavedPredictor, Protocol):
+    """A model from crystals to Tc that is trained, saved and loaded."""
 
     def fit(
         self,

@@ -1,8 +1,8 @@
 """The search space of each model family: settings by the names of their configuration fields.
 
-A sampled value replaces the field of its name in ``VisionConfig``, ``GraphConfig``,
-``CompositionConfig`` or ``FitConfig``. ``beta`` is the error at which the smooth L1 loss changes
-from squared to absolute.
+A sampled value replaces the field of its name in ``VisionConfig``, ``GraphConfig``, ``TreeConfig``
+or ``FitConfig``. ``beta`` is the error at which the smooth L1 loss changes from squared to
+absolute.
 """
 
 from collections.abc import Mapping
@@ -45,12 +45,15 @@ GRAPH: Mapping[str, BaseDistribution] = {
     **HEAD,
 }
 
-COMPOSITION: Mapping[str, BaseDistribution] = {
+TREES: Mapping[str, BaseDistribution] = {
     "model": CategoricalDistribution(["extra_trees", "boosting"]),
     "trees": IntDistribution(100, 600, step=100),
     "max_features": FloatDistribution(0.1, 1.0, step=0.1),
-    "leaf": IntDistribution(1, 8),
+    "leaf": IntDistribution(1, 10),
+    "leaves": IntDistribution(15, 255, step=16),  # of boosting, as the learning rate
+    "learning_rate": FloatDistribution(0.01, 0.1, log=True),
+    "unreported_weight": FloatDistribution(0.25, 1.0, step=0.25),
     "target": TARGET,
 }
 
-SPACES = {"vision": VISION, "graph": GRAPH, "composition": COMPOSITION}
+SPACES = {"vision": VISION, "graph": GRAPH, "structure": TREES, "composition": TREES}

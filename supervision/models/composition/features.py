@@ -1,4 +1,4 @@
-"""Composition features: Magpie's statistics of element properties, and element fractions.
+"""Composition features: Magpie's statistics of element properties, element fractions, charges.
 
 Ward et al., npj Comput. Mater. 2, 16028 (2016): six statistics of 22 element properties, weighted
 by atomic fraction.
@@ -11,15 +11,17 @@ from pymatgen.core import Composition, Element
 
 from supervision.data.element_tables import MAX_ATOMIC_NUMBER, atomic_number, magpie, magpie_names
 from supervision.data.errors import CrystalError
+from supervision.models.composition.charge import charge_feature_names, charge_features
 
 STATISTICS = ("mean", "deviation", "minimum", "maximum", "range", "mode")
 
 
 def composition_features(compositions: Sequence[Composition]) -> np.ndarray:
-    """``[n, 6 * 22 + 94]`` features of compositions, which need not be normalised.
+    """``[n, 6 * 22 + 94 + 7]`` features of compositions, which need not be normalised.
 
     ``deviation`` is the mean absolute deviation. ``mode`` is the property of the most abundant
-    element, or the mean over all of them. Raises CrystalError for an element beyond Pu.
+    element, or the mean over all of them. Charge features may be NaN (``charge_features``). Raises
+    CrystalError for an element beyond Pu.
     """
     fractions = np.stack([_atomic_fractions(composition) for composition in compositions])
     table = magpie()  # [94, 22]
@@ -31,14 +33,14 @@ def composition_features(compositions: Sequence[Composition]) -> np.ndarray:
     most_abundant = np.isclose(fractions, fractions.max(axis=1, keepdims=True))
     mode = most_abundant @ table / most_abundant.sum(axis=1, keepdims=True)
     statistics = [mean, deviation, lowest, highest, highest - lowest, mode]
-    return np.concatenate([*statistics, fractions], axis=1)
+    return np.concatenate([*statistics, fractions, charge_features(fractions)], axis=1)
 
 
 def feature_names() -> list[str]:
     """The names of the columns of ``composition_features``."""
     statistics = [f"{statistic} {name}" for statistic in STATISTICS for name in magpie_names()]
     symbols = [Element.from_Z(z).symbol for z in range(1, MAX_ATOMIC_NUMBER + 1)]
-    return statistics + [f"fraction {symbol}" for symbol in symbols]
+    return [*statistics, *(f"fraction {symbol}" for symbol in symbols), *charge_feature_names()]
 
 
 def _atomic_fractions(composition: Composition) -> np.ndarray:

@@ -25,11 +25,11 @@ def constant_setup(_weights: str, _device: str, config: ConstantConfig) -> Model
 
 
 def unreadable(crystals: Sequence[Crystal]) -> list[Reject]:
-    """The crystals without a structure, and why: no other model can read them either."""
+    """The crystals without a composition, and why: no other model can read them either."""
     rejects = []
     for crystal in crystals:
         try:
-            _ = crystal.structure
+            _ = crystal.composition
         except CrystalError as error:
             rejects.append(Reject(crystal.id, str(error)))
     return rejects
@@ -43,4 +43,5 @@ FAMILY = ModelFamily(
     setup=constant_setup,
     predictor="supervision.models.constant.predictor:ConstantPredictor",
     serving_packages=("gemmi", "mlflow", "numpy", "pandas", "pymatgen"),
+    reads_formulas=True,
 )

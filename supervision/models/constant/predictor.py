@@ -51,7 +51,7 @@ class ConstantPredictor:
         """The constant for each crystal in kelvin, ``[n]``; CrystalError for an unreadable one."""
         for crystal in crystals:
             with crystal_errors(crystal.id):
-                _ = crystal.structure
+                _ = crystal.composition
         return np.full(len(crystals), self.tc)
 
     def save(self, folder: Path) -> None:

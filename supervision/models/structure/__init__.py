@@ -1,0 +1,1 @@
+"""Trees on composition features and structural descriptors of a crystal."""

@@ -1,0 +1,146 @@
+"""The predictor of every family of trees; a family says which features they read."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from supervision.data.crystals import Crystal, Material, Reject
+from supervision.data.errors import crystal_errors
+from supervision.data.featurize import Featurizer, featurize
+from supervision.evaluation.metrics import all_metrics
+from supervision.evaluation.prediction import predict_materials
+from supervision.models.predictor import CONFIG_FILE
+from supervision.models.setup import ModelSetup, WeightsInfo, no_images
+from supervision.models.trees.config import TreeConfig
+from supervision.models.trees.features import FeatureVector
+from supervision.models.trees.regression import (
+    Trees,
+    fit_trees,
+    load_trees,
+    predict_trees,
+    save_trees,
+)
+from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
+from supervision.training.target import TargetTransform
+
+if TYPE_CHECKING:  # trees are trained without torch
+    from supervision.training.checkpoint import Checkpoints
+
+
+class TreePredictor:
+    """Featurises crystals and reads them with an ensemble of trees, in kelvin.
+
+    Attributes:
+        trees: set by ``fit`` and by ``load``.
+        prepared: features by content hash, of the crystals of a training; a loaded predictor has
+            none.
+    """
+
+    model_family: ClassVar[str]
+    config_class: ClassVar[type[TreeConfig]]
+    featurizer: ClassVar[Featurizer[FeatureVector]]
+    trees: Trees
+
+    def __init__(self, config: TreeConfig, *, quiet: bool = False) -> None:
+        self.config, self.quiet = config, quiet
+        self.target = TargetTransform(config.target)
+        self.size: Mapping[str, int] = {}
+        self.prepared: dict[str, FeatureVector] = {}
+
+    def prepare(self, crystals: Sequence[Crystal]) -> list[Reject]:
+        """Compute, cache and keep features; returns the crystals that have none, and why."""
+        new = [c for c in crystals if c.content_hash not in self.prepared]
+        found, rejects = featurize(self.featurizer, new, quiet=self.quiet)
+        self.prepared |= {c.content_hash: found[c.id] for c in new if c.id in found}
+        return rejects
+
+    def fit(
+        self,
+        train: Sequence[Material],
+        val: Sequence[Material],
+        *,
+        callbacks: Callbacks = NO_CALLBACKS,
+        checkpoints: "Checkpoints | None" = None,
+    ) -> list[EpochRecord]:
+        """Fit the trees to all structures of ``train``, each with its weight times the material's.
+
+        The history is one record; there is nothing to resume.
+        """
+        start = time.monotonic()
+        rows = [(m.tc, c.weight * self._weight(m)) for m in train for c in m.crystals]
+        tc, weight = np.array(rows).T
+        self.prepare([c for m in (*train, *val) for c in m.crystals])
+        features = self._features([c for m in train for c in m.crystals])
+        self.target = TargetTransform.fit(np.array([m.tc for m in train]), self.config.target)
+        encoded = self.target.encode(tc)
+        self.trees = fit_trees(self.config, features, encoded, weight)
+        self.size = {"trees": self.config.trees}
+        predicted = predict_materials(self, {"val": val})
+        errors = all_metrics(
+            np.array([row.tc for row in predicted]), np.array([row.tc_pred for row in predicted])
+        )
+        train_loss = float(np.abs(predict_trees(self.trees, features) - encoded).mean())
+        record = EpochRecord.of_single_fit(train_loss, errors, time.monotonic() - start)
+        callbacks.epoch(record)
+        return [record]
+
+    def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
+        return self.target.decode(predict_trees(self.trees, self._features(crystals)))
+
+    def _weight(self, material: Material) -> float:
+        is_unreported = material.tc == 0 and not material.is_computed
+        return material.weight * (self.config.unreported_weight if is_unreported else 1.0)
+
+    def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """The features of crystals, ``[n, f]``; raises CrystalError, naming the crystal."""
+        rows = []
+        for crystal in crystals:
+            with crystal_errors(crystal.id):
+                known = self.prepared and self.prepared.get(crystal.content_hash)
+                rows.append(known if known else self.featurizer.featurize(crystal))
+        return np.stack([row.features for row in rows])
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json`` and the trees, which load without unpickling."""
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {
+            "model_family": self.model_family,
+            "config": asdict(self.config),
+            "target": self.target.to_dict(),
+            "feature_version": self.featurizer.version,
+        }
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
+        save_trees(self.trees, folder)
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
+        """The predictor that ``save`` wrote; ValueError for features of another version."""
+        if config["feature_version"] != cls.featurizer.version:
+            raise ValueError(
+                f"The model was trained on features of version {config['feature_version']}; this "
+                f"code makes version {cls.featurizer.version}. Load it with the code that trained "
+                "it, or train it again."
+            )
+        predictor = cls(cls.config_class(**config["config"]))
+        predictor.trees = load_trees(folder, predictor.config.model)
+        predictor.target = TargetTransform(**config["target"])
+        return predictor
+
+
+def tree_setup(predictor: TreePredictor) -> ModelSetup:
+    """An untrained model of a family of trees, ready to be trained."""
+    return ModelSetup(
+        model_family=predictor.model_family,
+        predictor=predictor,
+        settings=asdict(predictor.config) | {"feature_version": predictor.featurizer.version},
+        featurize=predictor.prepare,
+        images=no_images,
+        variant=predictor.config.model,
+        weights=WeightsInfo(choice="Trees have no weights to begin from."),
+    )
