@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-KINDS = ("log1p", "sqrt", "identity")
+KINDS = ("log1p", "sqrt", "identity", "rank")
+MAX_KNOTS = 257
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,17 @@ class TargetTransform:
     Tc spans 0-133 K with a median of 2.4 K, so a plain scale lets a handful of cuprates drown
     the rest; a concave curve does not. The curve is monotone, so the median of z maps to the
     median of Tc: training on absolute error still aims at the MAE in kelvin.
+
+    Attributes:
+        kind: the curve; ``rank`` is the share of the training materials with a lower Tc, equal ones
+            half: a model of it learns the order of materials and nothing of kelvin.
+        knots: Tc (K) and rank at the knots of a piecewise linear ``rank``; empty for other kinds.
     """
 
     kind: str = "sqrt"
     centre: float = 0.0
     scale: float = 1.0
+    knots: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -29,6 +37,7 @@ class TargetTransform:
             raise ValueError(
                 f"target centre must be finite and scale positive, got {self.centre}, {self.scale}."
             )
+        object.__setattr__(self, "knots", tuple((tc, rank) for tc, rank in self.knots))  # of JSON
 
     @classmethod
     def fit(cls, tc: np.ndarray, kind: str = "sqrt") -> "TargetTransform":
@@ -36,31 +45,62 @@ class TargetTransform:
 
         Where all are equal the scale is 1. Raises ValueError on an empty, negative or NaN Tc.
         """
-        tc = np.asarray(tc, dtype=float)
+        tc = _checked(tc)
         if tc.size == 0:
             raise ValueError("Need at least one critical temperature to fit a target to.")
-        curved = cls(kind)._curve(tc)
-        return cls(kind, float(curved.mean()), float(curved.std()) if np.ptp(tc) else 1.0)
+        knots = _rank_knots(tc) if kind == "rank" else ()
+        curved = cls(kind, knots=knots)._curve(tc)
+        scale = float(curved.std()) if np.ptp(tc) else 1.0
+        return cls(kind, float(curved.mean()), scale, knots)
 
     def _curve(self, tc: np.ndarray) -> np.ndarray:
-        if not (tc >= 0).all():
-            raise ValueError(f"A critical temperature is 0 K or more, got {tc[~(tc >= 0)][0]} K.")
+        if self.kind == "rank":
+            return _interpolate(tc, *zip(*self.knots, strict=True))
         if self.kind == "identity":
             return tc
         return np.log1p(tc) if self.kind == "log1p" else np.sqrt(tc)
 
     def encode(self, tc: np.ndarray | Sequence[float]) -> np.ndarray:
         """Kelvin to model space; raises ValueError on a negative or NaN Tc."""
-        return (self._curve(np.asarray(tc, dtype=float)) - self.centre) / self.scale
+        return (self._curve(_checked(tc)) - self.centre) / self.scale
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Model space to kelvin, never below 0 K."""
         curved = np.asarray(z, dtype=float) * self.scale + self.centre
-        if self.kind == "identity":
-            return np.maximum(curved, 0.0)
+        if self.kind == "rank":
+            tc, rank = zip(*self.knots, strict=True)
+            return np.maximum(_interpolate(curved, rank, tc), 0.0)
         curved = np.maximum(curved, 0.0)
+        if self.kind == "identity":
+            return curved
         return np.expm1(curved) if self.kind == "log1p" else curved**2
 
-    def to_dict(self) -> dict[str, str | float]:
+    def to_dict(self) -> dict[str, Any]:
         """The fields by name, as they are saved with a model."""
         return asdict(self)
+
+
+def _checked(tc: np.ndarray | Sequence[float]) -> np.ndarray:
+    tc = np.asarray(tc, dtype=float)
+    if not (tc >= 0).all():
+        raise ValueError(f"A critical temperature is 0 K or more, got {tc[~(tc >= 0)][0]} K.")
+    return tc
+
+
+def _rank_knots(tc: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """At most MAX_KNOTS distinct Tc and their ranks, the lowest and the highest among them."""
+    values, counts = np.unique(tc, return_counts=True)
+    rank = (np.cumsum(counts) - counts / 2) / tc.size
+    wanted = np.linspace(rank[0], rank[-1], MAX_KNOTS)
+    chosen = np.unique(np.searchsorted(rank, wanted).clip(0, len(rank) - 1))
+    return tuple(zip(values[chosen].tolist(), rank[chosen].tolist(), strict=True))
+
+
+def _interpolate(x: np.ndarray, known: Sequence[float], values: Sequence[float]) -> np.ndarray:
+    """Piecewise linear, with the outermost slopes continued on both sides."""
+    found = np.interp(x, known, values)
+    if len(known) > 1:
+        for end, inner, outside in ((0, 1, x < known[0]), (-1, -2, x > known[-1])):
+            slope = (values[end] - values[inner]) / (known[end] - known[inner])
+            found = np.where(outside, values[end] + slope * (x - known[end]), found)
+    return found

@@ -19,7 +19,7 @@ from supervision.evaluation.metrics import all_metrics
 from supervision.runtime.device import autocast
 from supervision.runtime.memory import limit_fragmentation
 from supervision.runtime.progress import track
-from supervision.training.batches import LazySequence, RankShard, Step, load, shuffled
+from supervision.training.batches import LazySequence, RankShard, Step, balanced, load, shuffled
 from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 from supervision.training.checkpoint import CheckpointError, Checkpoints, PartialResults
 from supervision.training.config import FitConfig
@@ -103,8 +103,11 @@ class TwoStageTrainer:
         feature_checkpoints: Checkpoints | None = None,
         quiet: bool,
     ) -> list[EpochRecord]:
-        """Fit the head alone; an epoch is every training sample, in batches of ``batch_size``.
+        """Fit the head alone, in batches of ``batch_size``.
 
+        Every material gives equally many samples to an epoch. Otherwise those with many structures
+        would count more, which are few families: on graphs of new families the error was 0.7 K
+        higher.
         All processes compute the features, the main one fits, all get the result.
 
         Args:
@@ -126,7 +129,9 @@ class TwoStageTrainer:
         val_features = self._features(val_samples, None)
 
         def steps(epoch: int, _shard: RankShard) -> LazySequence[Step]:
-            order = shuffled(len(ids), batch_size, seed=self.seed, epoch=epoch)
+            rows = balanced(owners, seed=self.seed, epoch=epoch)
+            batches = shuffled(len(rows), batch_size, seed=self.seed, epoch=epoch)
+            order = [[rows[i] for i in batch] for batch in batches]
             return LazySequence(partial(_head_step, features, targets, ids, order), len(order))
 
         def validate() -> dict[str, float]:

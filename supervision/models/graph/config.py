@@ -30,11 +30,11 @@ class GraphConfig:
     trained_layers: int = option(0, "number of last ALIGNN layers that train; 0: all")
     neighbours: int = option(0, "neighbours per atom; 0: as for the pretrained weights")
     angle_budget: int = option(40_000, "angles in memory at once")
-    target: str = option("sqrt", "transform of Tc: sqrt, log1p or identity")
+    target: str = option("sqrt", "transform of Tc: sqrt, log1p, identity or rank")
     dropout: float = 0.1
     head_epochs: int = 20
     head_learning_rate: float = 1e-3
-    head_batch_size: int = 64
+    head_batch_size: int = 32
     seed: int = 42
 
     def __post_init__(self) -> None:

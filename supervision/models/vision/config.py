@@ -34,7 +34,7 @@ class VisionConfig:
     adapt: str = option("lora", "lora, linear (head only) or full")
     views: int = option(18, "views per structure, 1 to 18", when={"dataset=classics": 6})
     background: bool = option(False, "also read image patches that show nothing")
-    target: str = option("sqrt", "transform of Tc: sqrt, log1p or identity")
+    target: str = option("sqrt", "transform of Tc: sqrt, log1p, identity or rank")
     lora_alpha: int = 0
     lora_dropout: float = 0.1
     bonding: str = "fast"
