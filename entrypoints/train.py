@@ -25,13 +25,17 @@ from supervision.experiment.run import run_other_rank, run_training
 from supervision.experiment.run_folder import train_into_folder
 from supervision.experiment.settings_file import apply_settings, read_settings
 from supervision.experiment.spec import Experiment
-from supervision.models.families import ModelFamily, default_configs, family_names, get_family
+from supervision.models.families import ModelFamily, default_configs, get_family, trained_families
 from supervision.models.setup import ModelSetup
 from supervision.runtime.options import option, options_of
 from supervision.training.distributed import join_process_group
 
-DATA = ("dataset", "data", "split", "limit", "seed")
+DATA = (
+    "dataset", "data", "split", "apart", "folds", "fold", "extra", "extra_data", "extra_weights",
+    "limit", "seed",
+)  # fmt: skip
 RESULT = ("register", "allow_loss")
+WITHOUT_EPOCHS = ("refit", *RESULT)
 RESUMING = ("checkpoint_dir", "resume", "parallel")
 
 
@@ -66,7 +70,7 @@ def train_app(name: str) -> typer.Typer:
 def option_groups(family: ModelFamily) -> list[Group]:
     """The options of a family's training, by heading."""
     run = NeuralRunOptions if family.has_epochs else RunOptions
-    outcome = (*RESULT, *RESUMING) if family.has_epochs else RESULT
+    outcome = (*RESULT, *RESUMING) if family.has_epochs else WITHOUT_EPOCHS
     models = zip(("Model", "Optimisation"), family.configs, strict=False)
     return [
         ("Data", experiment_options(*DATA)),
@@ -77,6 +81,9 @@ def option_groups(family: ModelFamily) -> list[Group]:
 
 def train(family: ModelFamily, given: Given) -> None:
     """Train in an MLflow run or, with ``out``, into a folder; see ``entrypoints.options``."""
+    if given["folds"] != "1" and given["fold"] == "0":
+        run_cli(lambda: train_all_folds(family, given))
+        return
     restart_with_torchrun(given.get("torchrun", ""))
 
     def make() -> tuple[ModelSetup, Experiment]:
@@ -106,6 +113,23 @@ def train(family: ModelFamily, given: Given) -> None:
     run_cli(run)
 
 
+def train_all_folds(family: ModelFamily, given: Given) -> None:
+    """Train on every fold, each in a child run of one MLflow run."""
+    from tracking.folds import train_folds
+    from tracking.runs import tracked_run
+
+    with tracked_run(f"{family.name} · {given['dataset']} · {given['folds']} folds"):
+        folds = experiment_of(given).folds
+        if given.get("out"):
+            raise ValueError(
+                f"out={given['out']} takes one training: give fold=1 to fold={folds}, each with a "
+                "folder of its own."
+            )
+        file = given["config"]
+        settings = read_settings(user_path(file), family.name) if file else {}
+        train_folds(family, given, folds, settings)
+
+
 def apply_settings_file(file: str, model_family: str, configs: list[Any]) -> list[Any]:
     """The configs, with the settings of a file (empty: none) in place of the options'."""
     if not file:
@@ -127,8 +151,8 @@ def _refuse_mlflow_run(out: str) -> None:
 def all_families() -> typer.Typer:
     """A command group with one command per model family."""
     app = typer.Typer(add_completion=False, no_args_is_help=True)
-    for name in family_names():
-        add_command(app, name, train_app(name))
+    for family in trained_families():
+        add_command(app, family.name, train_app(family.name))
     return app
 
 

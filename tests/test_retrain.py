@@ -6,6 +6,7 @@ import mlflow
 import pytest
 
 from supervision.experiment.spec import Experiment
+from tracking import child_training
 from tracking.tuning import retrain
 from tracking.tuning.trials import StudyPlan
 
@@ -22,13 +23,13 @@ def commands(monkeypatch):
     """Records the options of the training commands. Each leaves a finished run."""
     recorded = []
 
-    def run_command(module, options, tags):
-        recorded.append(dict(options) | {"module": module, "role": tags["role"]})
+    def run_command(entry_point, options, tags):
+        recorded.append(dict(options) | {"entry_point": entry_point, "role": tags["role"]})
         client = mlflow.MlflowClient()
         client.set_terminated(client.create_run("0", tags=dict(tags)).info.run_id)
         return 0
 
-    monkeypatch.setattr(retrain, "_run_command", run_command)
+    monkeypatch.setattr(child_training, "_run_command", run_command)
     return recorded
 
 
@@ -43,7 +44,7 @@ def test_default_and_best_are_trained_and_only_the_best_is_registered(plan, comm
     for role, run in trained.items():
         assert mlflow.get_run(run).info.run_name.startswith(f"{role} · ")
     default, tuned = commands
-    assert default["module"] == tuned["module"] == "entrypoints.train_composition"
+    assert default["entry_point"] == tuned["entry_point"] == "train_composition"
     assert (default["config"], default["register"]) == ("", False)
     assert (tuned["config"], tuned["register"]) == ("best.json", True)
 
@@ -83,6 +84,6 @@ def test_an_archive_is_passed_as_the_dataset(plan, commands):
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_a_training_without_a_finished_run_is_an_error(plan, monkeypatch, status):
-    monkeypatch.setattr(retrain, "_run_command", lambda *_: status)
-    with pytest.raises(ChildProcessError, match=rf"exit status {status}\. The same command"):
+    monkeypatch.setattr(child_training, "_run_command", lambda *_: status)
+    with pytest.raises(ChildProcessError, match=rf"exit status {status}; .* The same command"):
         train(plan)

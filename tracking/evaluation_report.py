@@ -1,6 +1,6 @@
 """How a model is evaluated: on test materials once, with baselines, intervals, tables and plots."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +9,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from supervision.data.splits import families
+from supervision.data.families import families
+from supervision.data.splits import groups_of
 from supervision.evaluation import metrics
+from supervision.evaluation.discovery import all_discovery_metrics
 from supervision.evaluation.paired_difference import PairedDifference
+from supervision.evaluation.prediction import Prediction
+from supervision.experiment.baselines import baseline_predictions
 from supervision.experiment.spec import DataSplits
 from supervision.training.callbacks import EpochRecord
 from tracking import plots, runs
 
-CONSTANT, FAMILY_MEAN = "constant median", "family mean"
-Baseline = Callable[[str], np.ndarray]  # name of a part -> Tc of its materials in order
+CONSTANT, FAMILY_MEAN, NEAREST = "constant median", "family mean", "nearest composition"
+BASELINES = (CONSTANT, FAMILY_MEAN, NEAREST)  # columns of the predictions
 
 
 @dataclass(frozen=True)
@@ -35,51 +39,51 @@ class Evaluation:
     test_against_constant: PairedDifference
 
 
+def predictions_table(predictions: Sequence[Prediction], splits: DataSplits) -> pd.DataFrame:
+    """The predictions with what they are compared with and what is independent among them.
+
+    One row per validation and test material: ``material_id, formula, split, tc, tc_pred``; the
+    ``family`` of the material; the ``group`` that the split keeps together; one column for each of
+    ``BASELINES``.
+    """
+    table = pd.DataFrame(predictions)
+    family, group = families(splits.materials), groups_of(splits.materials, splits.split.kind)
+    table = table.assign(
+        family=table["material_id"].map(family), group=table["material_id"].map(group)
+    )
+    for part in ("val", "test"):
+        ids = [m.id for m in splits.part(part)]
+        rows = table["split"] == part
+        for name, values in baseline_predictions(splits, part).items():
+            known = pd.Series(values, index=ids)
+            table.loc[rows, name] = table.loc[rows, "material_id"].map(known)
+    return table
+
+
 def log_evaluation(
-    predictions: pd.DataFrame,
-    baselines: Mapping[str, Baseline],
-    history: Sequence[EpochRecord],
-    title: str,
+    predictions: pd.DataFrame, history: Sequence[EpochRecord], title: str
 ) -> Evaluation:
     """Log metrics, intervals, tables, plots and the run's description.
 
-    ``predictions`` has the columns ``material_id, formula, split, tc, tc_pred``, one row per
-    material of ``val`` and ``test``; ``baselines`` come from ``trivial_baselines``.
+    ``predictions`` come from ``predictions_table``.
     """
     test = predictions[predictions["split"] == "test"]
     val = predictions[predictions["split"] == "val"]
     evaluation = Evaluation(
-        _errors(test, val) | _baseline_errors(test, val, baselines),
-        _against(baselines[CONSTANT], val, "val"),
-        _against(baselines[CONSTANT], test, "test"),
-    )
+        _errors(test, val) | _baseline_errors(test, val), _against_constant(val),
+        _against_constant(test),
+    )  # fmt: skip
     runs.log_metrics({k: v for k, v in evaluation.metrics.items() if np.isfinite(v)})
     bands = metrics.band_table(test["tc"].to_numpy(), test["tc_pred"].to_numpy())
     runs.log_table(predictions, "predictions.csv")
     runs.log_table(bands, "bands.csv")
-    runs.log_table(_comparison(test, baselines), "comparison.csv")
-    lines = {name: evaluation.metrics[f"null_{_slug(name)}_val_mae"] for name in baselines}
+    runs.log_table(_comparison(test), "comparison.csv")
+    lines = {name: evaluation.metrics[f"null_{_slug(name)}_val_mae"] for name in BASELINES}
     runs.log_figures(_figures(test, bands, history, lines, title))
     mlflow.set_tag("mlflow.note.content", note(evaluation, bands))
     print(f"Validation MAE of the final model: {evaluation.metrics['val_mae_final']:.3f} K.")
     print(summary(evaluation), flush=True)
     return evaluation
-
-
-def trivial_baselines(splits: DataSplits) -> dict[str, Baseline]:
-    """The predictors that every model is compared with, by name."""
-    train_part = splits.part("train")
-    train_tc = np.array([m.tc for m in train_part])
-    family = families(splits.materials)
-
-    def constant(part: str) -> np.ndarray:
-        return metrics.constant_median(train_tc, len(splits.part(part)))
-
-    def family_mean(part: str) -> np.ndarray:
-        known = [family[m.id] for m in train_part]
-        return metrics.family_mean(train_tc, known, [family[m.id] for m in splits.part(part)])
-
-    return {CONSTANT: constant, FAMILY_MEAN: family_mean}
 
 
 def summary(evaluation: Evaluation) -> str:
@@ -116,46 +120,50 @@ def _errors(test: pd.DataFrame, val: pd.DataFrame) -> dict[str, float]:
     """Test metrics with intervals, and validation metrics of the final model."""
     tc, tc_pred = test["tc"].to_numpy(), test["tc_pred"].to_numpy()
     found = {f"test_{k}": v for k, v in metrics.all_metrics(tc, tc_pred).items()}
-    for name, (low, high) in metrics.bootstrap_intervals(tc, tc_pred).items():
+    intervals = metrics.bootstrap_intervals(tc, tc_pred, groups=test["group"].to_numpy())
+    for name, (low, high) in intervals.items():
         found |= {f"test_{name}_low": low, f"test_{name}_high": high}
     found |= {f"test_{k}": v for k, v in metrics.spread(tc, tc_pred).items()}
+    discovery = all_discovery_metrics(tc, tc_pred, test["family"].to_numpy())
+    found |= {f"test_{k}": v for k, v in discovery.items()}
     val_metrics = metrics.all_metrics(val["tc"].to_numpy(), val["tc_pred"].to_numpy())
     return found | {f"val_{k}_final": v for k, v in val_metrics.items()}
 
 
-def _baseline_errors(
-    test: pd.DataFrame, val: pd.DataFrame, baselines: Mapping[str, Baseline]
-) -> dict[str, float]:
-    found = {}
-    for name, predict in baselines.items():
-        for part, table in (("test", test), ("val", val)):
-            error = metrics.mae(table["tc"].to_numpy(), predict(part))
-            found[f"null_{_slug(name)}_{part}_mae"] = error
-    return found
-
-
-def _against(baseline: Baseline, table: pd.DataFrame, part: str) -> PairedDifference:
-    tc, tc_pred = table["tc"].to_numpy(), table["tc_pred"].to_numpy()
-    paired = metrics.paired_bootstrap(tc, tc_pred, baseline(part))
-    return PairedDifference(paired["difference"], paired["low"], paired["high"], len(tc))
-
-
-def _comparison(test: pd.DataFrame, baselines: Mapping[str, Baseline]) -> pd.DataFrame:
-    """One row for the model and one per baseline, on the test materials."""
-    tc, tc_pred = test["tc"].to_numpy(), test["tc_pred"].to_numpy()
-    rows = [_row("this model", tc, tc_pred)]
-    for name, predict in baselines.items():
-        baseline = predict("test")
-        paired = metrics.paired_bootstrap(tc, tc_pred, baseline)
-        rows.append(
-            _row(name, tc, baseline) | {f"model_minus_null_{k}": v for k, v in paired.items()}
+def _baseline_errors(test: pd.DataFrame, val: pd.DataFrame) -> dict[str, float]:
+    return {
+        f"null_{_slug(name)}_{part}_mae": metrics.mae(
+            table["tc"].to_numpy(), table[name].to_numpy()
         )
+        for name in BASELINES
+        for part, table in (("test", test), ("val", val))
+    }
+
+
+def _against_constant(table: pd.DataFrame) -> PairedDifference:
+    paired = _paired(table, CONSTANT)
+    return PairedDifference(paired["difference"], paired["low"], paired["high"], len(table))
+
+
+def _comparison(test: pd.DataFrame) -> pd.DataFrame:
+    """One row for the model and one per baseline, on the test materials."""
+    rows = [_row("this model", test, "tc_pred")]
+    for name in BASELINES:
+        paired = {f"model_minus_null_{k}": v for k, v in _paired(test, name).items()}
+        rows.append(_row(name, test, name) | paired)
     return pd.DataFrame(rows)
 
 
-def _row(name: str, tc: np.ndarray, tc_pred: np.ndarray) -> dict[str, Any]:
+def _paired(table: pd.DataFrame, baseline: str) -> dict[str, float]:
+    columns = (table[name].to_numpy() for name in ("tc", "tc_pred", baseline))
+    return metrics.paired_bootstrap(*columns, groups=table["group"].to_numpy())
+
+
+def _row(name: str, table: pd.DataFrame, column: str) -> dict[str, Any]:
+    tc, tc_pred = table["tc"].to_numpy(), table[column].to_numpy()
     row: dict[str, Any] = {"predictor": name} | metrics.all_metrics(tc, tc_pred)
-    for metric, (low, high) in metrics.bootstrap_intervals(tc, tc_pred).items():
+    intervals = metrics.bootstrap_intervals(tc, tc_pred, groups=table["group"].to_numpy())
+    for metric, (low, high) in intervals.items():
         row |= {f"{metric}_low": low, f"{metric}_high": high}
     return row
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-import pandas as pd
 
 from supervision.data.crystals import Reject
 from supervision.evaluation.prediction import Prediction
@@ -23,7 +22,7 @@ from supervision.training.callbacks import EpochRecord
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.resuming import checkpoints_dir, open_checkpoints
 from tracking import runs
-from tracking.evaluation_report import Evaluation, log_evaluation, summary, trivial_baselines
+from tracking.evaluation_report import Evaluation, log_evaluation, predictions_table, summary
 from tracking.inputs import log_inputs
 from tracking.serving import registry
 from tracking.system_metrics import log_system_metrics
@@ -125,8 +124,8 @@ class MLflowLogger:
         history: Sequence[EpochRecord],
     ) -> None:
         """Metrics, tables and plots; then the model is registered, unless ``register=false``."""
-        table, baselines = pd.DataFrame(predictions), trivial_baselines(splits)
-        evaluated = log_evaluation(table, baselines, history, spec.title(splits.dataset.name))
+        table = predictions_table(predictions, splits)
+        evaluated = log_evaluation(table, history, spec.title(splits.dataset.name))
         if spec.experiment.register:
             register(spec, splits, evaluated)
         else:
@@ -161,18 +160,22 @@ def register(spec: RunSpec, splits: DataSplits, evaluated: Evaluation) -> None:
         validation_materials=len(splits.part("val")),
         against_constant=evaluated.val_against_constant,
     )
-    tags = {
-        "weights": weights.name,
-        "weights_license": weights.license,
-        "trained_by": runs.run_id(),
-        MODEL: runs.tag(MODEL),
-    }
+    tags = {"weights": weights.name, "weights_license": weights.license}
     start = f"weights {weights.name} ({weights.license})" if weights.pretrained else "no weights"
     description = (
         f"{spec.model_family} on {splits.dataset.name} ({len(splits.materials)} materials), "
         f"{experiment.split} split, {start}. " + summary(evaluated)
     )
-    messages = registry.register(tags[MODEL], spec.model_family, candidate, tags, description)
+    register_model(spec.model_family, candidate, tags, description)
+
+
+def register_model(
+    model_family: str, candidate: registry.Candidate, tags: Mapping[str, str], description: str
+) -> None:
+    """Register the active run's logged model; logs and prints what changed and why."""
+    uri = runs.tag(MODEL)
+    own = {"trained_by": runs.run_id(), MODEL: uri}
+    messages = registry.register(uri, model_family, candidate, {**tags, **own}, description)
     mlflow.log_text("\n".join(messages), "registry.txt")
     print("\n".join(messages), flush=True)
 

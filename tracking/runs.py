@@ -7,6 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,14 @@ def mark_as_helper(other: str, role: str) -> None:
 def log_table(table: pd.DataFrame, name: str) -> None:
     """A table as a CSV artifact."""
     mlflow.log_text(table.to_csv(index=False), name)
+
+
+def read_table(run: str, name: str) -> pd.DataFrame:
+    """A CSV artifact of a run as a table. Raises ValueError where it cannot be read."""
+    try:
+        return pd.read_csv(StringIO(mlflow.artifacts.load_text(f"runs:/{run}/{name}")))
+    except (MlflowException, OSError, ValueError) as error:
+        raise ValueError(f"Run {run} has no {name} that can be read.") from error
 
 
 def log_rejects(rejects: Sequence[Reject]) -> None:

@@ -13,7 +13,8 @@ import pandas as pd
 
 from supervision.data.crystals import Material, group_materials
 from supervision.data.datasets import load_dataset
-from supervision.data.splits import PARTS, make_split, near_duplicates
+from supervision.data.leaks import is_near
+from supervision.data.splits import PARTS, make_split
 from supervision.evaluation import domain_shift, metrics
 from supervision.evaluation.prediction import SupportsPredict, predict_materials
 from supervision.experiment.run import RunSpec
@@ -23,7 +24,7 @@ from supervision.models.setup import Featurize, WeightsInfo
 from supervision.runtime.version import code_version
 from supervision.training.callbacks import Callbacks, EpochRecord
 from tracking import plots, runs
-from tracking.evaluation_report import log_evaluation, trivial_baselines
+from tracking.evaluation_report import log_evaluation, predictions_table
 from tracking.inputs import log_inputs
 
 
@@ -78,8 +79,8 @@ def evaluate(source: Source, experiment: Experiment, featurize: Featurize) -> No
     mlflow.log_metrics(dict(training.metrics))
     runs.log_params(source.model.size)
     parts = {part: splits.part(part) for part in ("val", "test")}
-    predictions = pd.DataFrame(predict_materials(source.model, parts))
-    log_evaluation(predictions, trivial_baselines(splits), (), title)
+    predictions = predictions_table(predict_materials(source.model, parts), splits)
+    log_evaluation(predictions, (), title)
     log_domain_shift(predictions, splits, training, source.name, title)
     print(f"Run {runs.run_id()}", flush=True)
 
@@ -169,12 +170,12 @@ def train_source(
     def train(tested: DataSplits) -> SourceTraining:
         materials = load_graph_materials(dataset, data, featurize)
         shared = {m.id for m in materials} & {m.id for m in tested.materials}
-        separate = tested.split.kind != "random"
-        near = set(near_duplicates(materials, tested.part("test"), chemsys=separate)) - shared
-        kept = [m for m in materials if m.id not in shared | near]
+        fresh = [m for m in materials if m.id not in shared]
+        near = is_near(fresh, tested.part("test"), tested.split)
+        kept = [m for m, leaks in zip(fresh, near, strict=True) if not leaks]
         print(
             f"{dataset}: {len(materials)} materials. Removed: {len(shared)} whose composition is "
-            f"in the tested data set and {len(near)} near-duplicates of a test material; "
+            f"in the tested data set and {near.sum()} near-duplicates of a test material; "
             f"{len(kept)} remain.",
             flush=True,
         )
@@ -186,7 +187,7 @@ def train_source(
         numbers = {
             "source_materials": len(materials),
             "source_shared_removed": len(shared),
-            "source_akin_removed": len(near),
+            "source_akin_removed": int(near.sum()),
             "source_train": len(train),
             "source_test_mae": metrics.mae(tc, tc_pred),
             "source_test_r2": metrics.r2(tc, tc_pred),

@@ -16,8 +16,10 @@ import numpy as np
 
 from supervision.data.crystals import Reject
 from supervision.evaluation.prediction import Prediction, predict_materials
+from supervision.experiment.sources import require_structures
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
 from supervision.models.families import get_family
+from supervision.models.predictor import Predictor
 from supervision.models.setup import ModelSetup, WeightsInfo
 from supervision.runtime.keep_awake import keep_awake
 from supervision.runtime.lock import TrainingLock
@@ -27,7 +29,7 @@ from supervision.training.checkpoint import Checkpoints
 from supervision.training.distributed import ProcessGroup
 
 FREE_ON_RESUME = ("device", "patience", "processes")  # may differ when a training is resumed
-EVALUATED_PARTS = ("val", "test")
+PART_NAMES = {"val": "validation", "test": "test"}
 LockFolder = Callable[[Path], None]
 
 
@@ -66,7 +68,7 @@ class RunSpec:
 
     def title(self, dataset: str) -> str:
         """The run's name; ``dataset`` is the data set's own name."""
-        parts = [self.model_family, dataset, self.experiment.split, self.variant]
+        parts = [self.model_family, dataset, self.experiment.split_label, self.variant]
         if self.weights.pretrained:
             parts.insert(3, self.weights.name)
         elif "epochs" in self.settings:
@@ -94,12 +96,17 @@ class RunSpec:
 
     def identity(self, splits: DataSplits) -> dict[str, str]:
         """What must be equal for a training to be resumed."""
-        return identity_of(self.settings) | {
-            "data set hash": splits.dataset.hash,
-            "split hash": splits.split.hash,
-            "weights": self.weights.name,
-            "weights hash": self.weights.hash,
-        }
+        sources = {"extra": splits.extra_hash} if splits.extra else {}
+        return (
+            identity_of(self.settings)
+            | sources
+            | {
+                "data set hash": splits.dataset.hash,
+                "split hash": splits.split.hash,
+                "weights": self.weights.name,
+                "weights hash": self.weights.hash,
+            }
+        )
 
     def provenance(self, splits: DataSplits, run_id: str) -> dict[str, Any]:
         """What is saved with a model: the run, the data and the materials that it learned from."""
@@ -112,7 +119,7 @@ class RunSpec:
             "split_hash": splits.split.hash,
             "seed": self.experiment.seed,
             "limit": self.experiment.limit,
-            "materials": [m.id for part in ("train", "val") for m in splits.part(part)],
+            "materials": [m.id for m in splits.training_after_validation()],
             "weights": self.weights.name,
             "weights_hash": self.weights.hash,
         }
@@ -184,11 +191,16 @@ class RunLogger(Protocol):
 def run_training(setup: ModelSetup, experiment: Experiment, logger: RunLogger) -> None:
     """Train, save the model, and log its predictions of the validation and test materials.
 
-    The model is saved before anything is evaluated or plotted: no later fault may cost it.
+    The model is saved before anything is evaluated or plotted: no later fault may cost it. A model
+    without epochs predicts the validation materials, is then fitted to these as well (``refit``),
+    and predicts the test materials. A network has chosen its epoch by them, and is not.
     Raises BusyError where another training runs on this machine or in the checkpoint folder.
     """
     spec, predictor = RunSpec.of(setup, experiment), setup.predictor
-    has_epochs = get_family(setup.model_family).has_epochs  # then it is resumed and takes long
+    family = get_family(setup.model_family)
+    has_epochs = family.has_epochs  # then it is resumed and takes long
+    if not family.reads_formulas:
+        require_structures(experiment.sources, family.name)
     with TrainingLock(logger.run_id) as lock:
         checkpoints: Checkpoints | None = None
         if has_epochs:
@@ -205,18 +217,34 @@ def run_training(setup: ModelSetup, experiment: Experiment, logger: RunLogger) -
         start = time.monotonic()
         with keep_awake(), logger.monitor_system():
             history = predictor.fit(
-                splits.part("train"),
+                splits.training(),
                 splits.part("val"),
                 callbacks=Callbacks(logger.log_epoch, logger.log_note),
                 checkpoints=checkpoints,
             )
         logger.log_training(_seconds(history, time.monotonic() - start) / 60, predictor.size)
-        logger.log_model(spec, splits, predictor.save)
-        parts = {part: splits.part(part) for part in EVALUATED_PARTS}
-        count = sum(map(len, parts.values()))
-        print(f"Predicting {count} validation and test materials.", flush=True)
-        logger.log_evaluation(spec, splits, predict_materials(predictor, parts), history)
+        if has_epochs or not experiment.refit:
+            logger.log_model(spec, splits, predictor.save)
+            predictions = _predict(predictor, splits, "val", "test")
+        else:
+            predictions = _predict(predictor, splits, "val")
+            predictor.fit(
+                splits.training_after_validation(),
+                splits.part("val"),
+                callbacks=NO_CALLBACKS,
+                checkpoints=None,
+            )
+            logger.log_model(spec, splits, predictor.save)
+            predictions += _predict(predictor, splits, "test")
+        logger.log_evaluation(spec, splits, predictions, history)
         logger.finish(checkpoints)
+
+
+def _predict(predictor: Predictor, splits: DataSplits, *parts: str) -> list[Prediction]:
+    materials = {part: splits.part(part) for part in parts}
+    count = sum(map(len, materials.values()))
+    print(f"Predicting {count} {' and '.join(PART_NAMES[p] for p in parts)} materials.", flush=True)
+    return predict_materials(predictor, materials)
 
 
 def run_other_rank(setup: ModelSetup, experiment: Experiment) -> None:
@@ -225,7 +253,7 @@ def run_other_rank(setup: ModelSetup, experiment: Experiment) -> None:
         splits = split_materials(experiment, setup.featurize, lambda rejects: None)
         require_equal_ranks(RunSpec.of(setup, experiment).identity(splits))
         setup.predictor.fit(
-            splits.part("train"), splits.part("val"), callbacks=NO_CALLBACKS, checkpoints=None
+            splits.training(), splits.part("val"), callbacks=NO_CALLBACKS, checkpoints=None
         )
 
 

@@ -18,8 +18,10 @@ from optuna.trial import FrozenTrial, TrialState
 from tqdm.auto import tqdm
 
 from supervision.experiment.settings_file import write_settings
+from supervision.experiment.spec import Experiment
 from supervision.models.weights import get_weights
 from supervision.runtime.lock import TrainingLock
+from supervision.runtime.options import options_of
 from tracking import runs
 from tracking.processes import Worker
 from tracking.tuning.retrain import EXPERIMENT_OPTIONS, retrain_default_and_best
@@ -34,6 +36,7 @@ from tracking.tuning.trial_queue import (
 from tracking.tuning.trials import MEASURED, TRIAL_NUMBER_TAG, TRIAL_STATE_TAG, StudyPlan
 from tracking.tuning.worker_pool import WorkerPool
 
+OF_NO_STUDY_BEFORE = ("apart", "extra", "extra_weights")  # options that older studies do not have
 PLAN = "plan"  # attribute of a study: the options that must stay the same when it is resumed
 OUTAGE_SECONDS = 600  # after so long without an answer of the storage, the study ends
 POLL_SECONDS = 0.5
@@ -149,13 +152,16 @@ def _params(plan: StudyPlan) -> dict[str, Any]:
 
 def _require_same(queue: TrialQueue, plan: StudyPlan) -> None:
     """Raise ValueError if the study began with other options; store them if it is new."""
-    options = {name: str(value) for name, value in _params(plan).items() if name != "data"}
+    local = ("data", "extra_data")  # paths of this machine
+    options = {name: str(value) for name, value in _params(plan).items() if name not in local}
     stored = queue.study.user_attrs.get(PLAN)
     if stored is None:
         queue.study.set_user_attr(PLAN, options)
         return
     if "pipeline" in stored:  # the key of earlier versions
         stored = {"model_family": stored["pipeline"]} | stored
+    added = {o.name: str(o.default) for o in options_of(Experiment) if o.name in OF_NO_STUDY_BEFORE}
+    stored = added | stored
     for name, value in options.items():
         if stored.get(name) != value:
             raise ValueError(
