@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from entrypoints.options import run_cli
+from entrypoints.options import listed, run_cli
 from supervision.data.datasets.load import dataset_label
-from supervision.data.splits import SPLIT_KINDS
 from tracking.comparison.report import publish
 from tracking.comparison.results import (
     Result,
@@ -48,20 +47,16 @@ def main(
             )
         if timed < 0:
             raise ValueError(f"timed must be 0 or more, got {timed}.")
-        results = [Result.read(id) for id in _listed(runs)]
+        results = [Result.read(id) for id in listed(runs)]
         if not results:
             label = dataset_label(dataset) if dataset else ""
-            results = newest_of_each_kind(label, SPLIT_KINDS)
-        results += [from_file(Path(path), results) for path in _listed(beside)]
+            results = newest_of_each_kind(label)
+        results += [from_file(Path(path), results) for path in listed(beside)]
         results = with_unique_names(results)
         check_comparable(results)
         publish(results, timed, Path(out) if out else None)
 
     run_cli(tracked_run("compare")(run))
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 if __name__ == "__main__":

@@ -122,6 +122,11 @@ def run_cli(main: Callable[[], None]) -> None:
         sys.exit(2)
 
 
+def listed(text: str) -> list[str]:
+    """The parts of a text that are separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def user_path(text: str) -> Path:
     """A path from a command line, with ``~`` for the home folder."""
     return Path(text).expanduser()

@@ -141,6 +141,14 @@ def test_a_full_run_of_3dsc_random_is_the_champion(client):
     assert holder(client, "champion") == number
 
 
+def test_a_full_run_of_3dsc_novel_comes_before_one_of_random(client):
+    enter(client, candidate(1.0, dataset="3dsc"))
+    number, _ = enter(client, candidate(6.0, dataset="3dsc", split="novel"))
+    assert holder(client, "champion") == number
+    enter(client, candidate(0.5, dataset="3dsc"))
+    assert holder(client, "champion") == number
+
+
 def test_a_limited_3dsc_run_does_not_replace_a_full_one_of_another_set(client):
     first, _ = enter(client, candidate(5.0))
     enter(client, candidate(1.0, dataset="3dsc", limit=400))
@@ -394,13 +402,11 @@ def test_a_lower_error_on_few_materials_is_not_called_better(own_store):
         for part in ("val", "test")
         for i, (a, b) in enumerate(zip(tc, tc_pred, strict=True))
     ]
-    baselines = {
-        name: (lambda part: np.full(6, 7.0))
-        for name in (evaluation_report.CONSTANT, evaluation_report.FAMILY_MEAN)
-    }
+    table = pd.DataFrame(rows).assign(**dict.fromkeys(evaluation_report.BASELINES, 7.0))
+    table = table.assign(family=table["material_id"], group=table["material_id"])
     with runs.tracked_run("test"):
         run = runs.run_id()
-        evaluation = log_evaluation(pd.DataFrame(rows), baselines, (), "title")
+        evaluation = log_evaluation(table, (), "title")
     text = summary(evaluation)
     assert evaluation.metrics["test_mae"] < evaluation.metrics["null_constant_median_test_mae"]
     assert "not shown to differ from the constant median's 23.33 K" in text

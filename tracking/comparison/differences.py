@@ -1,6 +1,7 @@
 """Which of several models is better on the same materials, and whether that is shown.
 
-A difference is shown where the 95% interval of the paired bootstrap over materials excludes zero.
+A difference is shown where the 95% interval of the paired bootstrap excludes zero. The bootstrap is
+over what the split keeps together: materials on ``random``, families on ``family`` and ``novel``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,10 @@ from itertools import combinations
 from supervision.evaluation.metrics import paired_bootstrap
 from supervision.models.families import family_names, get_family
 from tracking.comparison.results import Result
-from tracking.evaluation_report import CONSTANT, FAMILY_MEAN
+from tracking.evaluation_report import CONSTANT, FAMILY_MEAN, NEAREST
 
 BASELINE_FAMILY = "composition"  # the model family that all others are compared with
-TRIVIAL_BASELINES = (CONSTANT, FAMILY_MEAN)
+TRIVIAL_BASELINES = (CONSTANT, FAMILY_MEAN, NEAREST)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Difference:
 def difference(one: Result, other: Result) -> Difference:
     """MAE of ``one`` minus that of ``other`` on the test materials of their split."""
     tc = one.test["tc"].to_numpy()
-    paired = paired_bootstrap(tc, one.test["tc_pred"].to_numpy(), other.test["tc_pred"].to_numpy())
+    predicted = (result.test["tc_pred"].to_numpy() for result in (one, other))
+    paired = paired_bootstrap(tc, *predicted, groups=one.groups)
     return Difference(one.name, other.name, **paired)
 
 

@@ -2,10 +2,12 @@
 
 import base64
 import io
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
@@ -83,6 +85,12 @@ class Page:
         page = path.with_suffix(".html")
         page.write_text(self.html())
         return [path, page, *written]
+
+    def log(self, name: str) -> None:
+        """Write it into the artifacts of the active run, as ``name`` (.md)."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.write(Path(folder) / name)
+            mlflow.log_artifacts(folder)
 
     def markdown(self, links: Mapping[str, str]) -> str:
         """The Markdown; ``links`` are where each image is, by its name."""

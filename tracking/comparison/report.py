@@ -1,6 +1,5 @@
 """The report of the comparison: findings, tables and figures on one page."""
 
-import tempfile
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
@@ -16,6 +15,7 @@ from supervision.runtime.images import encode_png
 from tracking import runs
 from tracking.comparison import plots as figures
 from tracking.comparison.differences import best_of_families, ranked, splits_of
+from tracking.comparison.discovery import EXPLANATION, discovery_pairs, discovery_table
 from tracking.comparison.findings import BASELINE_NAME, findings
 from tracking.comparison.html_page import Page
 from tracking.comparison.results import Result, model_location
@@ -38,9 +38,7 @@ def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
     Each model is timed on ``timed`` crystals; 0 for no timing.
     """
     page = report(results, timings_of(results, timed))
-    with tempfile.TemporaryDirectory() as folder:
-        page.write(Path(folder) / "comparison.md")
-        mlflow.log_artifacts(folder)
+    page.log("comparison.md")
     if out:
         page.write(out)
     found = findings(results)
@@ -71,14 +69,25 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
     )
     page.bullets(findings(results))
     page.text(
-        "A difference is shown where the 95% interval of the paired bootstrap over materials "
-        "excludes zero. Of twenty pairs without a difference, about one is shown by chance. Each "
-        "model was chosen on validation materials. The order below is by the error on test "
-        "materials."
+        "A difference is shown where the 95% interval of the paired bootstrap excludes zero. The "
+        "bootstrap is over families where the split is by families, over materials on `random`. Of "
+        "twenty pairs without a difference, about one is shown by chance. Each model was chosen on "
+        "validation materials. The order below is by the error on test materials."
     )
     table = main_table(results)
     page.table(table)
     page.attach("table", figures.table(table, "Test errors with 95% intervals"))
+    for split in splits_of(results):
+        ranking = discovery_table(results, split)
+        if ranking.empty:
+            continue
+        page.heading(f"Ranking new families: {split}")
+        page.text(EXPLANATION)
+        page.table(ranking)
+        pairs = discovery_pairs(results, split)
+        if not pairs.empty:
+            page.text("The differences, paired over families; * where the interval excludes zero:")
+            page.table(pairs)
     page.heading("Predicted and measured")
     page.image("scatter", figures.scatter(results), "The best model on validation of each family")
     for split in splits_of(results):

@@ -1,9 +1,8 @@
 """Finished runs, read from the tracking store to be compared."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 
 import mlflow
@@ -12,9 +11,12 @@ import pandas as pd
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from supervision.data.splits import SPLIT_KINDS
 from supervision.evaluation.metrics import band_table
 from supervision.models.predictor import CONFIG_FILE
 from supervision.runtime.errors import one_line
+from tracking.folds import FOLD_TAG
+from tracking.runs import read_table
 from tracking.serving.downloads import download
 
 ADAPT_NAMES = {"lora": "LoRA", "linear": "head alone", "full": "fine-tuned"}
@@ -31,12 +33,14 @@ class ModelKind:
         variant: the name of its weights, of its trees, or of the zero-shot source.
         pretrained: whether it started from pretrained weights.
         adapt: what of it was trained: ``lora``, ``linear``, ``full``; empty for other models.
+        extra: the sources that it was trained on beside the data set.
     """
 
     model_family: str
     variant: str = ""
     pretrained: bool = False
     adapt: str = ""
+    extra: str = ""
 
     @classmethod
     def of(cls, tags: Mapping[str, str], params: Mapping[str, str]) -> "ModelKind":
@@ -45,13 +49,19 @@ class ModelKind:
         if model_family == ZERO_SHOT:
             return cls(model_family, tags.get("source", ""))
         pretrained, adapt = tags.get("pretrained") == "true", params.get("adapt", "")
+        extra = ", ".join(sorted(filter(None, params.get("extra", "").replace(" ", "").split(","))))
         if adapt:
-            return cls(model_family, tags["weights"] if pretrained else "", pretrained, adapt)
-        return cls(model_family, params.get("model", ""))
+            variant = tags["weights"] if pretrained else ""
+            return cls(model_family, variant, pretrained, adapt, extra)
+        return cls(model_family, params.get("model", ""), extra=extra)
 
     @property
     def label(self) -> str:
         """Its name in tables and figures."""
+        return self._name + (f" + {self.extra}" if self.extra else "")
+
+    @property
+    def _name(self) -> str:
         if self.model_family == FROM_FILE:
             return self.variant.replace("_", " ")
         if self.model_family == ZERO_SHOT:
@@ -72,10 +82,12 @@ class Result:
         id: of the run; empty for predictions from elsewhere.
         name: for display only; ``kind`` decides.
         curve: validation MAE by epoch; empty where nothing was trained by gradients.
+        split: its kind, and the number of folds if it has several.
         comparison: the model and its trivial baselines on test; empty for predictions from
             elsewhere.
         bands: errors by band of measured Tc.
-        test: tc and tc_pred of the test materials, sorted by material_id.
+        test: tc and tc_pred of the test materials, sorted by material_id; except in runs of earlier
+            code, the group and the family of each.
     """
 
     id: str
@@ -111,15 +123,30 @@ class Result:
             name=kind.label,
             kind=kind,
             dataset=run.data.tags["dataset"],
-            split=run.data.tags["split"],
+            split=_split_label(run),
             split_hash=run.data.params["split_hash"],
             params=run.data.params,
             metrics=run.data.metrics,
             curve={m.step: m.value for m in history} if len(history) > 1 else {},
-            comparison=_table(run_id, "comparison.csv"),
-            bands=_table(run_id, "bands.csv"),
-            test=test_part(_table(run_id, "predictions.csv")),
+            comparison=read_table(run_id, "comparison.csv"),
+            bands=read_table(run_id, "bands.csv"),
+            test=test_part(read_table(run_id, "predictions.csv")),
         )
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """What the split keeps together, of each test material; None in runs of earlier code."""
+        return self.test["group"].to_numpy() if "group" in self.test else None
+
+    @property
+    def families(self) -> np.ndarray | None:
+        """The family of each test material; None in runs of earlier code."""
+        return self.test["family"].to_numpy() if "family" in self.test else None
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether every material was tested, each by the model of another fold."""
+        return self.params.get("folds", "1") != "1"
 
     @property
     def best_epoch(self) -> int:
@@ -132,7 +159,7 @@ def model_family_of(tags: Mapping[str, str]) -> str:
     return tags.get("model_family", tags.get("pipeline", ""))
 
 
-def newest_of_each_kind(dataset: str, splits: Iterable[str]) -> list[Result]:
+def newest_of_each_kind(dataset: str) -> list[Result]:
     """The newest run of each kind of model, all on the same data and the same split of each kind.
 
     Without a name, the data set is that of the newest run. Full runs come before those with a
@@ -153,13 +180,13 @@ def newest_of_each_kind(dataset: str, splits: Iterable[str]) -> list[Result]:
         )
     same_data = _group_with_most_kinds(found, "dataset_hash")
     results: list[Result] = []
-    for split in splits:
-        of_split = [run for run in same_data if run.data.tags["split"] == split]
+    for split in sorted({_split_label(run) for run in found}, key=_split_order):
+        of_split = [run for run in same_data if _split_label(run) == split]
         newest: dict[ModelKind, Run] = {}
         for run in _group_with_most_kinds(of_split, "split_hash") if of_split else []:
             newest.setdefault(_kind(run), run)
         results += [Result.read(run.info.run_id) for run in newest.values()]
-        kinds = {_kind(run) for run in found if run.data.tags["split"] == split}
+        kinds = {_kind(run) for run in found if _split_label(run) == split}
         if left_out := sorted(kind.label for kind in kinds - newest.keys()):
             print(
                 f"Left out, on other data or another '{split}' split: {', '.join(left_out)}.",
@@ -188,6 +215,8 @@ def from_file(path: Path, runs: Sequence[Result]) -> Result:
         raise ValueError(f"{path} is not of the test materials of any of these runs.")
     if not np.allclose(test["tc"], run.test["tc"]):
         raise ValueError(f"{path} gives its materials another measured Tc than the runs.")
+    known = [name for name in ("group", "family") if name in run.test]
+    test = test.drop(columns=known, errors="ignore").join(run.test[known])
     kind = ModelKind(FROM_FILE, path.stem)
     return Result(
         id="",
@@ -282,6 +311,7 @@ def _is_evaluated(run: Run) -> bool:
         and run.info.lifecycle_stage == "active"
         and "test_mae" in data.metrics
         and bool(model_family_of(data.tags))
+        and FOLD_TAG not in data.tags
         and {"split", "dataset"} <= data.tags.keys()
         and {"dataset_hash", "split_hash"} <= data.params.keys()
     )
@@ -289,6 +319,17 @@ def _is_evaluated(run: Run) -> bool:
 
 def _kind(run: Run) -> ModelKind:
     return ModelKind.of(run.data.tags, run.data.params)
+
+
+def _split_label(run: Run) -> str:
+    """The kind of a run's split, and the number of its folds: ``novel``, ``novel, 5 folds``."""
+    split, folds = run.data.tags["split"], run.data.params.get("folds", "1")
+    return split if folds == "1" else f"{split}, {folds} folds"
+
+
+def _split_order(label: str) -> tuple[int, str]:
+    kind = label.partition(",")[0]
+    return SPLIT_KINDS.index(kind) if kind in SPLIT_KINDS else len(SPLIT_KINDS), label
 
 
 def _group_with_most_kinds(runs: Sequence[Run], hash_param: str) -> list[Run]:
@@ -305,10 +346,3 @@ def _group_with_most_kinds(runs: Sequence[Run], hash_param: str) -> list[Run]:
         return full, len({_kind(run) for run in group})
 
     return max(groups.values(), key=key)
-
-
-def _table(run_id: str, name: str) -> pd.DataFrame:
-    try:
-        return pd.read_csv(StringIO(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")))
-    except (MlflowException, OSError, ValueError) as error:
-        raise ValueError(f"Run {run_id} has no {name} that can be read.") from error

@@ -11,6 +11,7 @@ from tracking.comparison.differences import (
     BASELINE_FAMILY,
     TRIVIAL_BASELINES,
     all_differences,
+    baseline_rows,
     best_on_validation,
     difference,
     first_baseline_rows,
@@ -54,9 +55,9 @@ MISSING = "–"
 
 def main_table(results: Sequence[Result]) -> pd.DataFrame:
     """One row per model: MAE with its interval, RMSE and R2 on each split; baselines first."""
-    rows: dict[str, dict[str, str]] = {
-        name: {} for name in (*TRIVIAL_BASELINES, *names_of(results))
-    }
+    logged = {row["predictor"] for result in results for row in baseline_rows(result)}
+    baselines = [name for name in TRIVIAL_BASELINES if name in logged]
+    rows: dict[str, dict[str, str]] = {name: {} for name in (*baselines, *names_of(results))}
     for split in splits_of(results):
         models = ranked(results, split)
         for model in models:
@@ -200,7 +201,7 @@ def _errors(result: Result) -> dict[str, float]:
     """Test metrics with their intervals."""
     tc, tc_pred = result.test["tc"].to_numpy(), result.test["tc_pred"].to_numpy()
     found = all_metrics(tc, tc_pred)
-    for name, (low, high) in bootstrap_intervals(tc, tc_pred).items():
+    for name, (low, high) in bootstrap_intervals(tc, tc_pred, groups=result.groups).items():
         found |= {f"{name}_low": low, f"{name}_high": high}
     return found
 

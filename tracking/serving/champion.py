@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from supervision.evaluation.paired_difference import PairedDifference
 
 CHAMPION = "champion"
-REFERENCE_ALIAS = "champion-3dsc-random"
+REFERENCES = ("champion-3dsc-novel", "champion-3dsc-random")  # preferred, in this order
 MIN_VALIDATION_MATERIALS = 30  # the interval of fewer is too narrow to rely on
 KELVIN_DIGITS = 4  # of errors in tags, and of the errors that are compared
 DIFFERENCE_TAGS = ("val_minus_constant", "val_minus_constant_low", "val_minus_constant_high")
@@ -83,11 +83,12 @@ class Candidate:
         return self.val_mae / self.constant_mae
 
     @property
-    def preference(self) -> tuple[bool, bool, bool, bool, float]:
+    def preference(self) -> tuple[bool, int, bool, bool, float]:
         """Sort key over data sets and model families; the version to serve comes first."""
+        is_reference = self.is_full and self.alias in REFERENCES
         return (
             not self.beats_constant,
-            not (self.is_full and self.alias == REFERENCE_ALIAS),
+            REFERENCES.index(self.alias) if is_reference else len(REFERENCES),
             self.validation_materials < MIN_VALIDATION_MATERIALS,
             not self.is_full,
             self.relative_mae,

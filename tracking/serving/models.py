@@ -20,7 +20,7 @@ from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 from supervision.data.structure_inputs import StructureInput, structure_inputs
 from supervision.models.families import load_predictor
-from supervision.models.predictor import CONFIG_FILE, PROVENANCE_FILE, Predictor
+from supervision.models.predictor import CONFIG_FILE, PROVENANCE_FILE, SavedPredictor
 from supervision.runtime.errors import one_line
 from supervision.runtime.progress import track
 from tracking.serving.downloads import download
@@ -216,7 +216,7 @@ def _open(folder: Path) -> tuple[Ask, str]:
     return ask, model.metadata.run_id or ""
 
 
-def _ask_predictor(predictor: Predictor, cifs: Sequence[str]) -> Sequence[float]:
+def _ask_predictor(predictor: SavedPredictor, cifs: Sequence[str]) -> Sequence[float]:
     """What a served model answers, by a predictor with the installed code."""
     crystals = [Crystal(f"Row {row}", "", cif) for row, cif in enumerate(cifs)]
     return [float(tc) for tc in predictor.predict(crystals)]

@@ -15,14 +15,14 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 from supervision.models.families import load_predictor
-from supervision.models.predictor import Predictor
+from supervision.models.predictor import SavedPredictor
 from supervision.runtime.heap import limit_malloc_arenas, trim_heap
 
 
 class TcModel(PythonModel):
     """Wraps a saved predictor; the error for a bad row is one sentence without a stack trace."""
 
-    predictor: Predictor
+    predictor: SavedPredictor
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the predictor that was logged with the model."""
