@@ -16,6 +16,8 @@ COMMANDS = {
     "predict": "Tc of crystals, from the best registered model or a model of your choice.",
     "train": "Train a model of one family.",
     "tune": "Search a family's settings with Optuna.",
+    "ensemble": "Combine several models into one.",
+    "rediscover": "Ask models where they rank a class of superconductors that they never saw.",
     "compare": "Write one report of several runs.",
     "render": "Draw a data set.",
     "eval-zero-shot": "Test a model on a data set that it was not trained on.",

@@ -10,10 +10,17 @@ from typing import Any
 import typer
 
 from entrypoints.train import train_app
-from supervision.models.families import family_names, get_family
+from supervision.models.families import trained_families
 from supervision.runtime.version import ROOT
 
-ENTRY_POINTS = ("render", "eval_zero_shot", "compare", "tune", "test")  # besides the trainings
+ENTRY_POINTS = (
+    "ensemble",
+    "render",
+    "eval_zero_shot",
+    "compare",
+    "tune",
+    "test",
+)  # besides the trainings
 COMMANDS = (*ENTRY_POINTS, "prepare", "predict", "import_run")
 Command = Any  # typer's own copy of click.Command
 HEADER = "# Written by python -m entrypoints.generate: change the options, not this file.\n"
@@ -55,10 +62,9 @@ def options_page() -> str:
 def entry_point_commands() -> dict[str, tuple[str, Command]]:
     """Entry point -> its module with the words after it, and its command."""
     trainings = {}
-    for name in family_names():
-        module = get_family(name).entry_point
-        command = typer.main.get_command(train_app(name))
-        trainings[module.replace(" ", "_")] = (module, command)
+    for family in trained_families():
+        command = typer.main.get_command(train_app(family.name))
+        trainings[family.entry_point.replace(" ", "_")] = (family.entry_point, command)
     return trainings | {name: (name, _command(name)) for name in ENTRY_POINTS}
 
 

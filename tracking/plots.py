@@ -154,3 +154,21 @@ def error_by_band(bands: pd.DataFrame, title: str) -> Figure:
         ax.set(ylabel="kelvin", xlabel="measured Tc (K)", title=title)
         ax.legend(frameon=False)
     return figure
+
+
+def members(worth: pd.DataFrame, title: str) -> Figure:
+    """What the test MAE of an ensemble would be without each member, minus what it is."""
+    with matplotlib.rc_context(STYLE):
+        figure = _figure(6.4, 0.5 * len(worth) + 1.4)
+        ax = figure.axes[0]
+        if "mae_difference" in worth:
+            gain = -worth["mae_difference"].to_numpy()
+            reach = np.stack([gain + worth["mae_high"], -worth["mae_low"] - gain])
+            ax.errorbar(gain, range(len(worth)), xerr=reach, fmt="o", color=BLUE, capsize=3)
+        ax.axvline(0, color=GREY, lw=1.2)
+        labels = [f"{row['member']}, {row['mae']:.2f} K alone" for _, row in worth.iterrows()]
+        ax.set_yticks(range(len(worth)), labels)
+        ax.invert_yaxis()
+        ax.margins(y=0.15)
+        ax.set(xlabel="change of the test MAE without this member (K)", title=fill(title, 60))
+    return figure

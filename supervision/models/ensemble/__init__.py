@@ -1,0 +1,1 @@
+"""The ensemble family: several models of other families, combined with fitted weights."""

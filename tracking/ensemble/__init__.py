@@ -1,0 +1,1 @@
+"""Ensembles: runs on the same split combined into one model."""

@@ -1,0 +1,82 @@
+"""The members of an ensemble: which models they are, their runs, and their predictions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from supervision.data.sources import SOURCES
+from supervision.experiment.spec import Experiment
+from supervision.models.families import ModelFamily, get_family
+from tracking import runs
+from tracking.child_training import train_child
+from tracking.comparison.results import Result
+
+MEMBERS = {  # name -> model family, and options of its training
+    "composition": ("composition", {"model": "boosting"}),
+    "extra_trees": ("composition", {"model": "extra_trees"}),
+    "structure": ("structure", {"model": "boosting"}),
+    "graph": ("graph", {}),
+    "vision": ("vision", {}),
+}
+EXPERIMENT_OPTIONS = (
+    "dataset", "data", "split", "apart", "folds", "limit", "seed", "allow_loss",
+)  # fmt: skip
+KEYS = ["material_id", "split", "fold"]
+
+
+def check_members(names: Sequence[str]) -> None:
+    """Raise ValueError, naming it, for a member that is unknown or named twice."""
+    for name in names:
+        if name not in MEMBERS:
+            raise ValueError(f"member '{name}' is not one of {', '.join(MEMBERS)}.")
+        if names.count(name) > 1:
+            raise ValueError(f"members names {name} twice.")
+
+
+def train_member(name: str, experiment: Experiment) -> str:
+    """The run of a member; what is not trained yet is trained below the active run."""
+    model_family, settings = MEMBERS[name]
+    family = get_family(model_family)
+    options = {key: getattr(experiment, key) for key in EXPERIMENT_OPTIONS}
+    options |= _sources(family, experiment) | settings | {"register": False}
+    if family.has_epochs:
+        options["parallel"] = experiment.parallel
+    return train_child(family, options, name=name, tags={})
+
+
+def member_predictions(members: Mapping[str, Result]) -> pd.DataFrame:
+    """The predictions of all members: a row per material, part and fold, a column per member.
+
+    Raises ValueError for a run without the columns that this version logs.
+    """
+    tables = {name: _predictions(result.id) for name, result in members.items()}
+    (first, joined), *_ = tables.items()
+    joined = joined.rename(columns={"tc_pred": first})
+    for name, table in tables.items():
+        if not table.index.equals(joined.index):
+            raise ValueError(f"The runs of {first} and {name} predict different materials.")
+        joined[name] = table["tc_pred"]
+    return joined.reset_index()
+
+
+def _predictions(run: str) -> pd.DataFrame:
+    table = runs.read_table(run, "predictions.csv")
+    if "group" not in table.columns:
+        raise ValueError(f"Run {run} is of an earlier version: train this model again.")
+    fold = table["fold"] if "fold" in table.columns else 1
+    return table.assign(fold=fold).set_index(KEYS).sort_index()
+
+
+def _sources(family: ModelFamily, experiment: Experiment) -> dict[str, Any]:
+    """The options for the sources that a family can read."""
+    readable = [
+        source
+        for source in experiment.sources
+        if family.reads_formulas or SOURCES[source.name].has_structures
+    ]
+    return {
+        "extra": ",".join(source.name for source in readable),
+        "extra_data": ",".join(f"{s.name}={s.data}" for s in readable if s.data),
+        "extra_weights": ",".join(f"{s.name}={s.weight:g}" for s in readable),
+    }
