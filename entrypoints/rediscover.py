@@ -1,0 +1,90 @@
+"""Ask models that never saw a class of superconductors where they would have ranked it.
+
+mlflow run . -e rediscover --experiment-name SuperVision --env-manager local -P dataset=3dsc
+python -m entrypoints.rediscover --dataset 3dsc --classes cuprate,iron --models composition
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from entrypoints.options import (
+    Given,
+    experiment_of,
+    experiment_options,
+    listed,
+    make_app,
+    parse,
+    run_cli,
+    user_path,
+)
+from supervision.data.material_classes import CLASSES
+from supervision.experiment.sources import require_structures
+from supervision.experiment.spec import Experiment
+from supervision.models.families import default_configs, get_family
+from supervision.models.setup import ModelSetup
+from supervision.runtime.options import option, options_of
+from tracking import runs
+from tracking.ensemble.members import MEMBERS, check_members
+from tracking.rediscovery import rediscover
+
+DATA = ("dataset", "data", "apart", "extra", "extra_data", "extra_weights", "limit", "seed")
+
+
+@dataclass(frozen=True)
+class RediscoveryOptions:
+    """Which models look for which classes. Raises ValueError for a value that is refused."""
+
+    models: str = option("composition,extra_trees,structure", "models, separated by commas")
+    classes: str = option(",".join(CLASSES), "classes to leave out, one after the other")
+    folds: int = option(5, "folds of the novel split, each of which is tested once")
+    weights: str = option("auto", "pretrained weights of networks: auto, none, a name, name:file")
+    device: str = option("auto", "auto, cpu, cuda, ...")
+    out: str = option("", "also write the page to this file (.md)")
+
+    def __post_init__(self) -> None:
+        check_members(listed(self.models))
+        for name in listed(self.classes):
+            if name not in CLASSES:
+                raise ValueError(f"class '{name}' is not one of {', '.join(CLASSES)}.")
+        if self.folds < 2:
+            raise ValueError(f"folds must be 2 or more, got {self.folds}.")
+        if self.out and not self.out.endswith(".md"):
+            raise ValueError(f"out={self.out} must end in .md.")
+
+
+def main(given: Given) -> None:
+    """Leave each class out, train, and rank it."""
+
+    def run() -> None:
+        options = parse(RediscoveryOptions, given)
+        experiment = experiment_of(given, split="novel", folds=options.folds, register=False)
+        models = {n: _untrained(n, experiment, options) for n in listed(options.models)}
+        tags = {"model_family": "rediscovery", "dataset": experiment.dataset}
+        runs.log_settings(experiment.settings(), tags)
+        out = user_path(options.out) if options.out else None
+        rediscover(models, experiment, listed(options.classes), out)
+
+    run_cli(runs.tracked_run(f"rediscover · {given['dataset']}")(run))
+
+
+def _untrained(
+    name: str, experiment: Experiment, options: RediscoveryOptions
+) -> Callable[[], ModelSetup]:
+    """What makes an untrained model."""
+    model_family, settings = MEMBERS[name]
+    family = get_family(model_family)
+    if not family.reads_formulas:
+        require_structures(experiment.sources, family.name)
+    configs = default_configs(family, experiment.dataset, experiment.seed, settings)
+    return partial(family.setup, options.weights, options.device, *configs)
+
+
+app = make_app(
+    main,
+    [("Data", experiment_options(*DATA)), ("Rediscovery", options_of(RediscoveryOptions))],
+    "Ask models that never saw a class of superconductors where they would have ranked it.",
+)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,139 @@
+"""The ranks of an unseen class: hand-worked values, ties, chance, and what must not matter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import mannwhitneyu
+
+from supervision.evaluation.rediscovery import rediscovery
+
+RNG = np.random.default_rng(5)
+
+
+def mask(*members, n):
+    return np.isin(np.arange(n), members)
+
+
+def test_ranks_equal_those_worked_out_by_hand():
+    found = rediscovery(np.array([30.0, 1, 20, 5, 10, 2, 40]), mask(2, 3, 5, n=7))
+    # others: 1, 10, 30, 40; members: 2 is above one of them, 5 above one, 20 above two
+    assert (found.members, found.others) == (3, 4)
+    assert found.best == 2
+    assert found.best_percentile == 50
+    assert found.median_percentile == 25
+    assert found.best_by_chance == 75
+    assert found.enrichment == 0  # the top 1% is one material, and that is no member
+    assert found.highest_enrichment == pytest.approx(7 / 3)
+
+
+def test_enrichment_counts_members_in_the_top_percent():
+    score = np.arange(1000.0)
+    found = rediscovery(score, mask(999, 998, 997, 500, 1, n=1000))
+    # 3 of 10 in the top 1%, 5 of 1000 among all
+    assert found.enrichment == pytest.approx(60)
+    assert found.highest_enrichment == pytest.approx(100)  # 5 of 10
+
+
+def test_share_that_is_the_top_can_be_chosen():
+    found = rediscovery(np.arange(1000.0), mask(999, 950, 500, 400, n=1000), top_share=0.05)
+    assert found.enrichment == pytest.approx((2 / 50) / (4 / 1000))
+
+
+def test_families_are_ranked_by_their_highest_prediction():
+    score = np.array([1.0, 9, 3, 8, 2, 7, 4])
+    families = ["a", "a", "b", "b", "c", "d", "d"]
+    found = rediscovery(score, mask(0, 1, 2, n=7), families)
+    # members: a 9, b 3; others: b 8, c 2, d 7
+    assert (found.members, found.others, found.best) == (2, 3, 1)
+    assert found.best_percentile == 100
+    assert found.median_percentile == pytest.approx(100 * (1 + 1 / 3) / 2)
+    assert found.enrichment == pytest.approx(5 / 2)
+
+
+def test_more_members_of_one_series_change_nothing_if_families_are_ranked():
+    score, member = RNG.exponential(10, 300), RNG.random(300) < 0.1
+    families = [f"family {i}" for i in range(300)]
+    series = np.flatnonzero(member)[0]
+    more = rediscovery(
+        np.append(score, [score[series] / 2] * 50),
+        np.append(member, [True] * 50),
+        families + [families[series]] * 50,
+    )
+    assert more == rediscovery(score, member, families) == rediscovery(score, member)
+
+
+def test_class_above_all_others_has_the_highest_values():
+    score = np.arange(300.0)
+    found = rediscovery(score, score >= 290)
+    assert found.best_percentile == found.median_percentile == 100
+    assert found.enrichment == found.highest_enrichment == pytest.approx(30)
+
+
+def test_class_below_all_others_has_the_lowest_values():
+    found = rediscovery(np.arange(300.0), np.arange(300) < 10)
+    assert found.best_percentile == found.median_percentile == found.enrichment == 0
+
+
+def test_others_of_equal_prediction_count_half():
+    found = rediscovery(np.array([5.0, 5, 5, 1, 9]), mask(0, n=5))
+    assert found.best_percentile == 50  # one lower, two equal, one higher
+
+
+def test_constant_prediction_is_chance_in_any_order():
+    for members in (range(20), range(980, 1000)):
+        found = rediscovery(np.full(1000, 7.3), mask(*members, n=1000))
+        assert found.best_percentile == found.median_percentile == 50
+        assert found.enrichment == pytest.approx(1)
+        assert found.best == members[0]
+
+
+def test_mean_percentile_of_single_members_is_the_mann_whitney_statistic():
+    score = RNG.integers(0, 30, 200).astype(float)
+    member = np.arange(200) < 40
+    single = [
+        rediscovery(np.append(score[~member], value), mask(160, n=161)).best_percentile
+        for value in score[member]
+    ]
+    statistic = mannwhitneyu(score[member], score[~member]).statistic
+    assert np.mean(single) / 100 == pytest.approx(statistic / (40 * 160))
+
+
+def test_best_by_chance_is_the_mean_over_random_orders():
+    member = np.arange(60) < 4
+    found = [rediscovery(RNG.permutation(60), member) for _ in range(4000)]
+    assert np.mean([f.best_percentile for f in found]) == pytest.approx(
+        found[0].best_by_chance, abs=1
+    )
+    assert np.mean([f.median_percentile for f in found]) == pytest.approx(50, abs=1)
+    assert np.mean([f.enrichment for f in found]) == pytest.approx(1, abs=0.2)
+
+
+def test_order_of_the_materials_does_not_matter():
+    score, member = RNG.integers(0, 50, 400).astype(float), RNG.random(400) < 0.1
+    order = RNG.permutation(400)
+    one, other = rediscovery(score, member), rediscovery(score[order], member[order])
+    assert replace(one, best=0) == replace(other, best=0)
+    assert score[one.best] == score[order][other.best]
+
+
+def test_only_the_order_of_the_predictions_matters():
+    score, member = RNG.exponential(10, 400), RNG.random(400) < 0.1
+    assert rediscovery(score, member) == rediscovery(np.sqrt(score), member)
+
+
+@pytest.mark.parametrize(
+    ("score", "member", "message"),
+    [
+        ([1.0, 2.0], [True], "equal length"),
+        ([[1.0, 2.0]], [[True, False]], "two vectors"),
+        ([1.0, np.nan], [True, False], "tc_pred has 1 non-finite"),
+        ([1.0, 2.0], [False, False], "got 0 and 2"),
+        ([1.0, 2.0], [True, True], "got 2 and 0"),
+        ([1.0, np.inf], [True, False], "tc_pred has 1 non-finite"),
+        ([], [], "got 0 and 0"),
+    ],
+)
+def test_invalid_input_is_refused(score, member, message):
+    with pytest.raises(ValueError, match=message):
+        rediscovery(np.array(score), np.array(member, dtype=bool))

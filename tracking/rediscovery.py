@@ -1,0 +1,147 @@
+"""Would the models have found the classes that once surprised the field? A table and a figure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from supervision.data.material_classes import CLASSES
+from supervision.evaluation.rediscovery import Rediscovery
+from supervision.experiment.rediscovery import ClassPredictions, MakeSetup, predict_class
+from supervision.experiment.spec import DataSplits, Experiment, split_materials
+from tracking import runs
+from tracking.comparison.html_page import Page
+from tracking.plots import GREY, PALETTE, STYLE
+
+PERFECT, MEAN = "a perfect model", "mean of the models"
+TITLE = "Rediscovery: where models rank a class that they have not seen"
+EXPLANATION = (
+    "For each class, everything that is related to it by composition is left out of the training "
+    "data of every source, in every fold. All materials are predicted out of fold. The percentile "
+    "is the share of the materials outside the class that are predicted lower: of the member that "
+    "is predicted highest, and the median over members; a random order gives 50 for the median. "
+    "The enrichment says how much more often members are among the 1% of highest prediction than "
+    "among all. Families are ranked by their highest prediction, so that a doping series counts "
+    "once. A perfect model ranks by the measured Tc: as cuprates fill the first 1%, it finds no "
+    "other class there."
+)
+
+
+def rediscover(
+    models: Mapping[str, MakeSetup],
+    experiment: Experiment,
+    classes: Sequence[str],
+    out: Path | None,
+) -> None:
+    """Train and rank without each class, and log a table, a figure and a page.
+
+    Args:
+        models: what makes an untrained model, by its name.
+        experiment: its split has several folds.
+        classes: keys of ``CLASSES``.
+        out: also write the page there (.md).
+    """
+    rows: list[pd.DataFrame] = []
+    folds = {name: _splits_of_folds(make, experiment) for name, make in models.items()}
+    for class_name in classes:
+        found = {}
+        for name, make in models.items():
+            found[name] = predict_class(make, folds[name], class_name)
+            print(f"{CLASSES[class_name].title}, {name}: {_sentence(found[name])}", flush=True)
+        rows.append(_rows(class_name, found))
+        table = pd.concat(rows, ignore_index=True)
+        runs.log_table(table, "rediscovery.csv")  # after every class: what is done is saved
+    _publish(table, out)
+
+
+def _splits_of_folds(make: MakeSetup, experiment: Experiment) -> list[DataSplits]:
+    featurize = make().featurize
+    return [
+        split_materials(replace(experiment, fold=fold), featurize, runs.log_rejects)
+        for fold in range(1, experiment.folds + 1)
+    ]
+
+
+def _rows(class_name: str, found: Mapping[str, ClassPredictions]) -> pd.DataFrame:
+    """The ranks of one class by each model, by their mean, and by a perfect model."""
+    first = next(iter(found.values()))
+    scores = {name: predictions.tc_pred for name, predictions in found.items()}
+    if len(scores) > 1:
+        scores[MEAN] = np.mean([np.sqrt(np.maximum(s, 0)) for s in scores.values()], axis=0) ** 2
+    rows = []
+    for name, score in (scores | {PERFECT: first.tc}).items():
+        ranks: Rediscovery = first.rank(score)
+        best = first.materials[ranks.best]
+        facts: dict[str, Any] = {"class": class_name, "model": name, "best_member": best.formula}
+        facts |= {"best_tc": best.tc, "best_tc_pred": float(score[ranks.best])}
+        of_families = {f"family_{k}": v for k, v in vars(first.rank_families(score)).items()}
+        rows.append(facts | vars(ranks) | of_families)
+    return pd.DataFrame(rows)
+
+
+def _sentence(predictions: ClassPredictions) -> str:
+    ranks = predictions.rank(predictions.tc_pred)
+    best = predictions.materials[ranks.best]
+    return (
+        f"{ranks.members} members; the best, {best.formula}, above {ranks.best_percentile:.1f}% of "
+        f"{ranks.others} others, the median member above {ranks.median_percentile:.1f}%."
+    )
+
+
+def _publish(table: pd.DataFrame, out: Path | None) -> None:
+    page = Page(TITLE)
+    page.text(EXPLANATION)
+    page.image("rediscovery", figure(table), TITLE)
+    page.table(shown_table(table))
+    page.log("rediscovery.md")
+    if out:
+        page.write(out)
+
+
+def shown_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per class and model, as people read it."""
+    rows = []
+    for row in table.to_dict("records"):
+        rows.append(
+            {
+                "class": CLASSES[row["class"]].title,
+                "members (families)": f"{row['members']} ({row['family_members']})",
+                "model": row["model"],
+                "best member": f"{row['best_member']} ({row['best_tc']:.1f} K)",
+                "percentile of the best": f"{row['best_percentile']:.1f}",
+                "of the median member": f"{row['median_percentile']:.1f}",
+                "enrichment, first 1%": f"{row['enrichment']:.1f}",
+                "best family": f"{row['family_best_percentile']:.1f}",
+                "enrichment, first 5% of families": f"{row['family_enrichment']:.1f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def figure(table: pd.DataFrame) -> Figure:
+    """For each class and model, the percentiles of the median and of the best member."""
+    names, classes = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["class"]))
+    colours = dict(zip(names, PALETTE, strict=False)) | {PERFECT: GREY}
+    with matplotlib.rc_context(STYLE):
+        drawn = Figure(figsize=(8, 0.75 * len(classes) + 1.6), layout="constrained")
+        ax = drawn.subplots()
+        for index, name in enumerate(names):
+            rows = table[table["model"] == name].set_index("class").loc[classes]
+            height = np.arange(len(classes)) + (index - (len(names) - 1) / 2) * 0.7 / len(names)
+            low, high = rows["median_percentile"], rows["best_percentile"]
+            ax.hlines(height, low, high, color=colours[name], lw=1.5)
+            ax.plot(low, height, "|", color=colours[name], ms=8, mew=2)
+            ax.plot(high, height, "o", color=colours[name], ms=5, label=name)
+        ax.axvline(50, color=GREY, lw=1, ls=":")
+        sizes = table.groupby("class")["members"].first()
+        labels = [f"{CLASSES[name].title} ({sizes[name]})" for name in classes]
+        ax.set_yticks(range(len(classes)), labels)
+        ax.invert_yaxis()
+        ax.set(xlim=(0, 101), xlabel="percentile among materials outside the class", title=TITLE)
+        drawn.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return drawn
