@@ -9,8 +9,8 @@ import sys
 from importlib.machinery import PathFinder
 
 HIDDEN = {
-    "alignn", "dgl", "gemmi", "jarvis", "joblib", "matplotlib", "mlflow", "onnx", "optuna",
-    "pandas", "pymatgen", "scipy", "sklearn", "skops", "tabulate",
+    "alignn", "dgl", "gemmi", "jarvis", "joblib", "lightgbm", "matplotlib", "mlflow", "onnx",
+    "optuna", "pandas", "pymatgen", "scipy", "sklearn", "skops", "tabulate",
 }  # fmt: skip
 
 

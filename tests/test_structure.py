@@ -1,4 +1,4 @@
-"""The structure family: trees on composition features and structural descriptors."""
+"""The structure family: trees on the composition, corrected by structural descriptors."""
 
 from dataclasses import replace
 
@@ -9,17 +9,13 @@ from example_structures import nb3sn
 from supervision.data.crystals import Crystal, Material, group_materials
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import CrystalError
-from supervision.data.featurize import featurize
+from supervision.data.families import families
 from supervision.evaluation.prediction import predict_materials
-from supervision.models.composition.features import composition_features, feature_names
+from supervision.models.composition.predictor import CompositionPredictor
 from supervision.models.families import load_predictor
 from supervision.models.structure.config import StructureConfig
-from supervision.models.structure.features import structure_feature_names, structure_features
-from supervision.models.structure.featurize import STRUCTURE_FEATURIZER
 from supervision.models.structure.predictor import StructurePredictor
 from supervision.models.trees.config import KINDS
-
-COMPOSITION = len(feature_names())
 
 
 @pytest.fixture(scope="module")
@@ -42,49 +38,62 @@ def formula_of(crystal):
     return replace(crystal, id=f"{crystal.id}, formula", cif="")
 
 
-# --- features
+# --- what the structure adds
 
 
-def test_features_are_those_of_the_composition_and_of_the_structure():
-    crystal = Crystal("nb3sn", "Nb3Sn", nb3sn().to(fmt="cif"))
-    features = STRUCTURE_FEATURIZER.compute(crystal).features
-    composition = composition_features([crystal.composition])[0]
-    np.testing.assert_array_equal(features[:COMPOSITION], composition)
-    np.testing.assert_array_equal(features[COMPOSITION:], structure_features(crystal.structure))
-    assert len(features) == COMPOSITION + len(structure_feature_names())
+ELEMENTS = ("V", "Nb", "Ta", "Ti", "Zr"), ("Sn", "Ge", "Si", "Ga", "Al")
 
 
-def test_descriptors_of_a_formula_are_nan_and_cached_by_the_formula(own_cache):
-    formulas = [Crystal(formula, formula, "") for formula in ("Nb3Sn", "NbN")]
-    for _ in range(2):  # computed, then read from the cache
-        found, rejects = featurize(STRUCTURE_FEATURIZER, formulas)
-        for crystal in formulas:
-            features = found[crystal.id].features
-            composition = composition_features([crystal.composition])[0]
-            np.testing.assert_array_equal(features[:COMPOSITION], composition)
-            assert np.isnan(features[COMPOSITION:]).all()
-    assert not rejects
+def a15(metal, other, stretch):
+    """A material of A15 structure whose Tc rises with the length of its cell."""
+    structure = nb3sn().replace_species({"Nb": metal, "Sn": other}, in_place=False)
+    structure.scale_lattice(structure.volume * stretch)
+    crystal = Crystal(f"{metal}{other}{stretch}", f"{metal}3{other}", structure.to(fmt="cif"))
+    return Material(crystal.id, crystal.formula, 60 * (stretch - 0.8), (crystal,))
 
 
-# --- trees
+def test_the_correction_learns_what_the_composition_does_not_tell(own_cache):
+    """In families that are not trained on, too."""
+    stretches = np.linspace(0.85, 1.25, 8)
+    pairs = [(m, o) for m in ELEMENTS[0] for o in ELEMENTS[1]]
+    train = [a15(*pair, s) for pair in pairs[:-1] for s in stretches]
+    unseen = [a15(*pairs[-1], s) for s in stretches]
+    predictor = StructurePredictor(StructureConfig(trees=20), quiet=True)
+    predictor.fit(train, unseen)
+    found = predict_materials(predictor, {"test": unseen})
+    first = predict_materials(predictor.composition, {"test": unseen})
+    assert np.ptp([row.tc_pred for row in first]) == 0
+    tc, tc_pred = zip(*((row.tc, row.tc_pred) for row in found), strict=True)
+    assert np.corrcoef(tc, tc_pred)[0, 1] > 0.95
+    errors = [np.mean([abs(r.tc - r.tc_pred) for r in rows]) for rows in (found, first)]
+    assert errors[0] < 0.5 * errors[1]
+    doubled = unseen[0].crystals[0].structure * (2, 1, 1)
+    (tc_of_supercell,) = predictor.predict([Crystal("doubled", "", doubled.to(fmt="cif"))])
+    assert tc_of_supercell == pytest.approx(found[0].tc_pred)
 
 
-def test_trees_learn_what_the_composition_does_not_tell(own_cache):
-    """Nb3Sn in cells of 4.8 to 5.8 angstrom, whose Tc rises with the length of the cell."""
+def test_the_correction_is_fitted_to_predictions_of_unseen_families(materials, monkeypatch):
+    """In no fold is the first stage trained on a family that it then predicts."""
+    predictor, seen = StructurePredictor(StructureConfig(trees=5), quiet=True), []
+    fit, predict = CompositionPredictor.fit, CompositionPredictor.predict
+    family = families(materials)
+    of_crystal = {c.id: family[m.id] for m in materials for c in m.crystals}
 
-    def material(length):
-        structure = nb3sn()
-        structure.scale_lattice(length**3)
-        crystal = Crystal(f"{length:.4f}", "Nb3Sn", structure.to(fmt="cif"))
-        return Material(crystal.id, "Nb3Sn", 30 * (length - 4.8), (crystal,))
+    def spy_fit(self, train, val, **others):
+        self.learned = {family[m.id] for m in train}
+        return fit(self, train, val, **others)
 
-    train = [material(length) for length in np.linspace(4.8, 5.8, 41)]
-    between = [material(length) for length in (5.01, 5.36, 5.64)]
-    for kind in KINDS:
-        predictor = StructurePredictor(StructureConfig(model=kind, leaf=1), quiet=True)
-        predictor.fit(train, between)
-        for row in predict_materials(predictor, {"test": between}):
-            assert row.tc_pred == pytest.approx(row.tc, abs=1.5)
+    def spy_predict(self, crystals):
+        seen.append({of_crystal[c.id] for c in crystals} & self.learned)
+        return predict(self, crystals)
+
+    monkeypatch.setattr(CompositionPredictor, "fit", spy_fit)
+    train = training(materials)
+    predictor.fit(train, materials[1::4])
+    monkeypatch.setattr(CompositionPredictor, "predict", spy_predict)
+    found = predictor._out_of_fold(train, train, materials[1::4])
+    assert found.keys() == {m.id for m in train}
+    assert len(seen) == 10 and not any(seen[1::2])  # each fold: validation, then what is held out
 
 
 def test_a_saved_predictor_loads_equal(fitted, materials, tmp_path):
@@ -95,31 +104,24 @@ def test_a_saved_predictor_loads_equal(fitted, materials, tmp_path):
     assert np.array_equal(loaded.predict(crystals), fitted.predict(crystals))
 
 
-def test_predictions_depend_on_the_structure(fitted):
-    one = nb3sn()
-    other = one.copy()
-    other.scale_lattice(1.3 * one.volume)
-    cifs = [s.to(fmt="cif") for s in (one, one * (2, 1, 1), other)]
-    first, supercell, expanded = fitted.predict(
-        [Crystal(str(i), "", cif) for i, cif in enumerate(cifs)]
-    )
-    assert supercell == pytest.approx(first)
-    assert expanded != pytest.approx(first, abs=0.01)
-
-
-def test_formulas_without_structures_are_trained_on(fitted, materials):
-    """The same rows as formulas, with Tc = 100 K: the trees tell them by the missing structure."""
+def test_formulas_of_other_sources_are_learned_from_by_the_first_stage(fitted, materials):
     train = training(materials)
-    formulas = [replace(m, tc=100.0, crystals=(formula_of(m.crystals[0]),)) for m in train]
+    formulas = [
+        replace(m, id=f"x/{m.id}", tc=100.0, crystals=(formula_of(m.crystals[0]),), source="x")
+        for m in train
+    ]
     predictor = StructurePredictor(fitted.config, quiet=True)
     predictor.fit([*train, *formulas], materials[1::4])
-    found = predict_materials(predictor, {"train": train})
-    assert np.mean([row.tc_pred for row in found]) < 50
+    before, after = (
+        np.mean([row.tc_pred for row in predict_materials(p.composition, {"train": train})])
+        for p in (fitted, predictor)
+    )
+    assert after > before + 10
 
 
 def test_a_crystal_without_a_structure_is_refused(fitted, materials):
     formula = formula_of(materials[0].crystals[0])
-    with pytest.raises(CrystalError, match="formula: It has no structure; give the content of a"):
+    with pytest.raises(CrystalError, match="It has no structure; give the content of a"):
         fitted.predict([formula])
 
 

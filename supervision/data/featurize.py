@@ -73,6 +73,14 @@ class Featurizer(Generic[FeaturesT]):
             )
         return self.from_arrays(crystal.features[self.name])
 
+    def require_version(self, version: str) -> None:
+        """Raise ValueError where a model was trained on features of another version."""
+        if version != self.version:
+            raise ValueError(
+                f"The model was trained on {self.kind} of version {version}; this code makes "
+                f"version {self.version}. Load it with the code that trained it, or train it again."
+            )
+
     def cache_path(self, crystal: Crystal) -> Path:
         """The file that caches the crystal's features."""
         name = crystal.content_hash

@@ -77,7 +77,10 @@ class RunSpec:
 
     def params(self) -> dict[str, Any]:
         """The options of experiment and model, to be logged."""
-        return self.experiment.settings() | dict(self.settings)
+        experiment = self.experiment.settings()
+        if "epochs" in self.settings:
+            del experiment["refit"]  # networks are not
+        return experiment | dict(self.settings)
 
     def tags(self) -> dict[str, str]:
         """What a run is found by."""

@@ -7,10 +7,11 @@ from supervision.models.setup import ModelSetup
 
 def composition_setup(_weights: str, _device: str, config: CompositionConfig) -> ModelSetup:
     """Untrained trees."""
+    from supervision.models.composition.featurize import COMPOSITION_FEATURIZER
     from supervision.models.composition.predictor import CompositionPredictor
     from supervision.models.trees.predictor import tree_setup
 
-    return tree_setup(CompositionPredictor(config))
+    return tree_setup(CompositionPredictor(config), COMPOSITION_FEATURIZER.version)
 
 
 FAMILY = ModelFamily(

@@ -7,10 +7,11 @@ from supervision.models.structure.config import StructureConfig
 
 def structure_setup(_weights: str, _device: str, config: StructureConfig) -> ModelSetup:
     """Untrained trees."""
+    from supervision.models.structure.featurize import STRUCTURE_FEATURIZER
     from supervision.models.structure.predictor import StructurePredictor
     from supervision.models.trees.predictor import tree_setup
 
-    return tree_setup(StructurePredictor(config))
+    return tree_setup(StructurePredictor(config), STRUCTURE_FEATURIZER.version)
 
 
 FAMILY = ModelFamily(

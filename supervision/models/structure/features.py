@@ -25,6 +25,7 @@ from supervision.models.structure.descriptors.symmetry import SYMMETRY, symmetry
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+DECIMALS = 6  # else rounding errors of a supercell would tell it from its cell
 DESCRIPTORS = DENSITY | DISORDER | SYMMETRY | SHELL | NETWORK | LAYERS | CONTACTS
 
 
@@ -38,7 +39,8 @@ def structure_features(structure: "Structure") -> np.ndarray:
     values = symmetry(structure) | layers(structure, around.sites)
     for group in (density, disorder, shell, network, contacts):
         values |= group(around)
-    return np.array([values[name] for name in DESCRIPTORS], dtype=float)
+    found = np.array([values[name] for name in DESCRIPTORS], dtype=float)
+    return found.round(DECIMALS)
 
 
 def structure_feature_names() -> list[str]:

@@ -1,34 +1,163 @@
-"""The predictor of the structure family: trees on features of the composition and the structure."""
+"""The predictor of the structure family: what the structure adds to trees on the composition.
 
-from collections.abc import Sequence
-from typing import ClassVar
+The first stage is the composition family's predictor, which learns from formulas, too. The second
+one reads the descriptors of the structure and corrects the first: small trees that are fitted to
+what it leaves in families that it has not seen. In one stage, the descriptors of the few materials
+that have a structure make new families worse.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from supervision.data.crystals import Crystal
-from supervision.data.errors import CrystalError, crystal_errors
+from supervision.data.crystals import Crystal, Material, Reject
+from supervision.data.leaks import is_near
+from supervision.data.splits import make_split
+from supervision.evaluation.metrics import all_metrics
+from supervision.evaluation.prediction import predict_materials
+from supervision.models.composition.config import CompositionConfig
+from supervision.models.composition.predictor import CompositionPredictor
+from supervision.models.predictor import CONFIG_FILE
 from supervision.models.structure.config import StructureConfig
 from supervision.models.structure.featurize import STRUCTURE_FEATURIZER
-from supervision.models.trees.predictor import TreePredictor
+from supervision.models.trees.config import TreeConfig
+from supervision.models.trees.prepared import PreparedFeatures
+from supervision.models.trees.regression import (
+    Trees,
+    fit_trees,
+    load_trees,
+    predict_trees,
+    save_trees,
+)
+from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
+
+if TYPE_CHECKING:  # trees are trained without torch
+    from supervision.training.checkpoint import Checkpoints
+
+FOLDS = 5  # in which the first stage predicts what the second one is fitted to
+CORRECTION = TreeConfig(
+    model="boosting", trees=60, max_features=0.5, leaf=40, leaves=8, learning_rate=0.03
+)
+COMPOSITION_FOLDER = "composition"
 
 
-class StructurePredictor(TreePredictor):
-    """Reads compositions and structures with an ensemble of trees, in kelvin.
+class StructurePredictor:
+    """Reads the composition with trees, and corrects the result by the structure, in kelvin.
 
-    It may learn from formulas without structures, but predicts crystals that have one.
+    Attributes:
+        composition: the first stage.
+        correction: the trees of the second stage; set by ``fit`` and by ``load``.
     """
 
     model_family: ClassVar[str] = "structure"
-    config_class = StructureConfig
-    featurizer = STRUCTURE_FEATURIZER
+    correction: Trees
+
+    def __init__(self, config: StructureConfig, *, quiet: bool = False) -> None:
+        self.config, self.quiet = config, quiet
+        self.composition = self._first_stage()
+        self.features = PreparedFeatures(STRUCTURE_FEATURIZER, quiet=quiet)
+        self.size: Mapping[str, int] = {}
+
+    def prepare(self, crystals: Sequence[Crystal]) -> list[Reject]:
+        """Compute, cache and keep the features of both stages; returns what has none, and why."""
+        rejects = self.composition.prepare(crystals)
+        rejected = {reject.name for reject in rejects}
+        structures = [c for c in crystals if c.cif and c.id not in rejected]
+        return [*rejects, *self.features.prepare(structures)]
+
+    def fit(
+        self,
+        train: Sequence[Material],
+        val: Sequence[Material],
+        *,
+        callbacks: Callbacks = NO_CALLBACKS,
+        checkpoints: "Checkpoints | None" = None,
+    ) -> list[EpochRecord]:
+        """Fit both stages; the second one to the data set's own materials that have structures.
+
+        The history is one record; there is nothing to resume.
+        """
+        start = time.monotonic()
+        self.prepare([c for m in (*train, *val) for c in m.crystals])
+        self.composition.fit(train, val)
+        own = [m for m in train if not m.source and all(c.cif for c in m.crystals)]
+        first = self._out_of_fold(train, own, val)
+        rows = [(c, first[m.id], m) for m in own for c in m.crystals]
+        target = self.composition.target
+        known = target.encode(np.array([tc for _, tc, _ in rows]))
+        residual = target.encode(np.array([m.tc for _, _, m in rows])) - known
+        weight = np.array([c.weight * self.composition.weight(m) for c, _, m in rows])
+        features = self._features([c for c, _, _ in rows], known)
+        leaf = min(CORRECTION.leaf, max(1, len(rows) // 100))  # small data sets have smaller ones
+        self.correction = fit_trees(replace(CORRECTION, leaf=leaf), features, residual, weight)
+        self.size = {"trees": self.config.trees, "correction_trees": CORRECTION.trees}
+        predicted = predict_materials(self, {"val": val})
+        errors = all_metrics(
+            np.array([row.tc for row in predicted]), np.array([row.tc_pred for row in predicted])
+        )
+        loss = float(np.abs(residual - predict_trees(self.correction, features)).mean())
+        record = EpochRecord.of_single_fit(loss, errors, time.monotonic() - start)
+        callbacks.epoch(record)
+        return [record]
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc of each crystal in kelvin, ``[n]``.
 
         Raises CrystalError, naming the crystal, for one that has no structure or cannot be read.
         """
-        for crystal in crystals:
-            with crystal_errors(crystal.id):
-                if not crystal.cif:
-                    raise CrystalError("It has no structure; give the content of a .cif file.")
-        return super().predict(crystals)
+        target = self.composition.target
+        first = target.encode(self.composition.predict(crystals))
+        correction = predict_trees(self.correction, self._features(crystals, first))
+        return target.decode(first + correction)
+
+    def _out_of_fold(
+        self, train: Sequence[Material], own: Sequence[Material], val: Sequence[Material]
+    ) -> dict[str, float]:
+        """What the first stage predicts for each material when it has not seen its family, K."""
+        others = [m for m in train if m.source]
+        found: dict[str, float] = {}
+        for fold in range(1, FOLDS + 1):
+            split = make_split(own, "novel", seed=self.config.seed, folds=FOLDS, fold=fold)
+            held_out = split.select(own, "test")
+            near = is_near(others, held_out, split)
+            apart = [m for m, leaks in zip(others, near, strict=True) if not leaks]
+            stage = self._first_stage()
+            stage.features = self.composition.features
+            stage.fit([*split.apart_from_test(own), *apart], val)
+            rows = predict_materials(stage, {"train": held_out})
+            found |= {row.material_id: row.tc_pred for row in rows}
+        return found
+
+    def _first_stage(self) -> CompositionPredictor:
+        return CompositionPredictor(CompositionConfig(**asdict(self.config)), quiet=self.quiet)
+
+    def _features(self, crystals: Iterable[Crystal], first: np.ndarray) -> np.ndarray:
+        """The descriptors of crystals and what the first stage says, ``[n, f + 1]``."""
+        return np.column_stack([self.features.of(list(crystals)), first])
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json``, the first stage in a folder, and the second one."""
+        self.composition.save(folder / COMPOSITION_FOLDER)
+        config = {
+            "model_family": self.model_family,
+            "config": asdict(self.config),
+            "feature_version": STRUCTURE_FEATURIZER.version,
+        }
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
+        save_trees(self.correction, folder)
+
+    @classmethod
+    def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
+        """The predictor that ``save`` wrote; ValueError for features of another version."""
+        STRUCTURE_FEATURIZER.require_version(config["feature_version"])
+        predictor = cls(StructureConfig(**config["config"]))
+        saved = folder / COMPOSITION_FOLDER
+        first = json.loads((saved / CONFIG_FILE).read_text())
+        predictor.composition = CompositionPredictor.load(saved, first)
+        predictor.correction = load_trees(folder, CORRECTION.model)
+        return predictor

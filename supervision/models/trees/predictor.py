@@ -5,19 +5,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from supervision.data.crystals import Crystal, Material, Reject
-from supervision.data.errors import crystal_errors
-from supervision.data.featurize import Featurizer, featurize
+from supervision.data.featurize import Featurizer
 from supervision.evaluation.metrics import all_metrics
 from supervision.evaluation.prediction import predict_materials
-from supervision.models.predictor import CONFIG_FILE
+from supervision.models.predictor import CONFIG_FILE, Predictor
 from supervision.models.setup import ModelSetup, WeightsInfo, no_images
 from supervision.models.trees.config import TreeConfig
 from supervision.models.trees.features import FeatureVector
+from supervision.models.trees.prepared import PreparedFeatures
 from supervision.models.trees.regression import (
     Trees,
     fit_trees,
@@ -37,8 +37,7 @@ class TreePredictor:
 
     Attributes:
         trees: set by ``fit`` and by ``load``.
-        prepared: features by content hash, of the crystals of a training; a loaded predictor has
-            none.
+        features: those of the crystals of a training.
     """
 
     model_family: ClassVar[str]
@@ -50,14 +49,11 @@ class TreePredictor:
         self.config, self.quiet = config, quiet
         self.target = TargetTransform(config.target)
         self.size: Mapping[str, int] = {}
-        self.prepared: dict[str, FeatureVector] = {}
+        self.features = PreparedFeatures(self.featurizer, quiet=quiet)
 
     def prepare(self, crystals: Sequence[Crystal]) -> list[Reject]:
         """Compute, cache and keep features; returns the crystals that have none, and why."""
-        new = [c for c in crystals if c.content_hash not in self.prepared]
-        found, rejects = featurize(self.featurizer, new, quiet=self.quiet)
-        self.prepared |= {c.content_hash: found[c.id] for c in new if c.id in found}
-        return rejects
+        return self.features.prepare(crystals)
 
     def fit(
         self,
@@ -72,10 +68,10 @@ class TreePredictor:
         The history is one record; there is nothing to resume.
         """
         start = time.monotonic()
-        rows = [(m.tc, c.weight * self._weight(m)) for m in train for c in m.crystals]
+        rows = [(m.tc, c.weight * self.weight(m)) for m in train for c in m.crystals]
         tc, weight = np.array(rows).T
         self.prepare([c for m in (*train, *val) for c in m.crystals])
-        features = self._features([c for m in train for c in m.crystals])
+        features = self.features.of([c for m in train for c in m.crystals])
         self.target = TargetTransform.fit(np.array([m.tc for m in train]), self.config.target)
         encoded = self.target.encode(tc)
         self.trees = fit_trees(self.config, features, encoded, weight)
@@ -91,20 +87,12 @@ class TreePredictor:
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
-        return self.target.decode(predict_trees(self.trees, self._features(crystals)))
+        return self.target.decode(predict_trees(self.trees, self.features.of(crystals)))
 
-    def _weight(self, material: Material) -> float:
+    def weight(self, material: Material) -> float:
+        """The weight of a material in the training."""
         is_unreported = material.tc == 0 and not material.is_computed
         return material.weight * (self.config.unreported_weight if is_unreported else 1.0)
-
-    def _features(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        """The features of crystals, ``[n, f]``; raises CrystalError, naming the crystal."""
-        rows = []
-        for crystal in crystals:
-            with crystal_errors(crystal.id):
-                known = self.prepared and self.prepared.get(crystal.content_hash)
-                rows.append(known if known else self.featurizer.featurize(crystal))
-        return np.stack([row.features for row in rows])
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and the trees, which load without unpickling."""
@@ -121,24 +109,30 @@ class TreePredictor:
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
         """The predictor that ``save`` wrote; ValueError for features of another version."""
-        if config["feature_version"] != cls.featurizer.version:
-            raise ValueError(
-                f"The model was trained on features of version {config['feature_version']}; this "
-                f"code makes version {cls.featurizer.version}. Load it with the code that trained "
-                "it, or train it again."
-            )
+        cls.featurizer.require_version(config["feature_version"])
         predictor = cls(cls.config_class(**config["config"]))
         predictor.trees = load_trees(folder, predictor.config.model)
         predictor.target = TargetTransform(**config["target"])
         return predictor
 
 
-def tree_setup(predictor: TreePredictor) -> ModelSetup:
+class PreparingPredictor(Predictor, Protocol):
+    """A predictor of trees whose features are kept from the preparation to the prediction."""
+
+    @property
+    def config(self) -> TreeConfig:
+        """Everything that shapes its trees."""
+
+    def prepare(self, crystals: Sequence[Crystal]) -> list[Reject]:
+        """Compute, cache and keep features; returns the crystals that have none, and why."""
+
+
+def tree_setup(predictor: PreparingPredictor, feature_version: str) -> ModelSetup:
     """An untrained model of a family of trees, ready to be trained."""
     return ModelSetup(
         model_family=predictor.model_family,
         predictor=predictor,
-        settings=asdict(predictor.config) | {"feature_version": predictor.featurizer.version},
+        settings=asdict(predictor.config) | {"feature_version": feature_version},
         featurize=predictor.prepare,
         images=no_images,
         variant=predictor.config.model,
