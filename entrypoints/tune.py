@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from entrypoints.options import Given, experiment_of, experiment_options, make_app, parse, run_cli
 from supervision.runtime.options import option, options_of
 from tracking.runs import tracked_run
+from tracking.tuning.search_spaces import SPACES
 from tracking.tuning.trials import StudyPlan
 from tracking.tuning.tuning import tune
 
-DATA = ("dataset", "data", "split", "limit", "seed", "allow_loss", "parallel")
+DATA = (
+    "dataset", "data", "split", "apart", "extra", "extra_data", "extra_weights", "limit", "seed",
+    "allow_loss", "parallel",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TuneOptions:
     """A study and its trials. Raises ValueError for a value out of range."""
 
-    model_family: str = option("composition", "vision, graph or composition")
+    model_family: str = option("composition", f"one of {', '.join(SPACES)}")
     trials: int = option(20, "number of trials of the study")
     study: str = option("auto", "name of the study; one that exists is resumed")
     storage: str = option(

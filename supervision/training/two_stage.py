@@ -105,9 +105,7 @@ class TwoStageTrainer:
     ) -> list[EpochRecord]:
         """Fit the head alone, in batches of ``batch_size``.
 
-        Every material gives equally many samples to an epoch. Otherwise those with many structures
-        would count more, which are few families: on graphs of new families the error was 0.7 K
-        higher.
+        Every material gives equally many samples to an epoch, as it counts once in every metric.
         All processes compute the features, the main one fits, all get the result.
 
         Args:

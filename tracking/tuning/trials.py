@@ -29,6 +29,7 @@ from optuna.trial import Trial, TrialState
 
 from supervision.data.crystals import Crystal
 from supervision.experiment.settings_file import apply_settings
+from supervision.experiment.sources import require_structures
 from supervision.experiment.spec import Experiment, split_materials
 from supervision.models.families import ModelFamily, default_configs, get_family
 from supervision.models.neural import NeuralPredictor
@@ -89,6 +90,8 @@ class StudyPlan:
                 f"objectives '{','.join(self.objectives)}' are neither {OBJECTIVES[0]} nor "
                 f"{','.join(OBJECTIVES)}."
             )
+        if not self.family.reads_formulas:
+            require_structures(self.experiment.sources, self.model_family)
         for name in ("epochs", "final_epochs"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
@@ -241,7 +244,7 @@ class TrialRunner:
         setup = plan.family.setup(plan.weights, plan.device, *configs)
         if isinstance(setup.predictor, NeuralPredictor):
             setup.predictor.use_feature_cache(self.features)
-        train, val = (self.prepared.part(name) for name in ("train", "val"))
+        train, val = self.prepared.training(), self.prepared.part("val")
         last_epoch = configs[1].epochs if plan.prunes else 0
         callbacks = Callbacks(_LearningCurve(trial, last_epoch).on_epoch, runs.log_note)
         history = setup.predictor.fit(train, val, callbacks=callbacks, checkpoints=None)
