@@ -20,6 +20,7 @@ from supervision.data.crystals import Crystal
 from supervision.data.datasets import load_dataset
 from supervision.models.families import load_predictor
 from supervision.runtime.files import cache_dir
+from tracking.evaluation_report import BASELINES
 from tracking.serving.downloads import download
 
 pytestmark = pytest.mark.slow
@@ -102,7 +103,8 @@ def test_plots_and_tables_are_logged(trained):
 def test_predictions_give_the_logged_metrics(trained):
     path = download(f"runs:/{trained.info.run_id}/predictions.csv")
     table = pd.read_csv(path)
-    assert list(table.columns) == ["material_id", "formula", "split", "tc", "tc_pred"]
+    own = ["material_id", "formula", "split", "tc", "tc_pred", "family", "group"]
+    assert list(table.columns) == [*own, *BASELINES]
     assert not table["material_id"].duplicated().any()
     test = table[table["split"] == "test"]
     error = (test["tc"] - test["tc_pred"]).abs().mean()

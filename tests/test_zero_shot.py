@@ -16,9 +16,9 @@ from pymatgen.io.vasp import Poscar
 from typer.testing import CliRunner
 
 from entrypoints import eval_zero_shot
-from supervision.data.crystals import Crystal, Material, group_materials, material_key
+from supervision.data.crystals import Crystal, group_materials
 from supervision.data.datasets import load_dataset
-from supervision.data.splits import make_split, near_duplicates
+from supervision.data.splits import make_split
 from supervision.experiment.spec import DataSplits
 from supervision.models.graph.backbone import create_backbone
 from supervision.models.graph.predictor import neighbourhood_of
@@ -238,18 +238,6 @@ def test_materials_that_could_leak_a_test_material_are_removed(own_store, tmp_pa
         chemsys = {m.chemsys for m in tested.part("test")}
         assert not {m.chemsys for m in recorder.seen} & chemsys
     assert training.metrics["source_train"] == len(training.materials)
-
-
-def test_nearly_equal_compositions_are_near_duplicates():
-    def material(formula):
-        return Material(material_key(formula), formula, 1.0, ())
-
-    learned = [material(f) for f in ("MgB2", "NbN", "Nb3Sn", "Nb4Sn", "YBa2Cu3O7")]
-    tested = [material(f) for f in ("Mg0.98B2", "NbSn", "Y1Ba2Cu3O6.95")]
-    found = near_duplicates(learned, tested, chemsys=False)
-    assert found == [material("MgB2").id, material("YBa2Cu3O7").id]
-    found = near_duplicates(learned, tested, chemsys=True)
-    assert found == [material(f).id for f in ("MgB2", "Nb3Sn", "Nb4Sn", "YBa2Cu3O7")]
 
 
 @pytest.mark.parametrize(

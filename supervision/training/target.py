@@ -55,7 +55,7 @@ class TargetTransform:
 
     def _curve(self, tc: np.ndarray) -> np.ndarray:
         if self.kind == "rank":
-            return _interpolate(tc, *zip(*self.knots, strict=True))
+            return _continued(tc, *zip(*self.knots, strict=True))
         if self.kind == "identity":
             return tc
         return np.log1p(tc) if self.kind == "log1p" else np.sqrt(tc)
@@ -69,7 +69,7 @@ class TargetTransform:
         curved = np.asarray(z, dtype=float) * self.scale + self.centre
         if self.kind == "rank":
             tc, rank = zip(*self.knots, strict=True)
-            return np.maximum(_interpolate(curved, rank, tc), 0.0)
+            return np.interp(curved, rank, tc)  # between the lowest and the highest training Tc
         curved = np.maximum(curved, 0.0)
         if self.kind == "identity":
             return curved
@@ -96,11 +96,10 @@ def _rank_knots(tc: np.ndarray) -> tuple[tuple[float, float], ...]:
     return tuple(zip(values[chosen].tolist(), rank[chosen].tolist(), strict=True))
 
 
-def _interpolate(x: np.ndarray, known: Sequence[float], values: Sequence[float]) -> np.ndarray:
-    """Piecewise linear, with the outermost slopes continued on both sides."""
-    found = np.interp(x, known, values)
-    if len(known) > 1:
-        for end, inner, outside in ((0, 1, x < known[0]), (-1, -2, x > known[-1])):
-            slope = (values[end] - values[inner]) / (known[end] - known[inner])
-            found = np.where(outside, values[end] + slope * (x - known[end]), found)
-    return found
+def _continued(tc: np.ndarray, known: Sequence[float], ranks: Sequence[float]) -> np.ndarray:
+    """Ranks by piecewise linear interpolation; above the highest known Tc, the last slope."""
+    found = np.interp(tc, known, ranks)
+    if len(known) == 1:
+        return found
+    slope = (ranks[-1] - ranks[-2]) / (known[-1] - known[-2])
+    return found + slope * np.maximum(tc - known[-1], 0)
