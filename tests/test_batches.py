@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 
-from supervision.training.batches import LazySequence, RankShard, balanced, load, shuffled
+from supervision.training.batches import LazySequence, RankShard, load, shuffled
 
 CPU = torch.device("cpu")
 DISK_FULL = """
@@ -73,14 +72,3 @@ def test_each_sample_of_a_step_is_in_exactly_one_shard(count, size):
     shards = [RankShard(rank=rank, size=size).rows(rows) for rank in range(size)]
     assert sorted(row for shard in shards for row in shard) == sorted(rows)
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
-
-
-def test_every_material_gives_equally_many_samples_to_an_epoch():
-    owners = [0, 0, 0, 1, 2, 2, 0, 1]
-    chosen = [balanced(owners, seed=1, epoch=epoch) for epoch in range(40)]
-    for rows in chosen:
-        assert Counter(owners[row] for row in rows) == {0: 2, 1: 2, 2: 2}
-        assert rows == sorted(set(rows))
-    assert set().union(*chosen) == set(range(len(owners)))
-    assert balanced(owners, seed=1, epoch=7) == chosen[7]
-    assert balanced([0, 0, 1, 1], seed=1, epoch=0) == [0, 1, 2, 3]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -60,20 +59,6 @@ def shuffled(count: int, batch_size: int, *, seed: int, epoch: int) -> list[list
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(count, generator=generator).tolist()
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
-
-
-def balanced(owners: Sequence[int], *, seed: int, epoch: int) -> list[int]:
-    """Samples of one epoch in which every material counts equally: as many of each as of the one
-    with the fewest.
-
-    ``owners`` [n] are the materials of the samples. Returns indices of samples in ascending order;
-    which ones depends on seed and epoch alone.
-    """
-    owner, key = np.asarray(owners), np.random.default_rng([seed, epoch]).random(len(owners))
-    order = np.lexsort((key, owner))
-    _, first, counts = np.unique(owner[order], return_index=True, return_counts=True)
-    place = np.arange(len(order)) - np.repeat(first, counts)  # among the samples of its material
-    return np.sort(order[place < counts.min()]).tolist()
 
 
 def load(

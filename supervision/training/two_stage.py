@@ -19,7 +19,7 @@ from supervision.evaluation.metrics import all_metrics
 from supervision.runtime.device import autocast
 from supervision.runtime.memory import limit_fragmentation
 from supervision.runtime.progress import track
-from supervision.training.batches import LazySequence, RankShard, Step, balanced, load, shuffled
+from supervision.training.batches import LazySequence, RankShard, Step, load, shuffled
 from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 from supervision.training.checkpoint import CheckpointError, Checkpoints, PartialResults
 from supervision.training.config import FitConfig
@@ -127,9 +127,7 @@ class TwoStageTrainer:
         val_features = self._features(val_samples, None)
 
         def steps(epoch: int, _shard: RankShard) -> LazySequence[Step]:
-            rows = balanced(owners, seed=self.seed, epoch=epoch)
-            batches = shuffled(len(rows), batch_size, seed=self.seed, epoch=epoch)
-            order = [[rows[i] for i in batch] for batch in batches]
+            order = shuffled(len(ids), batch_size, seed=self.seed, epoch=epoch)
             return LazySequence(partial(_head_step, features, targets, ids, order), len(order))
 
         def validate() -> dict[str, float]:

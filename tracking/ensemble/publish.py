@@ -48,7 +48,7 @@ def publish(members: Mapping[str, Result], method: str, *, register: bool) -> No
     runs.log_figures({"members": plots.members(worth, title)})
     print(_describe(worth, method), flush=True)
     if first.has_folds:
-        print("Not registered: five folds evaluate; a single split (folds=1) makes a model.")
+        print("Not registered: folds evaluate; a single split (folds=1) makes a model.")
         return
     (stack,) = fit_stacks(table, names, method).values()
     _log_model(members, stack)

@@ -32,9 +32,9 @@ class GraphConfig:
     angle_budget: int = option(40_000, "angles in memory at once")
     target: str = option("sqrt", "transform of Tc: sqrt, log1p, identity or rank")
     dropout: float = 0.1
-    head_epochs: int = 60  # of one structure per material
+    head_epochs: int = 60
     head_learning_rate: float = 1e-3
-    head_batch_size: int = 32
+    head_batch_size: int = 64
     seed: int = 42
 
     def __post_init__(self) -> None:
