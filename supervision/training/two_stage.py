@@ -103,9 +103,8 @@ class TwoStageTrainer:
         feature_checkpoints: Checkpoints | None = None,
         quiet: bool,
     ) -> list[EpochRecord]:
-        """Fit the head alone, in batches of ``batch_size``.
+        """Fit the head alone; an epoch is every training sample, in batches of ``batch_size``.
 
-        Every material gives equally many samples to an epoch, as it counts once in every metric.
         All processes compute the features, the main one fits, all get the result.
 
         Args:
