@@ -124,7 +124,7 @@ def test_folds_are_compared_as_one_result_and_their_runs_are_not(trainings):
         Result.read(child.info.run_id)
 
 
-@pytest.mark.slow
+@pytest.mark.long  # 26 s
 def test_the_command_trains_all_folds_and_each_is_a_child_run(store):
     folder, environment = store
     command = [sys.executable, "-m", "entrypoints.train", "composition", "--folds", "2"]
