@@ -100,6 +100,12 @@ def test_plots_and_tables_are_logged(trained):
     assert {f"plots/{name}.png" for name in plots} | tables <= found
 
 
+def test_what_is_left_out_of_the_training_is_logged(trained):
+    params = trained.data.params
+    assert (params["left_out_near_test"], params["left_out_near_val"]) == ("0", "0")
+    assert params["extra_hash"] == ""
+
+
 def test_predictions_give_the_logged_metrics(trained):
     path = download(f"runs:/{trained.info.run_id}/predictions.csv")
     table = pd.read_csv(path)

@@ -1,10 +1,12 @@
 """The inputs of a run: its materials, their split, and the hashes of data, split and weights."""
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import mlflow
 
+from supervision.data.splits import NEAR
 from supervision.experiment.spec import DataSplits
 from supervision.models.setup import WeightsInfo
 from tracking import runs
@@ -12,8 +14,14 @@ from tracking import runs
 
 def log_inputs(splits: DataSplits, weights: WeightsInfo) -> None:
     """Log hashes and counts as params, the materials as the run's data set, and ``split.csv``."""
+    counts = {f"left_out_{part}": len(splits.part(part)) for part in NEAR.values()}
+    if splits.extra:
+        parts = Counter(splits.extra_parts.values())
+        counts |= {f"extra_{part}": number for part, number in sorted(parts.items())}
+    runs.log_params({name.replace(" ", "_"): number for name, number in counts.items()})
     runs.log_params(
         {
+            "extra_hash": splits.extra_hash,
             "dataset_hash": splits.dataset.hash,
             "split_hash": splits.split.hash,
             "split_grouped_by": splits.split.grouped_by,

@@ -52,7 +52,7 @@ class Archive:
     """The content of an archive file.
 
     Attributes:
-        splits: the splits by kind (``random``, ``chemsys``, ``family``).
+        splits: the splits by kind (``random``, ``chemsys``, ``family``, ``novel``).
     """
 
     spec: DatasetSpec
@@ -96,7 +96,13 @@ def write_archive(
         "rejects": [[r.name, r.reason] for r in archive.dataset.rejects],
     }
     splits = {
-        kind: {"seed": s.seed, "grouped_by": s.grouped_by, "hash": s.hash, "parts": dict(s.parts)}
+        kind: {
+            "seed": s.seed,
+            "grouped_by": s.grouped_by,
+            "apart": s.apart,
+            "hash": s.hash,
+            "parts": dict(s.parts),
+        }
         for kind, s in archive.splits.items()
     }
     with (
@@ -138,7 +144,10 @@ def read_archive(path: Path) -> Archive:
         DatasetSpec(**header["made"]),
         Dataset(header["name"], tuple(crystals), rejects),
         group_materials(crystals, lambda c: material_ids[c.id]),
-        {k: Split(k, s["seed"], s["parts"], s["grouped_by"]) for k, s in splits.items()},
+        {
+            k: Split(k, s["seed"], s["parts"], s["grouped_by"], s.get("apart", 0.0))
+            for k, s in splits.items()
+        },
     )
     if archive.dataset.hash != header["hash"]:
         raise _damaged_error(path, "the hash of its crystals is wrong")
