@@ -62,7 +62,8 @@ def main() -> None:
     limits = limits_by_class(pairs, classes, family)
     text = "\n\n".join(
         [
-            f"{len(materials)} materials of 3dsc",
+            f"{len(materials)} materials of 3dsc. `python -m benchmarks.noise --data "
+            f"{Path(options.data).name} --out results/`",
             bins_table(bins),
             limits_table(limits),
             conclusion(pairs, limits),

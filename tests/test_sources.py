@@ -5,7 +5,13 @@ import pytest
 from supervision.data.errors import DatasetError
 from supervision.data.sources import SOURCES
 from supervision.data.splits import NEAR
-from supervision.experiment.sources import SourceSpec, load_rows, parse_sources, require_structures
+from supervision.experiment.sources import (
+    SourceSpec,
+    load_rows,
+    parse_sources,
+    require_equal_weights,
+    require_structures,
+)
 from supervision.experiment.spec import Experiment, split_materials
 
 LIST = """name,Tc
@@ -82,6 +88,12 @@ def test_a_family_that_reads_structures_refuses_formulas():
     with pytest.raises(ValueError, match="extra=supercon has formulas without structures"):
         require_structures([SourceSpec("supercon")], "graph")
     assert not SOURCES["supercon"].has_structures
+
+
+def test_a_family_that_counts_every_material_once_refuses_weights():
+    require_equal_weights([SourceSpec("jarvis_supercon")], "graph")
+    with pytest.raises(ValueError, match=r"jarvis_supercon=0\.25 is for models of trees"):
+        require_equal_weights([SourceSpec("jarvis_supercon", weight=0.25)], "graph")
 
 
 @pytest.mark.parametrize("split", ["random", "family", "novel"])

@@ -16,7 +16,7 @@ import numpy as np
 
 from supervision.data.crystals import Reject
 from supervision.evaluation.prediction import Prediction, predict_materials
-from supervision.experiment.sources import require_structures
+from supervision.experiment.sources import require_equal_weights, require_structures
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
 from supervision.models.families import get_family
 from supervision.models.predictor import Predictor
@@ -204,6 +204,8 @@ def run_training(setup: ModelSetup, experiment: Experiment, logger: RunLogger) -
     has_epochs = family.has_epochs  # then it is resumed and takes long
     if not family.reads_formulas:
         require_structures(experiment.sources, family.name)
+    if has_epochs:
+        require_equal_weights(experiment.sources, family.name)
     with TrainingLock(logger.run_id) as lock:
         checkpoints: Checkpoints | None = None
         if has_epochs:

@@ -68,6 +68,16 @@ def require_structures(sources: Sequence[SourceSpec], model_family: str) -> None
             )
 
 
+def require_equal_weights(sources: Sequence[SourceSpec], model_family: str) -> None:
+    """Raise ValueError for a weight, for a model family that counts every material once."""
+    for source in sources:
+        if source.weight != 1:
+            raise ValueError(
+                f"extra_weights={source.name}={source.weight:g} is for models of trees; the model "
+                f"family {model_family} counts every material once: leave it out."
+            )
+
+
 def _by_name(option: str, text: str, names: Sequence[str]) -> dict[str, str]:
     """``NAME=VALUE,NAME=VALUE`` as a dictionary."""
     found = {}

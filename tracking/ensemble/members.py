@@ -79,5 +79,5 @@ def _sources(family: ModelFamily, experiment: Experiment) -> dict[str, Any]:
     return {
         "extra": ",".join(source.name for source in readable),
         "extra_data": ",".join(f"{s.name}={s.data}" for s in readable if s.data),
-        "extra_weights": ",".join(f"{s.name}={s.weight:g}" for s in readable),
+        "extra_weights": ",".join(f"{s.name}={s.weight:g}" for s in readable if s.weight != 1),
     }

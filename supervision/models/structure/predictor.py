@@ -18,7 +18,6 @@ import numpy as np
 from supervision.data.crystals import Crystal, Material, Reject
 from supervision.data.leaks import is_near
 from supervision.data.splits import make_split
-from supervision.evaluation.metrics import all_metrics
 from supervision.evaluation.prediction import predict_materials
 from supervision.models.composition.config import CompositionConfig
 from supervision.models.composition.predictor import CompositionPredictor
@@ -26,6 +25,7 @@ from supervision.models.predictor import CONFIG_FILE
 from supervision.models.structure.config import StructureConfig
 from supervision.models.structure.featurize import STRUCTURE_FEATURIZER
 from supervision.models.trees.config import TreeConfig
+from supervision.models.trees.predictor import record_of_fit
 from supervision.models.trees.prepared import PreparedFeatures
 from supervision.models.trees.regression import (
     Trees,
@@ -96,12 +96,8 @@ class StructurePredictor:
         leaf = min(CORRECTION.leaf, max(1, len(rows) // 100))  # small data sets have smaller ones
         self.correction = fit_trees(replace(CORRECTION, leaf=leaf), features, residual, weight)
         self.size = {"trees": self.config.trees, "correction_trees": CORRECTION.trees}
-        predicted = predict_materials(self, {"val": val})
-        errors = all_metrics(
-            np.array([row.tc for row in predicted]), np.array([row.tc_pred for row in predicted])
-        )
         loss = float(np.abs(residual - predict_trees(self.correction, features)).mean())
-        record = EpochRecord.of_single_fit(loss, errors, time.monotonic() - start)
+        record = record_of_fit(self, val, loss, start)
         callbacks.epoch(record)
         return [record]
 

@@ -76,12 +76,8 @@ class TreePredictor:
         encoded = self.target.encode(tc)
         self.trees = fit_trees(self.config, features, encoded, weight)
         self.size = {"trees": self.config.trees}
-        predicted = predict_materials(self, {"val": val})
-        errors = all_metrics(
-            np.array([row.tc for row in predicted]), np.array([row.tc_pred for row in predicted])
-        )
         train_loss = float(np.abs(predict_trees(self.trees, features) - encoded).mean())
-        record = EpochRecord.of_single_fit(train_loss, errors, time.monotonic() - start)
+        record = record_of_fit(self, val, train_loss, start)
         callbacks.epoch(record)
         return [record]
 
@@ -114,6 +110,15 @@ class TreePredictor:
         predictor.trees = load_trees(folder, predictor.config.model)
         predictor.target = TargetTransform(**config["target"])
         return predictor
+
+
+def record_of_fit(
+    predictor: Predictor, val: Sequence[Material], train_loss: float, start: float
+) -> EpochRecord:
+    """The record of a fit that began at ``start`` (monotonic seconds); its errors are on ``val``."""
+    rows = predict_materials(predictor, {"val": val})
+    errors = all_metrics(np.array([r.tc for r in rows]), np.array([r.tc_pred for r in rows]))
+    return EpochRecord.of_single_fit(train_loss, errors, time.monotonic() - start)
 
 
 class PreparingPredictor(Predictor, Protocol):
