@@ -115,7 +115,7 @@ class TreePredictor:
 def record_of_fit(
     predictor: Predictor, val: Sequence[Material], train_loss: float, start: float
 ) -> EpochRecord:
-    """The record of a fit that began at ``start`` (monotonic seconds); its errors are on ``val``."""
+    """The record of a fit that began at ``start`` (monotonic seconds), with its ``val`` errors."""
     rows = predict_materials(predictor, {"val": val})
     errors = all_metrics(np.array([r.tc for r in rows]), np.array([r.tc_pred for r in rows]))
     return EpochRecord.of_single_fit(train_loss, errors, time.monotonic() - start)
