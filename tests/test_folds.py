@@ -11,7 +11,8 @@ import pytest
 
 from supervision.models.families import get_family
 from tracking import child_training, runs
-from tracking.comparison.results import Result, newest_of_each_kind
+from tracking.comparison.report import publish
+from tracking.comparison.results import Result, model_location, newest_of_each_kind
 from tracking.evaluation_report import BASELINES
 from tracking.folds import FOLD_TAG, train_folds
 
@@ -122,6 +123,23 @@ def test_folds_are_compared_as_one_result_and_their_runs_are_not(trainings):
     child = mlflow.search_runs(filter_string=f"tags.{FOLD_TAG} = '1'", output_format="list")[0]
     with pytest.raises(ValueError, match="not a finished run of this project"):
         Result.read(child.info.run_id)
+
+
+def test_the_report_names_files_and_params_of_folds_without_spaces(trainings, tmp_path):
+    train()
+    out = tmp_path / "page.md"
+    results = newest_of_each_kind("classics")
+    with mlflow.start_run() as run:
+        publish(results, timed=0, out=out)
+    assert "split_hash_novel_3_folds" in mlflow.get_run(run.info.run_id).data.params
+    assert "(page/parity_novel_3_folds.png)" in out.read_text()
+
+
+def test_the_model_of_the_first_fold_is_timed(trainings):
+    train()
+    (found,) = newest_of_each_kind("classics")
+    child = mlflow.search_runs(filter_string=f"tags.{FOLD_TAG} = '1'", output_format="list")[0]
+    assert model_location(found) == f"runs:/{child.info.run_id}/model"
 
 
 @pytest.mark.long  # 26 s

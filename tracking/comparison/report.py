@@ -42,11 +42,10 @@ def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
     if out:
         page.write(out)
     found = findings(results)
-    splits = {r.split: r.split_hash for r in results}
     runs.log_params(
         {"runs": ",".join(r.id for r in results if r.id)}
         | {"dataset_hash": results[0].params["dataset_hash"]}
-        | {f"split_hash_{split}": value for split, value in splits.items()}
+        | {f"split_hash_{r.split_slug}": r.split_hash for r in results}
     )
     mlflow.set_tags(
         {
@@ -90,8 +89,8 @@ def report(results: Sequence[Result], timings: dict[str, str]) -> Page:
             page.table(pairs)
     page.heading("Predicted and measured")
     page.image("scatter", figures.scatter(results), "The best model on validation of each family")
-    for split in splits_of(results):
-        page.image(f"parity_{split}", figures.parity(results, split), f"All models, {split}")
+    for split, slug in {r.split: r.split_slug for r in results}.items():
+        page.image(f"parity_{slug}", figures.parity(results, split), f"All models, {split}")
     page.image("residuals", figures.residuals(results), "Errors and bias")
     page.heading("By measured Tc")
     for split in splits_of(results):
@@ -144,10 +143,11 @@ def timings_of(results: Sequence[Result], count: int) -> dict[str, str]:
     """Run id -> milliseconds per crystal; prints why a model is left out that cannot be timed."""
     timings = {}
     for result in results if count else ():
-        if not result.id:
+        location = model_location(result) if result.id else ""
+        if not location:
             continue
         try:
-            timings[result.id] = f"{milliseconds(model_location(result), count):.0f}"
+            timings[result.id] = f"{milliseconds(location, count):.0f}"
         except (RuntimeError, TimeoutExpired, ValueError) as error:
             print(f"{result.name} ({result.id[:8]}) is not timed: {one_line(error)}.", flush=True)
     return timings

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from supervision.data.splits import SPLIT_KINDS
 from supervision.evaluation.metrics import band_table
@@ -149,6 +150,11 @@ class Result:
         return self.params.get("folds", "1") != "1"
 
     @property
+    def split_slug(self) -> str:
+        """``split`` as a part of file names and of params."""
+        return self.split.replace(", ", "_").replace(" ", "_")
+
+    @property
     def best_epoch(self) -> int:
         """The epoch of lowest validation MAE."""
         return min(self.curve, key=lambda epoch: self.curve[epoch])
@@ -266,10 +272,26 @@ def with_unique_names(results: Sequence[Result]) -> list[Result]:
 
 
 def model_location(result: Result) -> str:
-    """The URI of the run's logged model, or the folder of the predictor that it logged instead."""
+    """The URI of the run's logged model, or the folder of the predictor that it logged instead.
+
+    Of a run with folds, the model of the first fold; empty where there is none, as in ensembles.
+    """
+    if result.has_folds:
+        return f"runs:/{child}/model" if (child := _first_fold(result.id)) else ""
     if any(item.path == "predictor" for item in mlflow.MlflowClient().list_artifacts(result.id)):
         return str(predictor_folder(result))
     return f"runs:/{result.id}/model"
+
+
+def _first_fold(run_id: str) -> str:
+    """The id of the finished run of the first fold; empty if there is none."""
+    found = mlflow.search_runs(
+        filter_string=f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}' and tags.{FOLD_TAG} = '1' "
+        "and attributes.status = 'FINISHED'",
+        search_all_experiments=True,
+        output_format="list",
+    )
+    return str(found[0].info.run_id) if found else ""
 
 
 def predictor_folder(result: Result) -> Path:
