@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "Write one report of several runs.",
     "render": "Draw a data set.",
     "eval-zero-shot": "Test a model on a data set that it was not trained on.",
+    "cross": "Test models on the materials of other sources, each at its distance.",
     "prepare": "Featurise a data set here, to train on it elsewhere.",
     "import-run": "Import a training that ran elsewhere into MLflow.",
     "doctor": "Check what works on this machine, and say how to fix the rest.",

@@ -15,8 +15,10 @@ from supervision.runtime.version import ROOT
 
 ENTRY_POINTS = (
     "ensemble",
+    "rediscover",
     "render",
     "eval_zero_shot",
+    "cross",
     "compare",
     "tune",
     "test",

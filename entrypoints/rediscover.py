@@ -59,7 +59,10 @@ def main(given: Given) -> None:
     def run() -> None:
         options = parse(RediscoveryOptions, given)
         experiment = experiment_of(given, split="novel", folds=options.folds, register=False)
-        models = {n: _untrained(n, experiment, options) for n in listed(options.models)}
+        models = {
+            name: untrained(name, experiment, options.weights, options.device)
+            for name in listed(options.models)
+        }
         tags = {"model_family": "rediscovery", "dataset": experiment.dataset}
         runs.log_settings(experiment.settings(), tags)
         out = user_path(options.out) if options.out else None
@@ -68,16 +71,16 @@ def main(given: Given) -> None:
     run_cli(runs.tracked_run(f"rediscover · {given['dataset']}")(run))
 
 
-def _untrained(
-    name: str, experiment: Experiment, options: RediscoveryOptions
+def untrained(
+    name: str, experiment: Experiment, weights: str, device: str
 ) -> Callable[[], ModelSetup]:
-    """What makes an untrained model."""
+    """What makes an untrained model, by its name in ``MEMBERS``."""
     model_family, settings = MEMBERS[name]
     family = get_family(model_family)
-    if not family.reads_formulas:
+    if not family.learns_from_formulas:
         require_structures(experiment.sources, family.name)
     configs = default_configs(family, experiment.dataset, experiment.seed, settings)
-    return partial(family.setup, options.weights, options.device, *configs)
+    return partial(family.setup, weights, device, *configs)
 
 
 app = make_app(

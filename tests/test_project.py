@@ -40,6 +40,14 @@ def test_public_parameters_and_entry_points_exist():
     assert {"render", "train_alignn", "train_composition", "tune", "test"} <= set(ENTRY_POINTS)
 
 
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_entry_points_that_the_pages_name_exist(page):
+    named = re.findall(r"mlflow run \. -e (\w+)", (ROOT / page).read_text())
+    assert set(named) - {"NAME"} <= set(ENTRY_POINTS)
+
+
 def test_every_setting_of_an_experiment_is_an_option():
     options = (ENTRY_POINTS[name]["parameters"] for name in ("train_dino", "train_composition"))
     assert set(Experiment().settings()) <= set().union(*options)

@@ -1,12 +1,21 @@
 """The ranks of an unseen class: hand-worked values, ties, chance, and what must not matter."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import ClassVar
 
+import mlflow
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
+from typer.testing import CliRunner
 
+from entrypoints import rediscover as entry
+from supervision.data.material_classes import members, related
 from supervision.evaluation.rediscovery import rediscovery
+from supervision.experiment.rediscovery import predict_class
+from supervision.experiment.spec import Experiment, split_materials
+from tracking import runs
 
 RNG = np.random.default_rng(5)
 
@@ -81,11 +90,11 @@ def test_others_of_equal_prediction_count_half():
 
 
 def test_constant_prediction_is_chance_in_any_order():
-    for members in (range(20), range(980, 1000)):
-        found = rediscovery(np.full(1000, 7.3), mask(*members, n=1000))
+    for found_at in (range(20), range(980, 1000)):
+        found = rediscovery(np.full(1000, 7.3), mask(*found_at, n=1000))
         assert found.best_percentile == found.median_percentile == 50
         assert found.enrichment == pytest.approx(1)
-        assert found.best == members[0]
+        assert found.best == found_at[0]
 
 
 def test_mean_percentile_of_single_members_is_the_mann_whitney_statistic():
@@ -137,3 +146,77 @@ def test_only_the_order_of_the_predictions_matters():
 def test_invalid_input_is_refused(score, member, message):
     with pytest.raises(ValueError, match=message):
         rediscovery(np.array(score), np.array(member, dtype=bool))
+
+
+# --- training without the class
+
+
+class Recorder:
+    """A model that remembers what it was fitted to, and predicts the median of it."""
+
+    size: ClassVar = {}
+
+    def __init__(self):
+        self.learned = []
+
+    def fit(self, train, val, **options):
+        self.learned = [*train, *val]
+
+    def predict(self, crystals):
+        return np.full(len(crystals), np.median([m.tc for m in self.learned]))
+
+
+@pytest.mark.slow
+def test_no_model_learns_from_what_is_related_and_every_member_is_ranked():
+    recorders = []
+
+    def make_setup():
+        recorders.append(Recorder())
+        return SimpleNamespace(predictor=recorders[-1], model_family="composition")
+
+    folds = [
+        split_materials(Experiment(split="novel", folds=3, fold=fold), lambda _: [], lambda _: None)
+        for fold in (1, 2, 3)
+    ]
+    found = predict_class(make_setup, folds, "a15")
+    assert len(recorders) == 3
+    for recorder, splits in zip(recorders, folds, strict=True):
+        assert not related(recorder.learned, "a15").any()
+        tested = {m.id for m in splits.part("test")}
+        assert recorder.learned and not tested & {m.id for m in recorder.learned}
+    everything = folds[0].materials
+    assert sum(found.is_member) == members(everything, "a15").sum() > 5
+    unrelated = ~related(everything, "a15") | members(everything, "a15")
+    assert len(found.materials) == unrelated.sum()
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_table_and_a_figure(own_store, tmp_path):
+    done = CliRunner().invoke(
+        entry.app,
+        ["--classes", "a15", "--models", "composition", "--folds", "2",
+         "--out", str(tmp_path / "page.md")],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "page.md").read_text()
+    assert "| A15" in text and "a perfect model" in text
+    assert (tmp_path / "page" / "rediscovery.png").read_bytes().startswith(b"\x89PNG")
+    run = mlflow.search_runs(output_format="list", search_all_experiments=True)[0]
+    table = runs.read_table(run.info.run_id, "rediscovery.csv")
+    perfect = table[table["model"] == "a perfect model"].iloc[0]
+    assert perfect["best_percentile"] >= table["best_percentile"].max() - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--classes", "hydride"], "class 'hydride' is not one of cuprate"),
+        (["--models", "oracle"], "member 'oracle' is not one of"),
+        (["--folds", "1"], "folds must be 2 or more"),
+        (["--out", "page.txt"], "must end in .md"),
+    ],
+)
+def test_options_that_are_refused_are_named(own_store, options, message):
+    done = CliRunner().invoke(entry.app, options)
+    assert done.exit_code != 0
+    assert message in " ".join(done.output.split())

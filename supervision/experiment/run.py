@@ -202,7 +202,7 @@ def run_training(setup: ModelSetup, experiment: Experiment, logger: RunLogger) -
     spec, predictor = RunSpec.of(setup, experiment), setup.predictor
     family = get_family(setup.model_family)
     has_epochs = family.has_epochs  # then it is resumed and takes long
-    if not family.reads_formulas:
+    if not family.learns_from_formulas:
         require_structures(experiment.sources, family.name)
     if has_epochs:
         require_equal_weights(experiment.sources, family.name)

@@ -18,20 +18,26 @@ class SourceSpec:
     weight: float = 1.0
 
 
-def parse_sources(extra: str, data: str, weights: str) -> list[SourceSpec]:
-    """The sources that the options ``extra``, ``extra_data`` and ``extra_weights`` ask for.
+def parse_sources(
+    names: str, data: str, weights: str = "", *, option: str = "extra"
+) -> list[SourceSpec]:
+    """The sources that an option and those for their data and weights ask for.
 
     Raises ValueError, naming the option, for what it does not understand.
     """
-    names = [name.strip() for name in extra.split(",") if name.strip()]
-    for name in names:
+    known = [name.strip() for name in names.split(",") if name.strip()]
+    for name in known:
         if name not in SOURCES:
-            raise ValueError(f"extra '{name}' is not one of {', '.join(SOURCES)}.")
-        if names.count(name) > 1:
-            raise ValueError(f"extra names {name} twice.")
-    paths = _by_name("extra_data", data, names)
-    numbers = {n: _weight(n, text) for n, text in _by_name("extra_weights", weights, names).items()}
-    return [SourceSpec(name, paths.get(name, ""), numbers.get(name, 1.0)) for name in names]
+            raise ValueError(f"{option} '{name}' is not one of {', '.join(SOURCES)}.")
+        if known.count(name) > 1:
+            raise ValueError(f"{option} names {name} twice.")
+    paths = _by_name(f"{option}_data", data, known, option)
+    of_weights = f"{option}_weights"
+    numbers = {
+        name: _weight(of_weights, name, text)
+        for name, text in _by_name(of_weights, weights, known, option).items()
+    }
+    return [SourceSpec(name, paths.get(name, ""), numbers.get(name, 1.0)) for name in known]
 
 
 def load_rows(source: SourceSpec, featurize: Featurize) -> tuple[list[Material], list[Reject]]:
@@ -78,7 +84,7 @@ def require_equal_weights(sources: Sequence[SourceSpec], model_family: str) -> N
             )
 
 
-def _by_name(option: str, text: str, names: Sequence[str]) -> dict[str, str]:
+def _by_name(option: str, text: str, names: Sequence[str], listed_in: str) -> dict[str, str]:
     """``NAME=VALUE,NAME=VALUE`` as a dictionary."""
     found = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
@@ -86,16 +92,16 @@ def _by_name(option: str, text: str, names: Sequence[str]) -> dict[str, str]:
         if not equals or not value:
             raise ValueError(f"{option} must be NAME=VALUE,NAME=VALUE, got '{pair}'.")
         if name not in names:
-            raise ValueError(f"{option} names {name}, which is not in extra.")
+            raise ValueError(f"{option} names {name}, which is not in {listed_in}.")
         found[name] = value
     return found
 
 
-def _weight(name: str, text: str) -> float:
+def _weight(option: str, name: str, text: str) -> float:
     try:
         weight = float(text)
     except ValueError:
         weight = math.nan
     if not 0 < weight < math.inf:
-        raise ValueError(f"extra_weights: the weight of {name} must be above 0, got '{text}'.")
+        raise ValueError(f"{option}: the weight of {name} must be above 0, got '{text}'.")
     return weight

@@ -38,7 +38,8 @@ class ModelFamily:
         predictor: ``module:class`` of its predictor.
         serving_packages: all distributions that are imported from the loading of a saved model to
             its answer; they become the requirements of the served model.
-        reads_formulas: whether it can be trained on formulas without structures.
+        learns_from_formulas: whether it can be trained on formulas without structures, too.
+        predicts_formulas: whether it can predict them.
         is_trained: whether its models are trained on materials, not combined from other models.
     """
 
@@ -49,7 +50,8 @@ class ModelFamily:
     setup: Callable[..., ModelSetup]
     predictor: str
     serving_packages: tuple[str, ...]
-    reads_formulas: bool = False
+    learns_from_formulas: bool = False
+    predicts_formulas: bool = False
     is_trained: bool = True
 
     @property

@@ -74,7 +74,7 @@ def _sources(family: ModelFamily, experiment: Experiment) -> dict[str, Any]:
     readable = [
         source
         for source in experiment.sources
-        if family.reads_formulas or SOURCES[source.name].has_structures
+        if family.learns_from_formulas or SOURCES[source.name].has_structures
     ]
     return {
         "extra": ",".join(source.name for source in readable),

@@ -90,7 +90,7 @@ class StudyPlan:
                 f"objectives '{','.join(self.objectives)}' are neither {OBJECTIVES[0]} nor "
                 f"{','.join(OBJECTIVES)}."
             )
-        if not self.family.reads_formulas:
+        if not self.family.learns_from_formulas:
             require_structures(self.experiment.sources, self.model_family)
         for name in ("epochs", "final_epochs"):
             if getattr(self, name) < 0:

@@ -25,5 +25,6 @@ FAMILY = ModelFamily(
         "gemmi", "jarvis-tools", "lightgbm", "mlflow", "numpy", "pandas", "pymatgen",
         "scikit-learn", "skops", "tqdm",
     ),
-    reads_formulas=True,
+    learns_from_formulas=True,
+    predicts_formulas=True,
 )  # fmt: skip

@@ -43,5 +43,6 @@ FAMILY = ModelFamily(
     setup=constant_setup,
     predictor="supervision.models.constant.predictor:ConstantPredictor",
     serving_packages=("gemmi", "mlflow", "numpy", "pandas", "pymatgen"),
-    reads_formulas=True,
+    learns_from_formulas=True,
+    predicts_formulas=True,
 )

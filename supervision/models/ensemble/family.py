@@ -19,6 +19,6 @@ FAMILY = ModelFamily(
     setup=ensemble_setup,
     predictor="supervision.models.ensemble.predictor:EnsemblePredictor",
     serving_packages=("mlflow", "numpy", "pandas"),
-    reads_formulas=True,
+    learns_from_formulas=True,
     is_trained=False,
 )

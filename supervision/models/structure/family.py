@@ -25,5 +25,5 @@ FAMILY = ModelFamily(
         "gemmi", "jarvis-tools", "lightgbm", "mlflow", "numpy", "pandas", "pymatgen",
         "scikit-learn", "scipy", "skops", "spglib", "tqdm",
     ),
-    reads_formulas=True,
+    learns_from_formulas=True,
 )  # fmt: skip
