@@ -74,7 +74,10 @@ def main(given: Given) -> None:
 def untrained(
     name: str, experiment: Experiment, weights: str, device: str
 ) -> Callable[[], ModelSetup]:
-    """What makes an untrained model, by its name in ``MEMBERS``."""
+    """What makes an untrained model, by its name in ``MEMBERS``.
+
+    It is not calibrated to unseen families: that takes several times as long, and ranks the same.
+    """
     model_family, settings = MEMBERS[name]
     family = get_family(model_family)
     if not family.learns_from_formulas:

@@ -9,9 +9,7 @@ from example_structures import nb3sn
 from supervision.data.crystals import Crystal, Material, group_materials
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import CrystalError
-from supervision.data.families import families
 from supervision.evaluation.prediction import predict_materials
-from supervision.models.composition.predictor import CompositionPredictor
 from supervision.models.families import load_predictor
 from supervision.models.structure.config import StructureConfig
 from supervision.models.structure.predictor import StructurePredictor
@@ -70,30 +68,6 @@ def test_the_correction_learns_what_the_composition_does_not_tell(own_cache):
     doubled = unseen[0].crystals[0].structure * (2, 1, 1)
     (tc_of_supercell,) = predictor.predict([Crystal("doubled", "", doubled.to(fmt="cif"))])
     assert tc_of_supercell == pytest.approx(found[0].tc_pred)
-
-
-def test_the_correction_is_fitted_to_predictions_of_unseen_families(materials, monkeypatch):
-    """In no fold is the first stage trained on a family that it then predicts."""
-    predictor, seen = StructurePredictor(StructureConfig(trees=5), quiet=True), []
-    fit, predict = CompositionPredictor.fit, CompositionPredictor.predict
-    family = families(materials)
-    of_crystal = {c.id: family[m.id] for m in materials for c in m.crystals}
-
-    def spy_fit(self, train, val, **others):
-        self.learned = {family[m.id] for m in train}
-        return fit(self, train, val, **others)
-
-    def spy_predict(self, crystals):
-        seen.append({of_crystal[c.id] for c in crystals} & self.learned)
-        return predict(self, crystals)
-
-    monkeypatch.setattr(CompositionPredictor, "fit", spy_fit)
-    train = training(materials)
-    predictor.fit(train, materials[1::4])
-    monkeypatch.setattr(CompositionPredictor, "predict", spy_predict)
-    found = predictor._out_of_fold(train, train, materials[1::4])
-    assert found.keys() == {m.id for m in train}
-    assert len(seen) == 10 and not any(seen[1::2])  # each fold: validation, then what is held out
 
 
 def test_a_saved_predictor_loads_equal(fitted, materials, tmp_path):

@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from supervision.data.crystals import Crystal, Material, Reject
-from supervision.data.leaks import is_near
-from supervision.data.splits import make_split
-from supervision.evaluation.prediction import predict_materials
 from supervision.models.composition.config import CompositionConfig
 from supervision.models.composition.predictor import CompositionPredictor
 from supervision.models.predictor import CONFIG_FILE
 from supervision.models.structure.config import StructureConfig
 from supervision.models.structure.featurize import STRUCTURE_FEATURIZER
 from supervision.models.trees.config import TreeConfig
+from supervision.models.trees.out_of_fold import out_of_fold, scale_to
 from supervision.models.trees.predictor import record_of_fit
 from supervision.models.trees.prepared import PreparedFeatures
 from supervision.models.trees.regression import (
@@ -39,7 +37,6 @@ from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 if TYPE_CHECKING:  # trees are trained without torch
     from supervision.training.checkpoint import Checkpoints
 
-FOLDS = 5  # in which the first stage predicts what the second one is fitted to
 CORRECTION = TreeConfig(
     model="boosting", trees=60, max_features=0.5, leaf=40, leaves=8, learning_rate=0.03
 )
@@ -52,6 +49,7 @@ class StructurePredictor:
     Attributes:
         composition: the first stage.
         correction: the trees of the second stage; set by ``fit`` and by ``load``.
+        scale: on predictions in kelvin; 1 without ``calibrate``.
     """
 
     model_family: ClassVar[str] = "structure"
@@ -59,7 +57,7 @@ class StructurePredictor:
 
     def __init__(self, config: StructureConfig, *, quiet: bool = False) -> None:
         self.config, self.quiet = config, quiet
-        self.composition = self._first_stage()
+        self.composition, self.scale = self._first_stage(), 1.0
         self.features = PreparedFeatures(STRUCTURE_FEATURIZER, quiet=quiet)
         self.size: Mapping[str, int] = {}
 
@@ -86,8 +84,8 @@ class StructurePredictor:
         self.prepare([c for m in (*train, *val) for c in m.crystals])
         self.composition.fit(train, val)
         own = [m for m in train if not m.source and all(c.cif for c in m.crystals)]
-        first = self._out_of_fold(train, own, val)
-        rows = [(c, first[m.id], m) for m in own for c in m.crystals]
+        first = out_of_fold(self.composition.fit_another, train, own, self.config.seed)
+        rows = [(c, tc, m) for m, tc in zip(own, first, strict=True) for c in m.crystals]
         target = self.composition.target
         known = target.encode(np.array([tc for _, tc, _ in rows]))
         residual = target.encode(np.array([m.tc for _, _, m in rows])) - known
@@ -96,7 +94,11 @@ class StructurePredictor:
         leaf = min(CORRECTION.leaf, max(1, len(rows) // 100))  # small data sets have smaller ones
         self.correction = fit_trees(replace(CORRECTION, leaf=leaf), features, residual, weight)
         self.size = {"trees": self.config.trees, "correction_trees": CORRECTION.trees}
-        loss = float(np.abs(residual - predict_trees(self.correction, features)).mean())
+        correction = predict_trees(self.correction, features)
+        loss = float(np.abs(residual - correction).mean())
+        if self.config.calibrate:
+            tc = np.array([m.tc for _, _, m in rows])
+            self.scale = scale_to(tc, target.decode(known + correction))
         record = record_of_fit(self, val, loss, start)
         callbacks.epoch(record)
         return [record]
@@ -109,28 +111,11 @@ class StructurePredictor:
         target = self.composition.target
         first = target.encode(self.composition.predict(crystals))
         correction = predict_trees(self.correction, self._features(crystals, first))
-        return target.decode(first + correction)
-
-    def _out_of_fold(
-        self, train: Sequence[Material], own: Sequence[Material], val: Sequence[Material]
-    ) -> dict[str, float]:
-        """What the first stage predicts for each material when it has not seen its family, K."""
-        others = [m for m in train if m.source]
-        found: dict[str, float] = {}
-        for fold in range(1, FOLDS + 1):
-            split = make_split(own, "novel", seed=self.config.seed, folds=FOLDS, fold=fold)
-            held_out = split.select(own, "test")
-            near = is_near(others, held_out, split)
-            apart = [m for m, leaks in zip(others, near, strict=True) if not leaks]
-            stage = self._first_stage()
-            stage.features = self.composition.features
-            stage.fit([*split.apart_from_test(own), *apart], val)
-            rows = predict_materials(stage, {"train": held_out})
-            found |= {row.material_id: row.tc_pred for row in rows}
-        return found
+        return self.scale * target.decode(first + correction)
 
     def _first_stage(self) -> CompositionPredictor:
-        return CompositionPredictor(CompositionConfig(**asdict(self.config)), quiet=self.quiet)
+        config = CompositionConfig(**asdict(replace(self.config, calibrate=False)))
+        return CompositionPredictor(config, quiet=self.quiet)
 
     def _features(self, crystals: Iterable[Crystal], first: np.ndarray) -> np.ndarray:
         """The descriptors of crystals and what the first stage says, ``[n, f + 1]``."""
@@ -142,6 +127,7 @@ class StructurePredictor:
         config = {
             "model_family": self.model_family,
             "config": asdict(self.config),
+            "scale": self.scale,
             "feature_version": STRUCTURE_FEATURIZER.version,
         }
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
@@ -156,4 +142,5 @@ class StructurePredictor:
         first = json.loads((saved / CONFIG_FILE).read_text())
         predictor.composition = CompositionPredictor.load(saved, first)
         predictor.correction = load_trees(folder, CORRECTION.model)
+        predictor.scale = config["scale"]
         return predictor

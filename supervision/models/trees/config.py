@@ -7,6 +7,7 @@ from supervision.training.target import TargetTransform
 
 KINDS = ("extra_trees", "boosting")
 BOOSTING = "model=boosting"
+UNSEEN_FAMILIES = ("split=novel", "split=family")  # where predictions are drawn to the mean
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class TreeConfig:
     learning_rate: float = option(0.05, "boosting: weight of each tree")
     unreported_weight: float = option(
         1.0, "weight of a Tc of 0 K that says that none was reported", when={BOOSTING: 0.5}
+    )
+    calibrate: bool = option(
+        False,
+        "scale the predictions to the Tc of families that are left out in turn",
+        when={f"{BOOSTING} and {split}": True for split in UNSEEN_FAMILIES},
     )
     target: str = option("sqrt", "transform of Tc: sqrt, log1p, identity or rank")
     seed: int = 42

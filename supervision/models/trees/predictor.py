@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -17,6 +17,7 @@ from supervision.models.predictor import CONFIG_FILE, Predictor
 from supervision.models.setup import ModelSetup, WeightsInfo, no_images
 from supervision.models.trees.config import TreeConfig
 from supervision.models.trees.features import FeatureVector
+from supervision.models.trees.out_of_fold import out_of_fold, scale_to
 from supervision.models.trees.prepared import PreparedFeatures
 from supervision.models.trees.regression import (
     Trees,
@@ -37,6 +38,7 @@ class TreePredictor:
 
     Attributes:
         trees: set by ``fit`` and by ``load``.
+        scale: on predictions in kelvin; 1 without ``calibrate``.
         features: those of the crystals of a training.
     """
 
@@ -47,7 +49,7 @@ class TreePredictor:
 
     def __init__(self, config: TreeConfig, *, quiet: bool = False) -> None:
         self.config, self.quiet = config, quiet
-        self.target = TargetTransform(config.target)
+        self.target, self.scale = TargetTransform(config.target), 1.0
         self.size: Mapping[str, int] = {}
         self.features = PreparedFeatures(self.featurizer, quiet=quiet)
 
@@ -68,22 +70,41 @@ class TreePredictor:
         The history is one record; there is nothing to resume.
         """
         start = time.monotonic()
-        rows = [(m.tc, c.weight * self.weight(m)) for m in train for c in m.crystals]
-        tc, weight = np.array(rows).T
         self.prepare([c for m in (*train, *val) for c in m.crystals])
-        features = self.features.of([c for m in train for c in m.crystals])
-        self.target = TargetTransform.fit(np.array([m.tc for m in train]), self.config.target)
-        encoded = self.target.encode(tc)
-        self.trees = fit_trees(self.config, features, encoded, weight)
+        train_loss = self._fit_trees(train)
         self.size = {"trees": self.config.trees}
-        train_loss = float(np.abs(predict_trees(self.trees, features) - encoded).mean())
+        self.scale = self._scale_in_unseen_families(train) if self.config.calibrate else 1.0
         record = record_of_fit(self, val, train_loss, start)
         callbacks.epoch(record)
         return [record]
 
+    def _fit_trees(self, train: Sequence[Material]) -> float:
+        """Returns the mean absolute error in target space."""
+        rows = [(m.tc, c.weight * self.weight(m)) for m in train for c in m.crystals]
+        tc, weight = np.array(rows).T
+        features = self.features.of([c for m in train for c in m.crystals])
+        self.target = TargetTransform.fit(np.array([m.tc for m in train]), self.config.target)
+        encoded = self.target.encode(tc)
+        self.trees = fit_trees(self.config, features, encoded, weight)
+        return float(np.abs(predict_trees(self.trees, features) - encoded).mean())
+
+    def _scale_in_unseen_families(self, train: Sequence[Material]) -> float:
+        own = [m for m in train if not m.source]
+        predicted = out_of_fold(self.fit_another, train, own, self.config.seed)
+        return scale_to(np.array([m.tc for m in own]), predicted)
+
+    def fit_another(self, materials: Sequence[Material]) -> Self:
+        """A model of the same settings, not calibrated, fitted to prepared materials."""
+        other = type(self)(replace(self.config, calibrate=False), quiet=self.quiet)
+        other.features = self.features
+        other._fit_trees(materials)
+        return other
+
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
-        return self.target.decode(predict_trees(self.trees, self.features.of(crystals)))
+        return self.scale * self.target.decode(
+            predict_trees(self.trees, self.features.of(crystals))
+        )
 
     def weight(self, material: Material) -> float:
         """The weight of a material in the training."""
@@ -97,6 +118,7 @@ class TreePredictor:
             "model_family": self.model_family,
             "config": asdict(self.config),
             "target": self.target.to_dict(),
+            "scale": self.scale,
             "feature_version": self.featurizer.version,
         }
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
@@ -109,6 +131,7 @@ class TreePredictor:
         predictor = cls(cls.config_class(**config["config"]))
         predictor.trees = load_trees(folder, predictor.config.model)
         predictor.target = TargetTransform(**config["target"])
+        predictor.scale = config.get("scale", 1.0)  # models of version 0.2 have none
         return predictor
 
 
