@@ -76,7 +76,7 @@ def test_defaults_for_classics_and_for_the_head_alone():
     assert (config.batch_size, config.views, fit.learning_rate) == (64, 18, 1e-3)
     fits = [default_configs(graph, name, 1)[1] for name in ("classics", "3dsc")]
     assert [(f.epochs, f.patience) for f in fits] == [(40, 10), (200, 20)]
-    assert (fits[0].learning_rate, fits[0].head_rate, fits[0].schedule) == (1e-5, 1e-3, "plateau")
+    assert (fits[0].learning_rate, fits[0].head_rate, fits[0].schedule) == (1e-5, 1e-4, "plateau")
 
 
 def test_lora_alpha_defaults_to_twice_the_rank():

@@ -12,13 +12,14 @@ from tracking import runs
 from tracking.child_training import train_child
 from tracking.comparison.results import Result
 
-# Name -> model family, and options of its training. Models of ranks order materials of low Tc.
+# Name -> model family, and options of its training. Models of ranks order materials of low Tc. Of
+# networks the head alone is trained, which takes minutes: see results/fine_tuning.md.
 MEMBERS: dict[str, tuple[str, dict[str, str]]] = {
     "composition": ("composition", {"model": "boosting"}),
     "extra_trees": ("composition", {"model": "extra_trees"}),
     "structure": ("structure", {"model": "boosting", "target": "rank"}),
-    "graph": ("graph", {}),
-    "vision": ("vision", {}),
+    "graph": ("graph", {"adapt": "linear"}),
+    "vision": ("vision", {"adapt": "linear"}),
 }
 EXPERIMENT_OPTIONS = (
     "dataset", "data", "split", "apart", "folds", "limit", "seed", "allow_loss",

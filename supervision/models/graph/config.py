@@ -60,7 +60,9 @@ class GraphFitConfig(FitConfig):
 
     epochs: int = option(200, "epochs of training", when={"dataset=classics": 40})
     learning_rate: float = option(1e-5, "peak learning rate of ALIGNN")
-    head_rate: float = option(1e-3, "learning rate of the head; 0: that of ALIGNN")
+    head_rate: float = option(
+        1e-4, "learning rate of the head; 0: that of ALIGNN", when={"adapt=linear": 1e-3}
+    )
     schedule: str = option("plateau", "plateau (halved without gain) or cosine")
     patience: int = option(
         20, "epochs without gain before training ends", when={"dataset=classics": 10}

@@ -1,0 +1,208 @@
+"""What training a pretrained backbone adds to the head on its frozen features.
+
+    python -m benchmarks.fine_tuning --family graph --split family --data 3DSC_MP.tar.xz
+
+Every variant begins with the same head, fitted to frozen features, and trains for as many epochs on
+the same batches; the control leaves the backbone frozen, so that it says what the further epochs of
+the head alone are worth. Errors are those on the validation materials after the last epoch: the
+best of several epochs would be chosen by the materials that evaluate it. Differences are paired and
+their intervals are bootstraps over what the split keeps together. No test material is read.
+
+Prints a table, and writes it to ``--out`` (.md) if given. The first variant takes longer, because
+it computes the frozen features.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from supervision.data.crystals import Material
+from supervision.data.splits import groups_of
+from supervision.evaluation.metrics import mae, paired_bootstrap
+from supervision.experiment.spec import DataSplits, Experiment, split_materials
+from supervision.models.families import default_configs, get_family
+from supervision.models.neural import NeuralPredictor
+from supervision.training.callbacks import NO_CALLBACKS
+from supervision.training.distributed import ProcessGroup
+from supervision.training.feature_cache import FeatureCache
+from supervision.training.target import TargetTransform
+from supervision.training.two_stage import TwoStageTrainer
+
+FROZEN_RATE = 1e-12  # of a head that does not train; 0 means the backbone's rate
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to go on from the head that was fitted to frozen features.
+
+    Attributes:
+        backbone: whether the backbone trains.
+        config: changes to the model's default settings.
+        fit: changes to the settings of the training.
+    """
+
+    name: str
+    backbone: bool = True
+    config: Mapping[str, Any] = field(default_factory=dict)
+    fit: Mapping[str, Any] = field(default_factory=dict)
+
+
+def rates(backbone: float, head: float, **others: Any) -> dict[str, Any]:
+    """Peak learning rates."""
+    return {"learning_rate": backbone, "head_rate": head, **others}
+
+
+CONTROL = Variant("head alone, 1e-4 (control)", backbone=False, fit=rates(1e-4, 1e-4))
+VARIANTS = {
+    "graph": (
+        CONTROL,
+        Variant("head alone, 1e-3", backbone=False, fit=rates(1e-3, 1e-3)),
+        Variant("ALIGNN 1e-5, head 1e-3", fit=rates(1e-5, 1e-3)),
+        Variant("ALIGNN 1e-4, head 1e-4", fit=rates(1e-4, 1e-4)),
+        Variant("ALIGNN 1e-3, head 1e-4", fit=rates(1e-3, 1e-4)),
+        Variant("last 4 layers 1e-3, head 1e-4", config={"trained_layers": 4},
+                fit=rates(1e-3, 1e-4)),
+        Variant("ALIGNN 1e-4, head frozen", fit=rates(1e-4, FROZEN_RATE)),
+        Variant("ALIGNN 1e-4, head 1e-4, no average of weights",
+                fit=rates(1e-4, 1e-4, average=0.0)),
+    ),
+    "vision": (
+        CONTROL,
+        Variant("head alone, 1e-3", backbone=False, fit=rates(1e-3, 1e-3)),
+        Variant("LoRA 1e-4, head 1e-4", fit=rates(1e-4, 1e-4)),
+        Variant("LoRA 1e-3, head 1e-4", fit=rates(1e-3, 1e-4)),
+        Variant("LoRA 1e-4, head frozen", fit=rates(1e-4, FROZEN_RATE)),
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Train every variant, and print the table."""
+    options = _options()
+    experiment = Experiment(
+        dataset="3dsc", data=options.data, split=options.split, limit=options.limit
+    )
+    make = partial(_untrained, options.family, options.weights, experiment, options.epochs)
+    splits = split_materials(experiment, make(CONTROL)[1], lambda rejects: None)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = FeatureCache(Path(folder), {"family": options.family})
+        found = [
+            _train(variant, make(variant)[0], splits, cache) for variant in VARIANTS[options.family]
+        ]
+    text = _table(found, splits).to_markdown(index=False, disable_numparse=True)
+    counts = {part: len(splits.part(part)) for part in ("train", "val")}
+    title = f"{options.family}, {options.split}: {counts['train']} training and "
+    print(f"{title}{counts['val']} validation materials, {options.epochs} epochs\n\n{text}")
+    if options.out:
+        Path(options.out).write_text(f"{title}{counts['val']} validation materials\n\n{text}\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--family", choices=VARIANTS, default="graph")
+    parser.add_argument("--weights", default="auto", help="pretrained weights")
+    parser.add_argument("--split", default="family", help="random, chemsys, family or novel")
+    parser.add_argument("--data", default="", help="the 3DSC archive or folder; empty: download")
+    parser.add_argument("--limit", type=int, default=0, help="the first N materials; 0: all")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs after the head's own")
+    parser.add_argument("--out", default="", help="also write the table to this file (.md)")
+    return parser.parse_args()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a variant predicts for the validation materials before and after, in kelvin, [n]."""
+
+    variant: Variant
+    before: np.ndarray
+    after: np.ndarray
+    minutes: float
+
+
+class RecordingTrainer(TwoStageTrainer):
+    """Keeps the predictions of every validation."""
+
+    predictions: list[np.ndarray]
+
+    def _errors(self, owners: Sequence[int], outputs: torch.Tensor) -> dict[str, float]:
+        kelvin = self.target.decode(outputs.numpy())
+        tc_pred = np.bincount(owners, weights=kelvin) / np.bincount(owners)
+        object.__setattr__(self, "predictions", [*getattr(self, "predictions", []), tc_pred])
+        return super()._errors(owners, outputs)
+
+
+def _untrained(
+    family_name: str, weights: str, experiment: Experiment, epochs: int, variant: Variant
+) -> tuple[NeuralPredictor, Any]:
+    """The model of a variant, and what featurises its crystals."""
+    family = get_family(family_name)
+    config, fit_config = default_configs(family, experiment.dataset, experiment.seed)
+    config = replace(config, **variant.config)
+    changes = {"schedule": "cosine", "epochs": epochs, "patience": epochs}
+    fit_config = replace(fit_config, **(changes | dict(variant.fit)))
+    setup = family.setup(weights, "auto", config, fit_config)
+    assert isinstance(setup.predictor, NeuralPredictor)
+    return setup.predictor, setup.featurize
+
+
+def _train(
+    variant: Variant, predictor: NeuralPredictor, splits: DataSplits, cache: FeatureCache
+) -> Trained:
+    """As ``NeuralPredictor.fit``, but to the last epoch, and with a frozen backbone if asked."""
+    start = time.monotonic()
+    train, val = splits.part("train"), splits.part("val")
+    model, config = predictor.model.to(predictor.device), predictor.config
+    predictor.target = TargetTransform.fit(np.array([m.tc for m in train]), config.target)
+    trainer = RecordingTrainer(
+        model, predictor.samples(train, val), predictor.target, train, val, predictor.device,
+        config.seed, ProcessGroup.current(), predictor.workers, quiet=True, feature_cache=cache,
+    )  # fmt: skip
+    model.backbone.requires_grad_(False)
+    initial = trainer.warm_start_head(predictor._head_config(), None)
+    if variant.backbone:
+        predictor.adapt()
+    trainer.fit_backbone(
+        predictor.fit_config, initial=initial, callbacks=NO_CALLBACKS, checkpoints=None
+    )
+    before = min(trainer.predictions[: config.head_epochs], key=partial(_error, val))
+    minutes = (time.monotonic() - start) / 60
+    print(f"{variant.name}: {_error(val, trainer.predictions[-1]):.3f} K", flush=True)
+    return Trained(variant, before, trainer.predictions[-1], minutes)
+
+
+def _error(materials: Sequence[Material], tc_pred: np.ndarray) -> float:
+    return mae(np.array([m.tc for m in materials]), tc_pred)
+
+
+def _table(found: Sequence[Trained], splits: DataSplits) -> pd.DataFrame:
+    val = splits.part("val")
+    tc = np.array([m.tc for m in val])
+    group_of = groups_of(splits.materials, splits.split.kind)
+    groups = np.array([group_of[m.id] for m in val])
+    control, rows = found[0], []
+    for trained in found:
+        paired = paired_bootstrap(tc, trained.after, control.after, groups=groups)
+        difference = f"{paired['difference']:+.3f} ({paired['low']:+.3f} to {paired['high']:+.3f})"
+        rows.append(
+            {
+                "variant": trained.variant.name,
+                "the head before (K)": f"{mae(tc, trained.before):.3f}",
+                "after (K)": f"{mae(tc, trained.after):.3f}",
+                "minus the control (K)": "–" if trained is control else difference,
+                "minutes": f"{trained.minutes:.1f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+if __name__ == "__main__":
+    main()
