@@ -5,11 +5,13 @@
 Every variant begins with the same head, fitted to frozen features, and trains for as many epochs on
 the same batches; the control leaves the backbone frozen, so that it says what the further epochs of
 the head alone are worth. Errors are those on the validation materials after the last epoch: the
-best of several epochs would be chosen by the materials that evaluate it. Differences are paired and
-their intervals are bootstraps over what the split keeps together. No test material is read.
+best of several epochs would be chosen by the materials that evaluate it, as is that of the head
+before. Differences are paired and their intervals are bootstraps over what the split keeps
+together. No test material is read.
 
-Prints a table, and writes it to ``--out`` (.md) if given. The first variant takes longer, because
-it computes the frozen features.
+A second table has the heads of several seeds after their last epoch, and the mean of their
+predictions. Prints both, and writes them to ``--out`` (.md) if given. The first variant takes
+longer, because it computes the frozen features.
 """
 
 import argparse
@@ -37,6 +39,7 @@ from supervision.training.feature_cache import FeatureCache
 from supervision.training.target import TargetTransform
 from supervision.training.two_stage import TwoStageTrainer
 
+SEEDS = (42, 43, 44, 45, 46)
 FROZEN_RATE = 1e-12  # of a head that does not train; 0 means the backbone's rate
 
 
@@ -98,12 +101,22 @@ def main() -> None:
         found = [
             _train(variant, make(variant)[0], splits, cache) for variant in VARIANTS[options.family]
         ]
-    text = _table(found, splits).to_markdown(index=False, disable_numparse=True)
+        heads = {
+            seed: _fit_head(make(replace(CONTROL, config={"seed": seed}))[0], splits, cache)
+            for seed in SEEDS
+        }
     counts = {part: len(splits.part(part)) for part in ("train", "val")}
-    title = f"{options.family}, {options.split}: {counts['train']} training and "
-    print(f"{title}{counts['val']} validation materials, {options.epochs} epochs\n\n{text}")
+    text = "\n\n".join(
+        [
+            f"{options.family}, {options.split}: {counts['train']} training and {counts['val']} "
+            f"validation materials, {options.epochs} epochs after those of the head",
+            _table(found, splits).to_markdown(index=False, disable_numparse=True),
+            _heads_table(heads, splits).to_markdown(index=False, disable_numparse=True),
+        ]
+    )
+    print(text)
     if options.out:
-        Path(options.out).write_text(f"{title}{counts['val']} validation materials\n\n{text}\n")
+        Path(options.out).write_text(text + "\n")
 
 
 def _options() -> argparse.Namespace:
@@ -159,24 +172,37 @@ def _train(
 ) -> Trained:
     """As ``NeuralPredictor.fit``, but to the last epoch, and with a frozen backbone if asked."""
     start = time.monotonic()
-    train, val = splits.part("train"), splits.part("val")
-    model, config = predictor.model.to(predictor.device), predictor.config
-    predictor.target = TargetTransform.fit(np.array([m.tc for m in train]), config.target)
-    trainer = RecordingTrainer(
-        model, predictor.samples(train, val), predictor.target, train, val, predictor.device,
-        config.seed, ProcessGroup.current(), predictor.workers, quiet=True, feature_cache=cache,
-    )  # fmt: skip
-    model.backbone.requires_grad_(False)
+    val, trainer = splits.part("val"), _trainer(predictor, splits, cache)
     initial = trainer.warm_start_head(predictor._head_config(), None)
     if variant.backbone:
         predictor.adapt()
     trainer.fit_backbone(
         predictor.fit_config, initial=initial, callbacks=NO_CALLBACKS, checkpoints=None
     )
-    before = min(trainer.predictions[: config.head_epochs], key=partial(_error, val))
+    before = min(trainer.predictions[: predictor.config.head_epochs], key=partial(_error, val))
     minutes = (time.monotonic() - start) / 60
     print(f"{variant.name}: {_error(val, trainer.predictions[-1]):.3f} K", flush=True)
     return Trained(variant, before, trainer.predictions[-1], minutes)
+
+
+def _fit_head(predictor: NeuralPredictor, splits: DataSplits, cache: FeatureCache) -> np.ndarray:
+    """What the head on frozen features predicts after its last epoch, in kelvin, [n]."""
+    trainer = _trainer(predictor, splits, cache)
+    trainer.warm_start_head(predictor._head_config(), None)
+    return trainer.predictions[-1]
+
+
+def _trainer(
+    predictor: NeuralPredictor, splits: DataSplits, cache: FeatureCache
+) -> RecordingTrainer:
+    train, val, config = splits.part("train"), splits.part("val"), predictor.config
+    model = predictor.model.to(predictor.device)
+    model.backbone.requires_grad_(False)
+    predictor.target = TargetTransform.fit(np.array([m.tc for m in train]), config.target)
+    return RecordingTrainer(
+        model, predictor.samples(train, val), predictor.target, train, val, predictor.device,
+        config.seed, ProcessGroup.current(), predictor.workers, quiet=True, feature_cache=cache,
+    )  # fmt: skip
 
 
 def _error(materials: Sequence[Material], tc_pred: np.ndarray) -> float:
@@ -184,14 +210,10 @@ def _error(materials: Sequence[Material], tc_pred: np.ndarray) -> float:
 
 
 def _table(found: Sequence[Trained], splits: DataSplits) -> pd.DataFrame:
-    val = splits.part("val")
-    tc = np.array([m.tc for m in val])
-    group_of = groups_of(splits.materials, splits.split.kind)
-    groups = np.array([group_of[m.id] for m in val])
+    tc = np.array([m.tc for m in splits.part("val")])
     control, rows = found[0], []
     for trained in found:
-        paired = paired_bootstrap(tc, trained.after, control.after, groups=groups)
-        difference = f"{paired['difference']:+.3f} ({paired['low']:+.3f} to {paired['high']:+.3f})"
+        difference = _difference(trained.after, control.after, splits)
         rows.append(
             {
                 "variant": trained.variant.name,
@@ -202,6 +224,28 @@ def _table(found: Sequence[Trained], splits: DataSplits) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _heads_table(heads: Mapping[int, np.ndarray], splits: DataSplits) -> pd.DataFrame:
+    tc, first = np.array([m.tc for m in splits.part("val")]), next(iter(heads.values()))
+    named = {f"head, seed {seed}": tc_pred for seed, tc_pred in heads.items()}
+    named |= {f"mean of {len(heads)} heads": np.mean(list(heads.values()), axis=0)}
+    return pd.DataFrame(
+        {
+            "model": name,
+            "MAE (K)": f"{mae(tc, tc_pred):.3f}",
+            "minus the first (K)": "–" if tc_pred is first else _difference(tc_pred, first, splits),
+        }
+        for name, tc_pred in named.items()
+    )
+
+
+def _difference(one: np.ndarray, other: np.ndarray, splits: DataSplits) -> str:
+    val = splits.part("val")
+    group_of = groups_of(splits.materials, splits.split.kind)
+    groups = np.array([group_of[m.id] for m in val])
+    paired = paired_bootstrap(np.array([m.tc for m in val]), one, other, groups=groups)
+    return f"{paired['difference']:+.3f} ({paired['low']:+.3f} to {paired['high']:+.3f})"
 
 
 if __name__ == "__main__":

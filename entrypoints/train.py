@@ -88,8 +88,7 @@ def train(family: ModelFamily, given: Given) -> None:
 
     def make() -> tuple[ModelSetup, Experiment]:
         experiment = experiment_of(given)
-        dataset, seed, split = experiment.dataset, experiment.seed, experiment.split
-        configs = default_configs(family, dataset, seed, given, split=split)
+        configs = default_configs(family, experiment.dataset, experiment.seed, given)
         configs = apply_settings_file(given["config"], family.name, configs)
         weights, device = given.get("weights", "none"), given.get("device", "cpu")
         return family.setup(weights, device, *configs), experiment

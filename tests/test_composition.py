@@ -278,5 +278,5 @@ def test_the_defaults_of_boosting_differ_from_those_of_extra_trees():
     (boosting,) = default_configs(family, "classics", 42, {"model": "boosting"})
     assert trees == CompositionConfig()
     assert boosting == CompositionConfig(
-        model="boosting", max_features=0.5, leaf=3, unreported_weight=0.5
+        model="boosting", max_features=0.5, leaf=3, unreported_weight=0.5, calibrate=True
     )

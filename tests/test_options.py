@@ -12,7 +12,6 @@ from supervision.runtime.options import configure, option, options_of
 @dataclass(frozen=True)
 class Oven:
     heat: int = option(200, "degrees", when={"dish=cake": 180, "place=alps": 220})
-    time: int = option(30, "minutes", when={"dish=cake and place=alps": 50})
     fan: bool = option(False, "use the fan")
     dish: str = option("bread", "what is baked")
     door: float = 1.0  # not an option
@@ -25,7 +24,6 @@ def bake(given, facts=None, **fixed):
 def test_options_are_the_fields_with_a_help_text_in_order():
     assert [(o.name, o.type, o.shown_default) for o in options_of(Oven)] == [
         ("heat", int, "auto"),
-        ("time", int, "auto"),
         ("fan", bool, False),
         ("dish", str, "bread"),
     ]
@@ -40,8 +38,6 @@ def test_the_default_depends_on_other_options_and_on_facts():
     assert bake({}, {"place": "alps"}).heat == 220
     assert bake({"dish": "cake"}, {"place": "alps"}).heat == 180, "the first condition that is met"
     assert bake({"dish": "cake", "heat": "5"}).heat == 5, "a given value has priority"
-    assert bake({"dish": "cake"}, {"place": "alps"}).time == 50
-    assert bake({"dish": "cake"}).time == bake({}, {"place": "alps"}).time == 30
 
 
 def test_fixed_values_set_fields_that_are_not_options():

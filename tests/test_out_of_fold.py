@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervision.data.composition_distance import fraction_matrix
 from supervision.data.crystals import group_materials
 from supervision.data.datasets import load_dataset
 from supervision.data.families import families
@@ -19,6 +20,7 @@ from supervision.models.constant.predictor import ConstantPredictor
 from supervision.models.families import default_configs, get_family, load_predictor
 from supervision.models.structure.config import StructureConfig
 from supervision.models.structure.predictor import StructurePredictor
+from supervision.models.trees.known import KnownCompositions
 from supervision.models.trees.out_of_fold import FOLDS, out_of_fold, scale_to
 
 SETTINGS = {"model": "boosting", "trees": 30, "leaves": 15, "leaf": 3}
@@ -86,12 +88,17 @@ def pair(request, materials):
     return fitted
 
 
-def test_a_calibrated_model_is_the_same_model_times_its_scale(pair, materials):
+def test_a_calibrated_model_is_the_same_model_times_its_scale_where_compositions_are_new(
+    pair, materials
+):
     calibrated, plain = pair
-    crystals = [m.crystals[0] for m in materials[1::10]]
+    crystals = [m.crystals[0] for m in materials[1::2]]
     assert plain.scale == 1 and calibrated.scale != 1
+    novelty = calibrated.known.novelty(fraction_matrix([c.formula for c in crystals])[:, :94])
+    assert len(set(novelty)) > 5
+    scale = 1 + (calibrated.scale - 1) * novelty
     np.testing.assert_allclose(
-        calibrated.predict(crystals), calibrated.scale * plain.predict(crystals)
+        calibrated.predict(crystals), scale * plain.predict(crystals), rtol=1e-4
     )
 
 
@@ -122,14 +129,32 @@ def test_other_sources_are_learned_from_and_do_not_set_the_scale(materials):
     assert with_others.scale < alone.scale  # they raise the predictions, not the Tc to reach
 
 
-@pytest.mark.parametrize(
-    ("model", "split", "expected"),
-    [
-        ("boosting", "novel", True), ("boosting", "family", True), ("boosting", "random", False),
-        ("extra_trees", "novel", False),
-    ],
-)  # fmt: skip
-def test_boosting_is_calibrated_where_the_split_is_by_families(model, split, expected):
-    family = get_family("composition")
-    (config,) = default_configs(family, "classics", 42, {"model": model}, split=split)
+@pytest.mark.parametrize(("model", "expected"), [("boosting", True), ("extra_trees", False)])
+def test_boosting_is_calibrated_by_default(model, expected):
+    (config,) = default_configs(get_family("composition"), "classics", 42, {"model": model})
     assert config.calibrate is expected
+
+
+# --- how new a composition is
+
+
+def test_novelty_is_the_distance_in_units_of_that_of_new_families():
+    known = KnownCompositions.of(fraction_matrix(["NbN", "Nb3Sn", "Nb3Sn"]))
+    assert known.fractions.shape[0] == 2
+    asked = fraction_matrix(["NbN", "Nb0.7Sn0.3", "MgB2"])
+    np.testing.assert_allclose(known.novelty(asked), [0, 0.1 / APART, 1], atol=1e-6)
+
+
+def test_known_compositions_are_saved_exactly(tmp_path):
+    known = KnownCompositions.of(fraction_matrix(["La1.85Sr0.15CuO4", "MgB2"]))
+    known.save(tmp_path)
+    np.testing.assert_array_equal(KnownCompositions.load(tmp_path).fractions, known.fractions)
+
+
+def test_a_known_composition_is_neither_scaled_nor_corrected(pair, materials):
+    calibrated, plain = pair
+    crystals = [m.crystals[0] for m in materials[::2]]
+    for model in pair:
+        first = getattr(model, "composition", plain).predict(crystals)
+        np.testing.assert_allclose(model.predict(crystals), first, rtol=1e-5, atol=1e-6)
+    assert calibrated.scale != 1

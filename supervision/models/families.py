@@ -89,18 +89,13 @@ def get_family(name: str) -> ModelFamily:
 
 
 def default_configs(
-    family: ModelFamily,
-    dataset: str,
-    seed: int,
-    given: Mapping[str, Any] | None = None,
-    *,
-    split: str = "random",
+    family: ModelFamily, dataset: str, seed: int, given: Mapping[str, Any] | None = None
 ) -> list[Any]:
-    """The configs of a family for a data set and a kind of split, with the options that are given.
+    """The configs of a family for a data set, with the options that are given.
 
     Raises ValueError, naming the option, for a value that is refused.
     """
-    return configure(family.configs, given or {}, {"dataset": dataset, "split": split}, seed=seed)
+    return configure(family.configs, given or {}, {"dataset": dataset}, seed=seed)
 
 
 def load_predictor(folder: Path) -> SavedPredictor:

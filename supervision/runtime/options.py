@@ -19,9 +19,8 @@ def option(default: Any, help: str, *, when: Mapping[str, Any] | None = None) ->
     Args:
         default: the value where nothing is given and no condition holds.
         help: a short noun phrase.
-        when: ``{"NAME=VALUE": default}``: another default where the option ``NAME`` has this value
-            (several: joined by `` and ``); the first condition that holds counts. Such an option is
-            ``auto`` on the command line.
+        when: ``{"NAME=VALUE": default}``: another default where the option ``NAME`` has this value;
+            the first condition that holds counts. Such an option is ``auto`` on the command line.
     """
     return field(default=default, metadata={"help": help, "when": dict(when or {})})
 
@@ -60,9 +59,9 @@ class Option:
         Raises ValueError, naming the option, for a text that is no value of its type.
         """
         if given == AUTO and self.type is not str:
-            known = {f"{name}={value}" for name, value in facts.items()}
-            held = [value for when, value in self.when.items() if known >= set(when.split(" and "))]
-            return held[0] if held else self.default
+            conditions = (condition.partition("=") for condition in self.when)
+            held = [f"{name}={value}" for name, _, value in conditions if facts.get(name) == value]
+            return self.when[held[0]] if held else self.default
         if self.type is bool:
             return parse_bool(str(given), self.name)
         try:

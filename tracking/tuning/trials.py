@@ -114,8 +114,7 @@ class StudyPlan:
     def configs(self) -> list[Any]:
         """The default configurations of a trial, which its values then replace."""
         experiment = self.experiment
-        dataset, seed, split = experiment.dataset, experiment.seed, experiment.split
-        configs = default_configs(self.family, dataset, seed, split=split)
+        configs = default_configs(self.family, experiment.dataset, experiment.seed)
         if self.epochs and len(configs) > 1:
             configs[1] = replace(configs[1], epochs=self.epochs)
         return configs

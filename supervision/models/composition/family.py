@@ -23,7 +23,7 @@ FAMILY = ModelFamily(
     predictor="supervision.models.composition.predictor:CompositionPredictor",
     serving_packages=(
         "gemmi", "jarvis-tools", "lightgbm", "mlflow", "numpy", "pandas", "pymatgen",
-        "scikit-learn", "skops", "tqdm",
+        "safetensors", "scikit-learn", "scipy", "skops", "tqdm",
     ),
     learns_from_formulas=True,
     predicts_formulas=True,

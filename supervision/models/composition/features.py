@@ -14,6 +14,8 @@ from supervision.data.errors import CrystalError
 from supervision.models.composition.charge import charge_feature_names, charge_features
 
 STATISTICS = ("mean", "deviation", "minimum", "maximum", "range", "mode")
+PROPERTIES = 22
+FRACTIONS = slice(len(STATISTICS) * PROPERTIES, len(STATISTICS) * PROPERTIES + MAX_ATOMIC_NUMBER)
 
 
 def composition_features(compositions: Sequence[Composition]) -> np.ndarray:

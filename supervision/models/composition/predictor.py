@@ -6,6 +6,7 @@ It trains in seconds and is the baseline of every other model.
 from typing import ClassVar
 
 from supervision.models.composition.config import CompositionConfig
+from supervision.models.composition.features import FRACTIONS
 from supervision.models.composition.featurize import COMPOSITION_FEATURIZER
 from supervision.models.trees.predictor import TreePredictor
 
@@ -16,3 +17,4 @@ class CompositionPredictor(TreePredictor):
     model_family: ClassVar[str] = "composition"
     config_class = CompositionConfig
     featurizer = COMPOSITION_FEATURIZER
+    fractions = FRACTIONS

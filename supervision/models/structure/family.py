@@ -23,7 +23,7 @@ FAMILY = ModelFamily(
     predictor="supervision.models.structure.predictor:StructurePredictor",
     serving_packages=(
         "gemmi", "jarvis-tools", "lightgbm", "mlflow", "numpy", "pandas", "pymatgen",
-        "scikit-learn", "scipy", "skops", "spglib", "tqdm",
+        "safetensors", "scikit-learn", "scipy", "skops", "spglib", "tqdm",
     ),
     learns_from_formulas=True,
 )  # fmt: skip

@@ -2,8 +2,8 @@
 
 The first stage is the composition family's predictor, which learns from formulas, too. The second
 one reads the descriptors of the structure and corrects the first: small trees that are fitted to
-what it leaves in families that it has not seen. In one stage, the descriptors of the few materials
-that have a structure make new families worse.
+what it leaves in families that it has not seen. So they count as far as a composition is new. In
+one stage, the descriptors of the few materials that have a structure make new families worse.
 """
 
 import json
@@ -22,6 +22,7 @@ from supervision.models.predictor import CONFIG_FILE
 from supervision.models.structure.config import StructureConfig
 from supervision.models.structure.featurize import STRUCTURE_FEATURIZER
 from supervision.models.trees.config import TreeConfig
+from supervision.models.trees.known import KnownCompositions
 from supervision.models.trees.out_of_fold import out_of_fold, scale_to
 from supervision.models.trees.predictor import record_of_fit
 from supervision.models.trees.prepared import PreparedFeatures
@@ -49,7 +50,8 @@ class StructurePredictor:
     Attributes:
         composition: the first stage.
         correction: the trees of the second stage; set by ``fit`` and by ``load``.
-        scale: on predictions in kelvin; 1 without ``calibrate``.
+        scale: of predictions in new families; 1 without ``calibrate``.
+        known: what was learned from.
     """
 
     model_family: ClassVar[str] = "structure"
@@ -58,6 +60,7 @@ class StructurePredictor:
     def __init__(self, config: StructureConfig, *, quiet: bool = False) -> None:
         self.config, self.quiet = config, quiet
         self.composition, self.scale = self._first_stage(), 1.0
+        self.known = KnownCompositions()
         self.features = PreparedFeatures(STRUCTURE_FEATURIZER, quiet=quiet)
         self.size: Mapping[str, int] = {}
 
@@ -93,6 +96,9 @@ class StructurePredictor:
         features = self._features([c for c, _, _ in rows], known)
         leaf = min(CORRECTION.leaf, max(1, len(rows) // 100))  # small data sets have smaller ones
         self.correction = fit_trees(replace(CORRECTION, leaf=leaf), features, residual, weight)
+        self.known = KnownCompositions.of(
+            self.composition.fractions_of([m.crystals[0] for m in train])
+        )
         self.size = {"trees": self.config.trees, "correction_trees": CORRECTION.trees}
         correction = predict_trees(self.correction, features)
         loss = float(np.abs(residual - correction).mean())
@@ -111,7 +117,9 @@ class StructurePredictor:
         target = self.composition.target
         first = target.encode(self.composition.predict(crystals))
         correction = predict_trees(self.correction, self._features(crystals, first))
-        return self.scale * target.decode(first + correction)
+        novelty = self.known.novelty(self.composition.fractions_of(crystals))
+        tc = target.decode(first + novelty * correction)
+        return tc * (1 + (self.scale - 1) * novelty)
 
     def _first_stage(self) -> CompositionPredictor:
         config = CompositionConfig(**asdict(replace(self.config, calibrate=False)))
@@ -132,6 +140,7 @@ class StructurePredictor:
         }
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
         save_trees(self.correction, folder)
+        self.known.save(folder)
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
@@ -143,4 +152,5 @@ class StructurePredictor:
         predictor.composition = CompositionPredictor.load(saved, first)
         predictor.correction = load_trees(folder, CORRECTION.model)
         predictor.scale = config["scale"]
+        predictor.known = KnownCompositions.load(folder)
         return predictor

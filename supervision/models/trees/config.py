@@ -7,7 +7,6 @@ from supervision.training.target import TargetTransform
 
 KINDS = ("extra_trees", "boosting")
 BOOSTING = "model=boosting"
-UNSEEN_FAMILIES = ("split=novel", "split=family")  # where predictions are drawn to the mean
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class TreeConfig:
     )
     calibrate: bool = option(
         False,
-        "scale the predictions to the Tc of families that are left out in turn",
-        when={f"{BOOSTING} and {split}": True for split in UNSEEN_FAMILIES},
+        "scale predictions in new families, as those left out in turn ask for",
+        when={BOOSTING: True},
     )
     target: str = option("sqrt", "transform of Tc: sqrt, log1p, identity or rank")
     seed: int = 42

@@ -17,6 +17,7 @@ from supervision.models.predictor import CONFIG_FILE, Predictor
 from supervision.models.setup import ModelSetup, WeightsInfo, no_images
 from supervision.models.trees.config import TreeConfig
 from supervision.models.trees.features import FeatureVector
+from supervision.models.trees.known import KnownCompositions
 from supervision.models.trees.out_of_fold import out_of_fold, scale_to
 from supervision.models.trees.prepared import PreparedFeatures
 from supervision.models.trees.regression import (
@@ -38,18 +39,21 @@ class TreePredictor:
 
     Attributes:
         trees: set by ``fit`` and by ``load``.
-        scale: on predictions in kelvin; 1 without ``calibrate``.
+        scale: of predictions in new families; 1 without ``calibrate``.
+        known: what was learned from, with ``calibrate``.
         features: those of the crystals of a training.
     """
 
     model_family: ClassVar[str]
     config_class: ClassVar[type[TreeConfig]]
     featurizer: ClassVar[Featurizer[FeatureVector]]
+    fractions: ClassVar[slice]  # the features that are atomic fractions
     trees: Trees
 
     def __init__(self, config: TreeConfig, *, quiet: bool = False) -> None:
         self.config, self.quiet = config, quiet
         self.target, self.scale = TargetTransform(config.target), 1.0
+        self.known = KnownCompositions()
         self.size: Mapping[str, int] = {}
         self.features = PreparedFeatures(self.featurizer, quiet=quiet)
 
@@ -73,7 +77,8 @@ class TreePredictor:
         self.prepare([c for m in (*train, *val) for c in m.crystals])
         train_loss = self._fit_trees(train)
         self.size = {"trees": self.config.trees}
-        self.scale = self._scale_in_unseen_families(train) if self.config.calibrate else 1.0
+        if self.config.calibrate:
+            self._calibrate(train)
         record = record_of_fit(self, val, train_loss, start)
         callbacks.epoch(record)
         return [record]
@@ -88,10 +93,15 @@ class TreePredictor:
         self.trees = fit_trees(self.config, features, encoded, weight)
         return float(np.abs(predict_trees(self.trees, features) - encoded).mean())
 
-    def _scale_in_unseen_families(self, train: Sequence[Material]) -> float:
+    def _calibrate(self, train: Sequence[Material]) -> None:
         own = [m for m in train if not m.source]
         predicted = out_of_fold(self.fit_another, train, own, self.config.seed)
-        return scale_to(np.array([m.tc for m in own]), predicted)
+        self.scale = scale_to(np.array([m.tc for m in own]), predicted)
+        self.known = KnownCompositions.of(self.fractions_of([m.crystals[0] for m in train]))
+
+    def fractions_of(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Atomic fractions of crystals, ``[n, elements]``."""
+        return self.features.of(crystals)[:, self.fractions]
 
     def fit_another(self, materials: Sequence[Material]) -> Self:
         """A model of the same settings, not calibrated, fitted to prepared materials."""
@@ -102,9 +112,10 @@ class TreePredictor:
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
-        return self.scale * self.target.decode(
-            predict_trees(self.trees, self.features.of(crystals))
-        )
+        tc = self.target.decode(predict_trees(self.trees, self.features.of(crystals)))
+        if self.config.calibrate:
+            tc *= 1 + (self.scale - 1) * self.known.novelty(self.fractions_of(crystals))
+        return tc
 
     def weight(self, material: Material) -> float:
         """The weight of a material in the training."""
@@ -123,6 +134,8 @@ class TreePredictor:
         }
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
         save_trees(self.trees, folder)
+        if self.config.calibrate:
+            self.known.save(folder)
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
@@ -131,7 +144,9 @@ class TreePredictor:
         predictor = cls(cls.config_class(**config["config"]))
         predictor.trees = load_trees(folder, predictor.config.model)
         predictor.target = TargetTransform(**config["target"])
-        predictor.scale = config.get("scale", 1.0)  # models of version 0.2 have none
+        if predictor.config.calibrate:
+            predictor.scale = config["scale"]
+            predictor.known = KnownCompositions.load(folder)
         return predictor
 
 

@@ -1,0 +1,45 @@
+"""How new a composition is to a model: its distance to those that the model has learned from."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from supervision.data.composition_distance import nearest_distance
+from supervision.data.splits import APART
+
+KNOWN_FILE = "known.safetensors"
+
+
+@dataclass(frozen=True)
+class KnownCompositions:
+    """The compositions that a model has learned from.
+
+    Attributes:
+        fractions: their atomic fractions, ``[n, elements]`` in single precision.
+    """
+
+    fractions: np.ndarray = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+
+    @classmethod
+    def of(cls, fractions: np.ndarray) -> Self:
+        """From atomic fractions ``[n, elements]``, which may repeat."""
+        return cls(np.unique(fractions.astype(np.float32), axis=0))
+
+    def novelty(self, fractions: np.ndarray) -> np.ndarray:
+        """From 0, a known composition, to 1, one that is ``APART`` or farther from all of them.
+
+        ``[n, elements]`` -> ``[n]``; linear in the distance.
+        """
+        return np.minimum(nearest_distance(fractions, self.fractions) / APART, 1)
+
+    def save(self, folder: Path) -> None:
+        """Write the file that ``load`` reads."""
+        save_file({"fractions": self.fractions}, folder / KNOWN_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What ``save`` wrote."""
+        return cls(load_file(folder / KNOWN_FILE)["fractions"])
