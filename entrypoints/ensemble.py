@@ -34,7 +34,9 @@ class EnsembleOptions:
 
     members: str = option(",".join(MEMBERS), "models to combine, separated by commas")
     runs: str = option("", "instead of members: ids of finished runs, separated by commas")
-    stacking: str = option(AUTO, "nnls, levels, or auto: the better one on validation materials")
+    stacking: str = option(
+        AUTO, "mean, nnls, levels, or auto: the best one on validation materials"
+    )
     register: bool = option(True, "register the model")
 
     def __post_init__(self) -> None:

@@ -1,8 +1,10 @@
 """Stacking: the predictions of several models become one, by weights fitted to held-out materials.
 
 Wolpert, Neural Networks 5, 241 (1992); weights that are not negative: Breiman, Mach. Learn. 24, 49
-(1996). Two methods:
+(1996). Three methods:
 
+- mean: equal weights. Squared errors in kelvin are those of a few families of high Tc; where the
+  held-out materials have few of them, fitted weights are worse.
 - nnls: one sum of the predictions, fitted to squared errors in kelvin. In families that models have
   not seen, their predictions are drawn to the mean, so the weights add up to more than 1.
 - levels: that sum where Tc is high. Where it is low, squared errors in kelvin are nearly blind, and
@@ -20,7 +22,7 @@ import numpy as np
 from supervision.evaluation.bootstrap import Groups
 from supervision.evaluation.metrics import mae
 
-METHODS = ("nnls", "levels")
+METHODS = ("mean", "nnls", "levels")
 STACK_FILE = "stack.json"
 LEVEL_KELVIN = 8.0
 PARTS = 5  # of the held-out materials, in a cross-fit
@@ -33,7 +35,7 @@ class Stack:
 
     Attributes:
         weights: of each model, in kelvin.
-        log_weights: of each model, for log(1 + Tc); empty for ``nnls``.
+        log_weights: of each model, for log(1 + Tc); empty for ``mean`` and ``nnls``.
     """
 
     weights: tuple[float, ...]
@@ -45,6 +47,9 @@ class Stack:
 
         ``groups`` [n] are the families of the materials: with few, weights stay near equal ones.
         """
+        count = tc_pred.shape[1]
+        if method == "mean":
+            return cls((1 / count,) * count)
         prior = PRIOR_FAMILIES / len(set(groups))
         weights = _fit_weights(tc_pred, tc, prior)
         if method == "nnls":
