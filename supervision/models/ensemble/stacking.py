@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from supervision.evaluation.bootstrap import Groups
-from supervision.evaluation.metrics import mae
 
 METHODS = ("mean", "nnls", "levels")
 STACK_FILE = "stack.json"
@@ -96,11 +95,6 @@ def cross_fit(method: str, tc_pred: np.ndarray, tc: np.ndarray, groups: Groups) 
         stack = Stack.fit(method, tc_pred[~rows], tc[~rows], np.asarray(groups)[~rows])
         predicted[rows] = stack.predict(tc_pred[rows])
     return predicted
-
-
-def best_method(tc_pred: np.ndarray, tc: np.ndarray, groups: Groups) -> str:
-    """The method of the lowest mean absolute error in a cross-fit; the first if they are equal."""
-    return min(METHODS, key=lambda method: mae(tc, cross_fit(method, tc_pred, tc, groups)))
 
 
 def _fit_weights(inputs: np.ndarray, target: np.ndarray, prior: float) -> tuple[float, ...]:
