@@ -21,7 +21,7 @@ from supervision.experiment.sources import SourceSpec, parse_sources
 from supervision.runtime.options import option, options_of
 from tracking import runs
 from tracking.cross import cross
-from tracking.ensemble.members import check_members
+from tracking.ensemble.members import DEFAULT_MEMBERS, check_members
 
 DATA = ("dataset", "data", "limit", "seed")
 
@@ -30,7 +30,7 @@ DATA = ("dataset", "data", "limit", "seed")
 class CrossOptions:
     """Which models are tested on which sources. Raises ValueError for a value that is refused."""
 
-    models: str = option("composition,extra_trees,structure", "models, separated by commas")
+    models: str = option(DEFAULT_MEMBERS, "models, separated by commas")
     sources: str = option(
         "supercon,jarvis_supercon", "supercon, jarvis_supercon, alex_supercon, by commas"
     )

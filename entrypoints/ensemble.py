@@ -18,7 +18,7 @@ from entrypoints.options import (
 from supervision.models.ensemble.stacking import METHODS
 from supervision.runtime.options import option, options_of
 from tracking.comparison.results import Result
-from tracking.ensemble.members import MEMBERS, check_members, train_member
+from tracking.ensemble.members import DEFAULT_MEMBERS, MEMBERS, check_members, train_member
 from tracking.ensemble.publish import AUTO, publish
 from tracking.runs import tracked_run
 
@@ -32,7 +32,9 @@ DATA = (
 class EnsembleOptions:
     """What is combined, and how. Raises ValueError for a value that is refused."""
 
-    members: str = option(",".join(MEMBERS), "models to combine, separated by commas")
+    members: str = option(
+        DEFAULT_MEMBERS, f"models to combine, separated by commas: {', '.join(MEMBERS)}"
+    )
     runs: str = option("", "instead of members: ids of finished runs, separated by commas")
     stacking: str = option(
         AUTO, "mean, nnls, levels, or auto: the best one on validation materials"

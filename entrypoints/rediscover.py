@@ -25,7 +25,7 @@ from supervision.models.families import default_configs, get_family
 from supervision.models.setup import ModelSetup
 from supervision.runtime.options import option, options_of
 from tracking import runs
-from tracking.ensemble.members import MEMBERS, check_members
+from tracking.ensemble.members import DEFAULT_MEMBERS, MEMBERS, check_members
 from tracking.rediscovery import rediscover
 
 DATA = ("dataset", "data", "apart", "extra", "extra_data", "extra_weights", "limit", "seed")
@@ -35,7 +35,7 @@ DATA = ("dataset", "data", "apart", "extra", "extra_data", "extra_weights", "lim
 class RediscoveryOptions:
     """Which models look for which classes. Raises ValueError for a value that is refused."""
 
-    models: str = option("composition,extra_trees,structure", "models, separated by commas")
+    models: str = option(DEFAULT_MEMBERS, "models, separated by commas")
     classes: str = option(",".join(CLASSES), "classes to leave out, one after the other")
     folds: int = option(5, "folds of the novel split, each of which is tested once")
     weights: str = option("auto", "pretrained weights of networks: auto, none, a name, name:file")

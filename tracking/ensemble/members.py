@@ -12,15 +12,18 @@ from tracking import runs
 from tracking.child_training import train_child
 from tracking.comparison.results import Result
 
-# Name -> model family, and options of its training. Models of ranks order materials of low Tc. Of
-# networks the head alone is trained, which takes minutes: see results/fine_tuning.md.
+# Name -> model family, and options of its training. What is averaged is calibrated. Models of ranks
+# order materials of low Tc. Of networks the head alone is trained, which takes minutes: see
+# results/fine_tuning.md.
 MEMBERS: dict[str, tuple[str, dict[str, str]]] = {
     "composition": ("composition", {"model": "boosting"}),
-    "extra_trees": ("composition", {"model": "extra_trees"}),
-    "structure": ("structure", {"model": "boosting", "target": "rank"}),
+    "extra_trees": ("composition", {"model": "extra_trees", "calibrate": "true"}),
+    "structure": ("structure", {"model": "boosting"}),
+    "ranks": ("structure", {"model": "boosting", "target": "rank"}),
     "graph": ("graph", {"adapt": "linear"}),
     "vision": ("vision", {"adapt": "linear"}),
 }
+DEFAULT_MEMBERS = "composition,extra_trees,structure"
 EXPERIMENT_OPTIONS = (
     "dataset", "data", "split", "apart", "folds", "limit", "seed", "allow_loss",
 )  # fmt: skip
