@@ -113,7 +113,7 @@ def test_the_command_evaluates_what_each_model_can_read(own_store, tmp_path):
     assert "MgB2" not in set(found["formula"]) and len(found) >= 14
     assert {"constant median", "nearest composition", "composition"} <= set(found.columns)
     assert "structure" not in found.columns
-    assert "| 0.01 to 0.05" in (tmp_path / "page.md").read_text()
+    assert "| new families |                 15 (1)" in (tmp_path / "page.md").read_text()
     run = mlflow.search_runs(output_format="list", search_all_experiments=True)[0]
     assert run.data.tags["model_family"] == "cross"
 
