@@ -111,6 +111,9 @@ def test_the_kind_of_a_run_is_read_from_its_tags_also_from_those_of_earlier_code
     assert ModelKind.of(scratch, {"adapt": "full"}) == SCRATCH_KIND
     assert ModelKind.of({key: "zero_shot", "source": "x"}, {}) == ModelKind("zero_shot", "x")
     assert ModelKind.of({key: "composition"}, {"model": "extra_trees"}) == TREES_KIND
+    ranks = {"model": "boosting", "calibrate": "True", "target": "rank", "extra": "supercon"}
+    label = "structure: boosting, calibrated, ranks + supercon"
+    assert ModelKind.of({key: "structure"}, ranks).label == label
     assert ModelKind.of({key: "constant"}, {}) == ModelKind("constant")
     assert model_family_of({"split": "random"}) == ""
 

@@ -192,12 +192,10 @@ def test_no_model_learns_from_what_is_related_and_every_member_is_ranked():
 
 @pytest.mark.slow
 def test_the_command_writes_a_table_and_a_figure(own_store, tmp_path):
-    done = CliRunner().invoke(
-        entry.app,
-        ["--classes", "a15", "--models", "composition", "--folds", "2",
-         "--out", str(tmp_path / "page.md")],
-    )  # fmt: skip
+    options = ["--classes", "a15", "--models", "composition", "--folds", "2"]
+    done = CliRunner().invoke(entry.app, [*options, "--out", str(tmp_path / "page.md")])
     assert done.exit_code == 0, done.output
+    assert "earlier run" not in done.output
     text = (tmp_path / "page.md").read_text()
     assert "| A15" in text and "a perfect model" in text
     assert (tmp_path / "page" / "rediscovery.png").read_bytes().startswith(b"\x89PNG")
@@ -205,6 +203,11 @@ def test_the_command_writes_a_table_and_a_figure(own_store, tmp_path):
     table = runs.read_table(run.info.run_id, "rediscovery.csv")
     perfect = table[table["model"] == "a perfect model"].iloc[0]
     assert perfect["best_percentile"] >= table["best_percentile"].max() - 1e-9
+    again = CliRunner().invoke(entry.app, [*options, "--out", str(tmp_path / "again.md")])
+    assert "A15 compounds is taken from an earlier run" in again.output
+    assert (tmp_path / "again.md").read_text() == text.replace("page/", "again/")
+    other = CliRunner().invoke(entry.app, [*options, "--seed", "7"])
+    assert other.exit_code == 0 and "earlier run" not in other.output
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,14 @@
 """Would the models have found the classes that once surprised the field? A table and a figure."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import mlflow
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,6 +21,7 @@ from tracking import runs
 from tracking.comparison.html_page import Page
 from tracking.plots import GREY, PALETTE, STYLE
 
+TABLE, KEY_TAG = "rediscovery.csv", "rediscovery_key"
 PERFECT, MEAN = "a perfect model", "mean of the models"
 TITLE = "Rediscovery: where models rank a class that they have not seen"
 EXPLANATION = (
@@ -40,23 +44,58 @@ def rediscover(
 ) -> None:
     """Train and rank without each class, and log a table, a figure and a page.
 
+    Classes that an earlier run of equal models and folds has finished are not ranked again.
+
     Args:
         models: what makes an untrained model, by its name.
         experiment: its split has several folds.
         classes: keys of ``CLASSES``.
         out: also write the page there (.md).
     """
-    rows: list[pd.DataFrame] = []
     folds = {name: _splits_of_folds(make, experiment) for name, make in models.items()}
+    key = _key(models, folds)
+    rows = _finished_classes(key, classes)
+    mlflow.set_tag(KEY_TAG, key)
     for class_name in classes:
+        if any((table["class"] == class_name).any() for table in rows):
+            print(f"{CLASSES[class_name].title} is taken from an earlier run.", flush=True)
+            continue
         found = {}
         for name, make in models.items():
             found[name] = predict_class(make, folds[name], class_name)
             print(f"{CLASSES[class_name].title}, {name}: {_sentence(found[name])}", flush=True)
         rows.append(_rows(class_name, found))
         table = pd.concat(rows, ignore_index=True)
-        runs.log_table(table, "rediscovery.csv")  # after every class: what is done is saved
+        runs.log_table(table, TABLE)  # after every class: what is done is saved
+    table = pd.concat(rows).set_index("class").loc[list(classes)].reset_index()
     _publish(table, out)
+
+
+def _key(models: Mapping[str, MakeSetup], folds: Mapping[str, Sequence[DataSplits]]) -> str:
+    """A hash of the models, the materials and the folds: what the rows of a class depend on."""
+    parts = []
+    for name, make in models.items():
+        setup = make()
+        hashes = [(s.dataset.hash, s.split.hash, s.extra_hash) for s in folds[name]]
+        parts.append([name, setup.settings, setup.weights.name, setup.weights.hash, hashes])
+    return sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _finished_classes(key: str, classes: Sequence[str]) -> list[pd.DataFrame]:
+    """The rows of these classes in an earlier run of equal models and folds, if there is one."""
+    found = mlflow.search_runs(
+        filter_string=f"tags.{KEY_TAG} = '{key}'",
+        order_by=["attributes.start_time DESC"],
+        search_all_experiments=True,
+        output_format="list",
+    )
+    for run in found:
+        if any(
+            item.path == TABLE for item in mlflow.MlflowClient().list_artifacts(run.info.run_id)
+        ):
+            table = runs.read_table(run.info.run_id, TABLE)
+            return [rows for name, rows in table.groupby("class") if name in classes]
+    return []
 
 
 def _splits_of_folds(make: MakeSetup, experiment: Experiment) -> list[DataSplits]:

@@ -31,7 +31,8 @@ class ModelKind:
 
     Attributes:
         model_family: its model family, ``ZERO_SHOT`` or ``FROM_FILE``.
-        variant: the name of its weights, of its trees, or of the zero-shot source.
+        variant: the name of its weights, of its trees and what they learn, or of the zero-shot
+            source.
         pretrained: whether it started from pretrained weights.
         adapt: what of it was trained: ``lora``, ``linear``, ``full``; empty for other models.
         extra: the sources that it was trained on beside the data set.
@@ -54,7 +55,10 @@ class ModelKind:
         if adapt:
             variant = tags["weights"] if pretrained else ""
             return cls(model_family, variant, pretrained, adapt, extra)
-        return cls(model_family, params.get("model", ""), extra=extra)
+        parts = [params.get("model", "")]
+        parts += ["calibrated"] if params.get("calibrate") == "True" else []
+        parts += ["ranks"] if params.get("target") == "rank" else []
+        return cls(model_family, ", ".join(parts), extra=extra)
 
     @property
     def label(self) -> str:
