@@ -1,13 +1,17 @@
 """What training a pretrained backbone adds to the head on its frozen features.
 
-    python -m benchmarks.fine_tuning --family graph --split family --data 3DSC_MP.tar.xz
+    python -m benchmarks.fine_tuning --family graph --split family --data 3DSC_MP.tar.xz \
+        --jarvis jarvis_supercon_3d.jsonl
 
 Every variant begins with the same head, fitted to frozen features, and trains for as many epochs on
 the same batches; the control leaves the backbone frozen, so that it says what the further epochs of
 the head alone are worth. Errors are those on the validation materials after the last epoch: the
 best of several epochs would be chosen by the materials that evaluate it, as is that of the head
 before. Differences are paired and their intervals are bootstraps over what the split keeps
-together. No test material is read.
+together. No test material is learned from or predicted.
+
+With ``--jarvis``, one variant trains the backbone on the theory Tc of JARVIS first, without what is
+near to a validation or test material; its head is fitted to the features that this gives.
 
 A second table has the heads of several seeds after their last epoch, and the mean of their
 predictions. Prints both, and writes them to ``--out`` (.md) if given. The first variant takes
@@ -17,7 +21,7 @@ longer, because it computes the frozen features.
 import argparse
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,8 +32,10 @@ import pandas as pd
 import torch
 
 from supervision.data.crystals import Material
-from supervision.data.splits import groups_of
+from supervision.data.leaks import source_parts
+from supervision.data.splits import groups_of, make_split
 from supervision.evaluation.metrics import mae, paired_bootstrap
+from supervision.experiment.sources import SourceSpec, load_rows
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
 from supervision.models.families import default_configs, get_family
 from supervision.models.neural import NeuralPredictor
@@ -49,12 +55,14 @@ class Variant:
 
     Attributes:
         backbone: whether the backbone trains.
+        theory: whether the backbone is trained on theory Tc before the head is fitted.
         config: changes to the model's default settings.
         fit: changes to the settings of the training.
     """
 
     name: str
     backbone: bool = True
+    theory: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     fit: Mapping[str, Any] = field(default_factory=dict)
 
@@ -64,6 +72,7 @@ def rates(backbone: float, head: float, **others: Any) -> dict[str, Any]:
     return {"learning_rate": backbone, "head_rate": head, **others}
 
 
+THEORY_EPOCHS, THEORY_RATE = 12, 3e-4
 CONTROL = Variant("head alone, 1e-4 (control)", backbone=False, fit=rates(1e-4, 1e-4))
 VARIANTS = {
     "graph": (
@@ -96,13 +105,20 @@ def main() -> None:
     )
     make = partial(_untrained, options.family, options.weights, experiment, options.epochs)
     splits = split_materials(experiment, make(CONTROL)[1], lambda rejects: None)
+    variants = list(VARIANTS[options.family])
+    if options.jarvis:
+        name = "theory Tc first, then the head alone, 1e-4"
+        variants.append(replace(CONTROL, name=name, theory=True))
     with tempfile.TemporaryDirectory() as folder:
-        cache = FeatureCache(Path(folder), {"family": options.family})
-        found = [
-            _train(variant, make(variant)[0], splits, cache) for variant in VARIANTS[options.family]
-        ]
+        caches = {theory: FeatureCache(Path(folder), {"theory": str(theory)}) for theory in (0, 1)}
+        found = []
+        for variant in variants:
+            predictor, _ = make(variant)
+            if variant.theory:
+                _learn_theory(predictor, make, options.jarvis, splits)
+            found.append(_train(variant, predictor, splits, caches[variant.theory]))
         heads = {
-            seed: _fit_head(make(replace(CONTROL, config={"seed": seed}))[0], splits, cache)
+            seed: _fit_head(make(replace(CONTROL, config={"seed": seed}))[0], splits, caches[False])
             for seed in SEEDS
         }
     counts = {part: len(splits.part(part)) for part in ("train", "val")}
@@ -125,6 +141,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--weights", default="auto", help="pretrained weights")
     parser.add_argument("--split", default="family", help="random, chemsys, family or novel")
     parser.add_argument("--data", default="", help="the 3DSC archive or folder; empty: download")
+    parser.add_argument("--jarvis", default="", help="the JARVIS list, to train on theory Tc first")
     parser.add_argument("--limit", type=int, default=0, help="the first N materials; 0: all")
     parser.add_argument("--epochs", type=int, default=3, help="epochs after the head's own")
     parser.add_argument("--out", default="", help="also write the table to this file (.md)")
@@ -165,6 +182,23 @@ def _untrained(
     setup = family.setup(weights, "auto", config, fit_config)
     assert isinstance(setup.predictor, NeuralPredictor)
     return setup.predictor, setup.featurize
+
+
+def _learn_theory(
+    predictor: NeuralPredictor, make: Callable[[Variant], Any], data: str, splits: DataSplits
+) -> None:
+    """Give a model the backbone that has learned the theory Tc of JARVIS."""
+    fit = rates(THEORY_RATE, THEORY_RATE, epochs=THEORY_EPOCHS, patience=THEORY_EPOCHS)
+    other, featurize = make(Variant("theory Tc", fit=fit))
+    rows, _ = load_rows(SourceSpec("jarvis_supercon", data), featurize)
+    parts = source_parts(rows, splits.materials, splits.split)
+    kept = [row for row in rows if parts[row.id] == "train"]
+    split = make_split(kept, "random")
+    train = [*split.select(kept, "train"), *split.select(kept, "test")]
+    history = other.fit(train, split.select(kept, "val"))
+    best = min(record.val_mae for record in history)
+    print(f"Theory Tc of {len(kept)} materials: validation MAE {best:.2f} K.", flush=True)
+    predictor.model.backbone.load_state_dict(other.model.backbone.state_dict())
 
 
 def _train(
