@@ -23,7 +23,7 @@ from supervision.models.structure.predictor import StructurePredictor
 from supervision.models.trees.known import KnownCompositions
 from supervision.models.trees.out_of_fold import FOLDS, out_of_fold, scale_to
 
-SETTINGS = {"model": "boosting", "trees": 30, "leaves": 15, "leaf": 3}
+SETTINGS = {"model": "boosting", "trees": 15, "leaves": 15, "leaf": 3}
 
 
 @pytest.fixture(scope="module")

@@ -269,7 +269,7 @@ def test_the_plan_sets_the_epochs_of_a_trial():
     assert default_configs(get_family("graph"), "3dsc", 1) == [
         GraphConfig(seed=1),
         GraphFitConfig(
-            epochs=200, patience=20, learning_rate=1e-5, head_rate=1e-3, schedule="plateau"
+            epochs=200, patience=20, learning_rate=1e-5, head_rate=1e-4, schedule="plateau"
         ),
     ]
     assert default_configs(get_family("vision"), "3dsc", 42) == [VisionConfig(), VisionFitConfig()]
