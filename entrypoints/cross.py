@@ -16,12 +16,11 @@ from entrypoints.options import (
     run_cli,
     user_path,
 )
-from entrypoints.rediscover import untrained
 from supervision.experiment.sources import SourceSpec, parse_sources
 from supervision.runtime.options import option, options_of
 from tracking import runs
 from tracking.cross import cross
-from tracking.ensemble.members import DEFAULT_MEMBERS, check_members
+from tracking.ensemble.members import DEFAULT_MEMBERS, check_members, untrained_member
 
 DATA = ("dataset", "data", "limit", "seed")
 
@@ -40,7 +39,7 @@ class CrossOptions:
     out: str = option("", "also write the page to this file (.md)")
 
     def __post_init__(self) -> None:
-        check_members(listed(self.models))
+        check_members(listed(self.models), option="models")
         if not self.specs:
             raise ValueError("sources is empty: name at least one source.")
         if self.out and not self.out.endswith(".md"):
@@ -59,7 +58,7 @@ def main(given: Given) -> None:
         options = parse(CrossOptions, given)
         experiment = experiment_of(given, register=False)
         models = {
-            name: untrained(name, experiment, options.weights, options.device)
+            name: untrained_member(name, experiment, options.weights, options.device)
             for name in listed(options.models)
         }
         tags = {"model_family": "cross", "dataset": experiment.dataset}

@@ -4,9 +4,7 @@ mlflow run . -e rediscover --experiment-name SuperVision --env-manager local -P 
 python -m entrypoints.rediscover --dataset 3dsc --classes cuprate,iron --models composition
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from entrypoints.options import (
     Given,
@@ -19,13 +17,9 @@ from entrypoints.options import (
     user_path,
 )
 from supervision.data.material_classes import CLASSES
-from supervision.experiment.sources import require_structures
-from supervision.experiment.spec import Experiment
-from supervision.models.families import default_configs, get_family
-from supervision.models.setup import ModelSetup
 from supervision.runtime.options import option, options_of
 from tracking import runs
-from tracking.ensemble.members import DEFAULT_MEMBERS, MEMBERS, check_members
+from tracking.ensemble.members import DEFAULT_MEMBERS, check_members, untrained_member
 from tracking.rediscovery import rediscover
 
 DATA = ("dataset", "data", "apart", "extra", "extra_data", "extra_weights", "limit", "seed")
@@ -43,10 +37,12 @@ class RediscoveryOptions:
     out: str = option("", "also write the page to this file (.md)")
 
     def __post_init__(self) -> None:
-        check_members(listed(self.models))
+        check_members(listed(self.models), option="models")
         for name in listed(self.classes):
             if name not in CLASSES:
                 raise ValueError(f"class '{name}' is not one of {', '.join(CLASSES)}.")
+            if listed(self.classes).count(name) > 1:
+                raise ValueError(f"classes names {name} twice.")
         if self.folds < 2:
             raise ValueError(f"folds must be 2 or more, got {self.folds}.")
         if self.out and not self.out.endswith(".md"):
@@ -60,7 +56,7 @@ def main(given: Given) -> None:
         options = parse(RediscoveryOptions, given)
         experiment = experiment_of(given, split="novel", folds=options.folds, register=False)
         models = {
-            name: untrained(
+            name: untrained_member(
                 name, experiment, options.weights, options.device, calibrate="false"
             )  # calibration takes several fits, and hardly changes the order of predictions
             for name in listed(options.models)
@@ -71,18 +67,6 @@ def main(given: Given) -> None:
         rediscover(models, experiment, listed(options.classes), out)
 
     run_cli(runs.tracked_run(f"rediscover · {given['dataset']}")(run))
-
-
-def untrained(
-    name: str, experiment: Experiment, weights: str, device: str, **settings: str
-) -> Callable[[], ModelSetup]:
-    """What makes an untrained model, by its name in ``MEMBERS``, with these settings."""
-    model_family, own = MEMBERS[name]
-    family = get_family(model_family)
-    if not family.learns_from_formulas:
-        require_structures(experiment.sources, family.name)
-    configs = default_configs(family, experiment.dataset, experiment.seed, {**own, **settings})
-    return partial(family.setup, weights, device, *configs)
 
 
 app = make_app(

@@ -51,11 +51,13 @@ def test_errors_are_those_of_the_bin():
     found = errors_by_distance(
         distance, distance > 0.1, tc, {"a": tc + 2, "b": tc * 0 + 10}, groups
     )
-    assert found["bin"].drop_duplicates().tolist() == ["0 to 0.01", "0.2 to 0.5", NEW_FAMILIES]
+    bins = ["all", "0 to 0.01", "0.2 to 0.5", NEW_FAMILIES]
+    assert found["bin"].drop_duplicates().tolist() == bins
     of_a = found[found["model"] == "a"]
     np.testing.assert_allclose(of_a["mae"], 2)
     np.testing.assert_allclose(of_a["spearman"], 1)
-    assert found["n"].eq(20).all() and found["distance"].tolist()[:2] == [0.005, 0.005]
+    assert of_a["n"].tolist() == [40, 20, 20, 20]
+    assert of_a["distance"].tolist() == [0.1525, 0.005, 0.3, 0.3]
     assert found[found["model"] == "b"]["spearman"].isna().all()
 
 
@@ -64,7 +66,7 @@ def test_materials_without_a_common_element_are_in_the_last_bin_and_small_bins_a
     found = errors_by_distance(
         distance, np.zeros(19, dtype=bool), np.arange(19.0), {"a": np.arange(19.0)}, distance
     )
-    assert found["bin"].tolist() == ["1 to 2"]
+    assert found["bin"].tolist() == ["all", "1 to 2"]
 
 
 def test_the_interval_is_that_of_families():
@@ -118,13 +120,23 @@ def test_the_command_evaluates_what_each_model_can_read(own_store, tmp_path):
     assert run.data.tags["model_family"] == "cross"
 
 
+def test_a_source_with_hardly_any_new_material_is_one_sentence(own_store, tmp_path):
+    table = tmp_path / "supercon.csv"
+    pd.DataFrame({"name": ["Mg1B2", "Ta1N1"], "Tc": 20.0}).to_csv(table, index=False)
+    options = ["--sources", "supercon", "--sources-data", f"supercon={table}", "--limit", "60"]
+    done = CliRunner().invoke(entry.app, [*options, "--models", "composition"])
+    assert done.exit_code == 0, done.output
+    assert "supercon has fewer than 10 materials that the data set does not have." in done.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--sources", "nist"], "sources 'nist' is not one of supercon"),
         (["--sources", ""], "sources is empty"),
         (["--sources", "supercon", "--sources-data", "jarvis_supercon=x"], "not in sources"),
-        (["--models", "oracle"], "member 'oracle' is not one of"),
+        (["--models", "oracle"], "models: 'oracle' is not one of"),
+        (["--models", ""], "models is empty"),
         (["--out", "page.txt"], "must end in .md"),
     ],
 )

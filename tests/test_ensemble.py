@@ -174,7 +174,7 @@ def test_an_ensemble_of_one_member_has_nothing_to_leave_out():
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(["graph", "sound"], "member 'sound' is not one of"), (["graph", "graph"], "graph twice")],
+    [(["graph", "sound"], "members: 'sound' is not one of"), (["graph", "graph"], "graph twice")],
 )
 def test_members_that_are_unknown_or_named_twice_are_refused(names, message):
     with pytest.raises(ValueError, match=message):

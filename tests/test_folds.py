@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import mlflow
 import numpy as np
@@ -140,6 +141,16 @@ def test_the_model_of_the_first_fold_is_timed(trainings):
     (found,) = newest_of_each_kind("classics")
     child = mlflow.search_runs(filter_string=f"tags.{FOLD_TAG} = '1'", output_format="list")[0]
     assert model_location(found) == f"runs:/{child.info.run_id}/model"
+    train()  # its folds have finished below the earlier run
+    (again,) = newest_of_each_kind("classics")
+    assert again.id != found.id and model_location(again) == model_location(found)
+
+
+def test_an_ensemble_of_folds_has_no_model_to_be_timed(trainings):
+    train()
+    (found,) = newest_of_each_kind("classics")
+    with pytest.raises(ValueError, match="its folds made no model"):
+        model_location(replace(found, fold_runs=""))
 
 
 @pytest.mark.long  # 26 s

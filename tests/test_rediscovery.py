@@ -212,7 +212,9 @@ def test_the_command_writes_a_table_and_a_figure(own_store, tmp_path):
     ("options", "message"),
     [
         (["--classes", "hydride"], "class 'hydride' is not one of cuprate"),
-        (["--models", "oracle"], "member 'oracle' is not one of"),
+        (["--models", "oracle"], "models: 'oracle' is not one of"),
+        (["--models", ""], "models is empty"),
+        (["--classes", "a15,a15"], "classes names a15 twice"),
         (["--folds", "1"], "folds must be 2 or more"),
         (["--out", "page.txt"], "must end in .md"),
     ],

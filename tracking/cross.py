@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from supervision.data.crystals import Crystal, Reject
 from supervision.data.sources import SOURCES
 from supervision.data.splits import APART
-from supervision.evaluation.by_distance import errors_by_distance
+from supervision.evaluation.by_distance import FEWEST, errors_by_distance
 from supervision.experiment.cross import OtherMaterials, fit_to_all, predict_others
-from supervision.experiment.rediscovery import MakeSetup
 from supervision.experiment.sources import SourceSpec, load_rows
 from supervision.experiment.spec import Experiment, split_materials
 from supervision.models.families import get_family
-from supervision.models.setup import Featurize, ModelSetup
+from supervision.models.setup import Featurize, MakeSetup, ModelSetup
 from tracking import runs
 from tracking.comparison.html_page import Page
 from tracking.evaluation_report import CONSTANT, NEAREST
@@ -26,7 +25,8 @@ from tracking.plots import GREY, PALETTE, STYLE, TEXT_COLOUR
 
 TITLE = "Models on materials of other sources"
 EXPLANATION = (
-    "Every model is trained on the whole data set, and on nothing else. Materials of another "
+    "Every model is trained on the whole data set, and on nothing else; networks keep a part of it "
+    "to choose their epoch. Materials of another "
     "source whose composition is in the data set are left out. The distance is that of the "
     "composition to the nearest material of the data set (docs/protocol.md): below 0.05 it is "
     "mostly another doping of a known compound, from 0.2 on another compound. New families share "
@@ -51,18 +51,19 @@ def cross(
     splits = split_materials(experiment, _featurize_for(setups), runs.log_rejects)
     for name, setup in setups.items():
         fit_to_all(setup, splits)
-        print(f"{name} is trained on {len(splits.materials)} materials.", flush=True)
-    page = Page(TITLE)
+        print(f"{name} is trained.", flush=True)
+    page, rejects = Page(TITLE), list(splits.dataset.rejects)
     page.text(EXPLANATION)
     for source in sources:
         able = {name: setup for name, setup in setups.items() if _reads(setup, source.name)}
         for name in setups.keys() - able.keys():
             print(f"{source.name} has formulas without structures, which {name} needs.", flush=True)
         if able:
-            rows, rejects = load_rows(source, _featurize_for(able))
+            rows, rejected = load_rows(source, _featurize_for(able))
+            rejects += rejected
             runs.log_rejects(rejects)
             _report(source.name, OtherMaterials.beside(splits.materials, rows), able, page)
-    page.log("cross.md")
+            page.log("cross.md")  # after every source: what is done is saved
     if out:
         page.write(out)
     print(f"Run {runs.run_id()}", flush=True)
@@ -86,6 +87,13 @@ def _report(
     source: str, others: OtherMaterials, setups: Mapping[str, ModelSetup], page: Page
 ) -> None:
     """Predict the materials of a source; log the predictions, and add tables and a figure."""
+    kind = "computed" if SOURCES[source].is_computed else "measured"
+    page.heading(f"{source}: {len(others.materials)} materials with {kind} Tc")
+    if len(others.materials) < FEWEST:
+        text = f"{source} has fewer than {FEWEST} materials that the data set does not have."
+        print(text, flush=True)
+        page.text(text)
+        return
     predictions = {CONSTANT: others.constant, NEAREST: others.nearest}
     predictions |= {name: predict_others(setup, others.materials) for name, setup in setups.items()}
     facts = {
@@ -97,8 +105,7 @@ def _report(
     runs.log_table(pd.DataFrame(facts | predictions), f"cross_{source}.csv")
     is_new = others.is_new & (others.distance >= APART)
     table = errors_by_distance(others.distance, is_new, others.tc, predictions, others.families)
-    kind = "computed" if SOURCES[source].is_computed else "measured"
-    page.heading(f"{source}: {len(others.materials)} materials with {kind} Tc")
+    runs.log_table(table, f"errors_{source}.csv")
     page.image(f"cross_{source}", figure(table, f"{source}, {kind} Tc"), f"MAE on {source}")
     page.text("MAE in kelvin:")
     page.table(shown_table(table, _mae))

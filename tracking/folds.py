@@ -13,6 +13,7 @@ from tracking.child_training import train_child
 from tracking.evaluation_report import log_evaluation
 
 FOLD_TAG = "fold"  # of a child run; it is no result of its own
+CHILDREN_TAG = "fold_runs"  # of the run of the whole: the ids of its children, by fold
 LOGGED_TAGS = (
     "dataset", "split", "weights", "weights_source", "weights_choice", "weights_license",
     "pretrained", "model_family", "code_version",
@@ -40,6 +41,7 @@ def train_folds(
         )
         for fold in range(1, folds + 1)
     ]
+    mlflow.set_tag(CHILDREN_TAG, ",".join(children))
     title = _log_common(children)
     tables = [runs.read_table(run, "predictions.csv") for run in children]
     numbered = [table.assign(fold=number) for number, table in enumerate(tables, start=1)]

@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 
 from supervision.data.material_classes import CLASSES
 from supervision.evaluation.rediscovery import Rediscovery
-from supervision.experiment.rediscovery import ClassPredictions, MakeSetup, predict_class
+from supervision.experiment.rediscovery import ClassPredictions, predict_class
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
+from supervision.models.setup import MakeSetup
+from supervision.runtime.version import source_hash
 from tracking import runs
 from tracking.comparison.html_page import Page
 from tracking.plots import GREY, PALETTE, STYLE
@@ -68,12 +70,13 @@ def rediscover(
         table = pd.concat(rows, ignore_index=True)
         runs.log_table(table, TABLE)  # after every class: what is done is saved
     table = pd.concat(rows).set_index("class").loc[list(classes)].reset_index()
+    runs.log_table(table, TABLE)
     _publish(table, out)
 
 
 def _key(models: Mapping[str, MakeSetup], folds: Mapping[str, Sequence[DataSplits]]) -> str:
-    """A hash of the models, the materials and the folds: what the rows of a class depend on."""
-    parts = []
+    """A hash of code, models, materials and folds: what the rows of a class depend on."""
+    parts: list[Any] = [source_hash()]
     for name, make in models.items():
         setup = make()
         hashes = [(s.dataset.hash, s.split.hash, s.extra_hash) for s in folds[name]]
@@ -82,20 +85,19 @@ def _key(models: Mapping[str, MakeSetup], folds: Mapping[str, Sequence[DataSplit
 
 
 def _finished_classes(key: str, classes: Sequence[str]) -> list[pd.DataFrame]:
-    """The rows of these classes in an earlier run of equal models and folds, if there is one."""
+    """The rows of each of these classes in the newest run of equal models and folds."""
     found = mlflow.search_runs(
         filter_string=f"tags.{KEY_TAG} = '{key}'",
         order_by=["attributes.start_time DESC"],
         search_all_experiments=True,
         output_format="list",
     )
-    for run in found:
-        if any(
-            item.path == TABLE for item in mlflow.MlflowClient().list_artifacts(run.info.run_id)
-        ):
-            table = runs.read_table(run.info.run_id, TABLE)
-            return [rows for name, rows in table.groupby("class") if name in classes]
-    return []
+    rows: dict[str, pd.DataFrame] = {}
+    for run_id in (run.info.run_id for run in found):
+        if any(item.path == TABLE for item in mlflow.MlflowClient().list_artifacts(run_id)):
+            for name, of_class in runs.read_table(run_id, TABLE).groupby("class"):
+                rows.setdefault(str(name), of_class)
+    return [rows[name] for name in classes if name in rows]
 
 
 def _splits_of_folds(make: MakeSetup, experiment: Experiment) -> list[DataSplits]:

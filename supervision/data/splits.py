@@ -119,6 +119,27 @@ def make_split(
     return split
 
 
+def leave_out_families(
+    materials: Sequence[Material], *, folds: int, seed: int, apart: float = APART
+) -> list[Split]:
+    """Splits of kind ``novel`` without validation materials: each family is once in the test part.
+
+    There are fewer where there are fewer families, and none where a single family, or one and what
+    is near to it, are all materials.
+    """
+    group_of = groups_of(materials, "novel")
+    folds = min(folds, len(set(group_of.values())))
+    if folds < 2:
+        return []
+    fold_of = _fold_of(materials, "novel", group_of, seed, folds)
+    splits = []
+    for fold in sorted(set(fold_of.values())):
+        parts = {id: "test" if part == fold else "train" for id, part in fold_of.items()}
+        parts = _leave_out_near(materials, parts, apart)
+        splits.append(Split("novel", seed, parts, "family", apart, folds, int(fold)))
+    return splits if all("train" in split.parts.values() for split in splits) else []
+
+
 def groups_of(materials: Sequence[Material], kind: str) -> dict[str, str]:
     """What a split keeps together, by material id; intervals are bootstraps over these groups.
 
@@ -186,10 +207,17 @@ def _fold_parts(
     fold: int,
 ) -> dict[str, str]:
     """One fold is the test set; the rest is divided into training and validation."""
-    fold_of = _deal(materials, kind, group_of, {str(k + 1): 1 / folds for k in range(folds)}, seed)
+    fold_of = _fold_of(materials, kind, group_of, seed, folds)
     rest = [m for m in materials if fold_of[m.id] != str(fold)]
     tested = {m.id: "test" for m in materials if fold_of[m.id] == str(fold)}
     return tested | _deal(rest, kind, group_of, FOLD_SHARES, seed)
+
+
+def _fold_of(
+    materials: Sequence[Material], kind: str, group_of: Mapping[str, str], seed: int, folds: int
+) -> dict[str, str]:
+    """The fold that tests each material, from "1", by material id."""
+    return _deal(materials, kind, group_of, {str(k + 1): 1 / folds for k in range(folds)}, seed)
 
 
 def _leave_out_near(

@@ -65,7 +65,7 @@ class OtherMaterials:
 
 
 def fit_to_all(setup: ModelSetup, splits: DataSplits) -> None:
-    """Fit a model to the whole data set; networks keep its validation materials to end by."""
+    """Fit a model to the whole data set; networks choose the epoch by its validation materials."""
     val = splits.part("val")
     learned: Sequence[Material] = splits.materials
     if get_family(setup.model_family).has_epochs:

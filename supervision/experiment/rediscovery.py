@@ -1,6 +1,6 @@
 """Trains models that know nothing of a class of superconductors, and asks them where it ranks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +12,10 @@ from supervision.evaluation.prediction import predict_materials
 from supervision.evaluation.rediscovery import Rediscovery, rediscovery
 from supervision.experiment.spec import DataSplits
 from supervision.models.families import get_family
-from supervision.models.setup import ModelSetup
+from supervision.models.setup import MakeSetup, ModelSetup
 from supervision.training.callbacks import NO_CALLBACKS
 
 TOP_SHARE_OF_FAMILIES = 0.05
-MakeSetup = Callable[[], ModelSetup]
 
 
 @dataclass(frozen=True)

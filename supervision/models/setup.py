@@ -67,6 +67,9 @@ class ModelSetup:
     weights: WeightsInfo
 
 
+MakeSetup = Callable[[], ModelSetup]
+
+
 def no_images(_materials: Sequence[Material]) -> Mapping[str, np.ndarray]:
     """For families that do not look at pictures."""
     return {}

@@ -143,11 +143,10 @@ def timings_of(results: Sequence[Result], count: int) -> dict[str, str]:
     """Run id -> milliseconds per crystal; prints why a model is left out that cannot be timed."""
     timings = {}
     for result in results if count else ():
-        location = model_location(result) if result.id else ""
-        if not location:
+        if not result.id:
             continue
         try:
-            timings[result.id] = f"{milliseconds(location, count):.0f}"
+            timings[result.id] = f"{milliseconds(model_location(result), count):.0f}"
         except (RuntimeError, TimeoutExpired, ValueError) as error:
             print(f"{result.name} ({result.id[:8]}) is not timed: {one_line(error)}.", flush=True)
     return timings

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from supervision.data.splits import SPLIT_KINDS
 from supervision.evaluation.metrics import band_table
 from supervision.models.predictor import CONFIG_FILE
 from supervision.runtime.errors import one_line
-from tracking.folds import FOLD_TAG
+from tracking.folds import CHILDREN_TAG, FOLD_TAG
 from tracking.runs import read_table
 from tracking.serving.downloads import download
 
@@ -91,6 +90,7 @@ class Result:
         comparison: the model and its trivial baselines on test; empty for predictions from
             elsewhere.
         bands: errors by band of measured Tc.
+        fold_runs: the ids of the runs of its folds, separated by commas; empty for other runs.
         test: tc and tc_pred of the test materials, sorted by material_id; except in runs of earlier
             code, the group and the family of each.
     """
@@ -107,6 +107,7 @@ class Result:
     comparison: pd.DataFrame
     bands: pd.DataFrame
     test: pd.DataFrame
+    fold_runs: str = ""
 
     @classmethod
     def read(cls, run_id: str) -> "Result":
@@ -136,6 +137,7 @@ class Result:
             comparison=read_table(run_id, "comparison.csv"),
             bands=read_table(run_id, "bands.csv"),
             test=test_part(read_table(run_id, "predictions.csv")),
+            fold_runs=run.data.tags.get(CHILDREN_TAG, ""),
         )
 
     @property
@@ -278,24 +280,17 @@ def with_unique_names(results: Sequence[Result]) -> list[Result]:
 def model_location(result: Result) -> str:
     """The URI of the run's logged model, or the folder of the predictor that it logged instead.
 
-    Of a run with folds, the model of the first fold; empty where there is none, as in ensembles.
+    Of a run with folds, the model of the first fold. Raises ValueError where there is none, as in
+    ensembles of folds.
     """
     if result.has_folds:
-        return f"runs:/{child}/model" if (child := _first_fold(result.id)) else ""
+        first, _, _ = result.fold_runs.partition(",")
+        if not first:
+            raise ValueError("its folds made no model")
+        return f"runs:/{first}/model"
     if any(item.path == "predictor" for item in mlflow.MlflowClient().list_artifacts(result.id)):
         return str(predictor_folder(result))
     return f"runs:/{result.id}/model"
-
-
-def _first_fold(run_id: str) -> str:
-    """The id of the finished run of the first fold; empty if there is none."""
-    found = mlflow.search_runs(
-        filter_string=f"tags.{MLFLOW_PARENT_RUN_ID} = '{run_id}' and tags.{FOLD_TAG} = '1' "
-        "and attributes.status = 'FINISHED'",
-        search_all_experiments=True,
-        output_format="list",
-    )
-    return str(found[0].info.run_id) if found else ""
 
 
 def predictor_folder(result: Result) -> Path:

@@ -1,25 +1,27 @@
 """The members of an ensemble: which models they are, their runs, and their predictions."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from supervision.data.sources import SOURCES
+from supervision.experiment.sources import require_structures
 from supervision.experiment.spec import Experiment
-from supervision.models.families import ModelFamily, get_family
+from supervision.models.families import ModelFamily, default_configs, get_family
+from supervision.models.setup import MakeSetup
 from tracking import runs
 from tracking.child_training import train_child
 from tracking.comparison.results import Result
 
-# Name -> model family, and options of its training. What is averaged is calibrated. Models of ranks
-# order materials of low Tc. Of networks the head alone is trained, which takes minutes: see
-# results/fine_tuning.md.
+# Name -> model family, and options of its training. Trees are calibrated. Models of ranks order
+# materials of low Tc. Of networks the head alone is trained, which takes minutes.
 MEMBERS: dict[str, tuple[str, dict[str, str]]] = {
-    "composition": ("composition", {"model": "boosting"}),
+    "composition": ("composition", {"model": "boosting", "calibrate": "true"}),
     "extra_trees": ("composition", {"model": "extra_trees", "calibrate": "true"}),
-    "structure": ("structure", {"model": "boosting"}),
-    "ranks": ("structure", {"model": "boosting", "target": "rank"}),
+    "structure": ("structure", {"model": "boosting", "calibrate": "true"}),
+    "ranks": ("structure", {"model": "boosting", "calibrate": "true", "target": "rank"}),
     "graph": ("graph", {"adapt": "linear"}),
     "vision": ("vision", {"adapt": "linear"}),
 }
@@ -30,13 +32,15 @@ EXPERIMENT_OPTIONS = (
 KEYS = ["material_id", "split", "fold"]
 
 
-def check_members(names: Sequence[str]) -> None:
-    """Raise ValueError, naming it, for a member that is unknown or named twice."""
+def check_members(names: Sequence[str], *, option: str = "members") -> None:
+    """Raise ValueError for no name, and for one that is unknown or there twice, naming it."""
+    if not names:
+        raise ValueError(f"{option} is empty: name at least one of {', '.join(MEMBERS)}.")
     for name in names:
         if name not in MEMBERS:
-            raise ValueError(f"member '{name}' is not one of {', '.join(MEMBERS)}.")
+            raise ValueError(f"{option}: '{name}' is not one of {', '.join(MEMBERS)}.")
         if names.count(name) > 1:
-            raise ValueError(f"members names {name} twice.")
+            raise ValueError(f"{option} names {name} twice.")
 
 
 def train_member(name: str, experiment: Experiment) -> str:
@@ -48,6 +52,21 @@ def train_member(name: str, experiment: Experiment) -> str:
     if family.has_epochs:
         options["parallel"] = experiment.parallel
     return train_child(family, options, name=name, tags={})
+
+
+def untrained_member(
+    name: str, experiment: Experiment, weights: str, device: str, **settings: str
+) -> MakeSetup:
+    """What makes the untrained model of a member, with further settings.
+
+    Raises ValueError where the model cannot learn from a source of the experiment.
+    """
+    model_family, own = MEMBERS[name]
+    family = get_family(model_family)
+    if not family.learns_from_formulas:
+        require_structures(experiment.sources, family.name)
+    configs = default_configs(family, experiment.dataset, experiment.seed, {**own, **settings})
+    return partial(family.setup, weights, device, *configs)
 
 
 def member_predictions(members: Mapping[str, Result]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 The first stage is the composition family's predictor, which learns from formulas, too. The second
 one reads the descriptors of the structure and corrects the first: small trees that are fitted to
-what it leaves in families that it has not seen. So they count as far as a composition is new. In
+what it leaves in families that it has not seen, and weighted by the novelty of a composition. In
 one stage, the descriptors of the few materials that have a structure make new families worse.
 """
 
@@ -23,7 +23,7 @@ from supervision.models.structure.config import StructureConfig
 from supervision.models.structure.featurize import STRUCTURE_FEATURIZER
 from supervision.models.trees.config import TreeConfig
 from supervision.models.trees.known import KnownCompositions
-from supervision.models.trees.out_of_fold import out_of_fold, scale_to
+from supervision.models.trees.out_of_fold import family_folds, out_of_fold
 from supervision.models.trees.predictor import record_of_fit
 from supervision.models.trees.prepared import PreparedFeatures
 from supervision.models.trees.regression import (
@@ -50,8 +50,8 @@ class StructurePredictor:
     Attributes:
         composition: the first stage.
         correction: the trees of the second stage; set by ``fit`` and by ``load``.
-        scale: of predictions in new families; 1 without ``calibrate``.
-        known: what was learned from.
+        scale: on predictions of new compositions; 1 without ``calibrate``.
+        known: the compositions that were learned from.
     """
 
     model_family: ClassVar[str] = "structure"
@@ -86,28 +86,44 @@ class StructurePredictor:
         start = time.monotonic()
         self.prepare([c for m in (*train, *val) for c in m.crystals])
         self.composition.fit(train, val)
-        own = [m for m in train if not m.source and all(c.cif for c in m.crystals)]
-        first = out_of_fold(self.composition.fit_another, train, own, self.config.seed)
-        rows = [(c, tc, m) for m, tc in zip(own, first, strict=True) for c in m.crystals]
-        target = self.composition.target
-        known = target.encode(np.array([tc for _, tc, _ in rows]))
-        residual = target.encode(np.array([m.tc for _, _, m in rows])) - known
-        weight = np.array([c.weight * self.composition.weight(m) for c, _, m in rows])
-        features = self._features([c for c, _, _ in rows], known)
-        leaf = min(CORRECTION.leaf, max(1, len(rows) // 100))  # small data sets have smaller ones
-        self.correction = fit_trees(replace(CORRECTION, leaf=leaf), features, residual, weight)
         self.known = KnownCompositions.of(
-            self.composition.fractions_of([m.crystals[0] for m in train])
+            self.composition.fractions_of([c for m in train for c in m.crystals])
         )
+        own = [m for m in train if not m.source and all(c.cif for c in m.crystals)]
+        loss = self._fit_correction(train, own)
         self.size = {"trees": self.config.trees, "correction_trees": CORRECTION.trees}
-        correction = predict_trees(self.correction, features)
-        loss = float(np.abs(residual - correction).mean())
-        if self.config.calibrate:
-            tc = np.array([m.tc for _, _, m in rows])
-            self.scale = scale_to(tc, target.decode(known + correction))
         record = record_of_fit(self, val, loss, start)
         callbacks.epoch(record)
         return [record]
+
+    def _fit_correction(self, train: Sequence[Material], own: Sequence[Material]) -> float:
+        """Fit the second stage to own materials; returns its mean absolute error in target space.
+
+        Raises ValueError where there is no family to leave out.
+        """
+        folds = family_folds(own, self.config.seed)
+        if not folds:
+            raise ValueError(
+                "Models of the family structure need structures of 2 families or more: train on "
+                "more materials, or train the family composition."
+            )
+        owner = np.repeat(np.arange(len(own)), [len(m.crystals) for m in own])  # of each crystal
+        target = self.composition.target
+        first = target.encode(out_of_fold(self.composition.fit_another, train, own, folds))[owner]
+        residual = target.encode(np.array([m.tc for m in own]))[owner] - first
+        weight = np.array([c.weight * self.composition.weight(m) for m in own for c in m.crystals])
+        features = self._features([c for m in own for c in m.crystals], first)
+        self.correction = _correction(features, residual, weight)
+        if self.config.calibrate:
+            corrected = np.empty(len(owner))
+            for split in folds:
+                parts = np.array([split.parts[m.id] for m in own])[owner]
+                learned, left_out = parts == "train", parts == "test"
+                trees = _correction(features[learned], residual[learned], weight[learned])
+                corrected[left_out] = first[left_out] + predict_trees(trees, features[left_out])
+            tc_pred = np.bincount(owner, target.decode(corrected)) / np.bincount(owner)
+            self.scale = self.composition.scale_of(own, tc_pred)
+        return float(np.abs(residual - predict_trees(self.correction, features)).mean())
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc of each crystal in kelvin, ``[n]``.
@@ -115,9 +131,10 @@ class StructurePredictor:
         Raises CrystalError, naming the crystal, for one that has no structure or cannot be read.
         """
         target = self.composition.target
-        first = target.encode(self.composition.predict(crystals))
+        features = self.composition.features.of(crystals)
+        first = target.encode(self.composition.tc_of(features))
         correction = predict_trees(self.correction, self._features(crystals, first))
-        novelty = self.known.novelty(self.composition.fractions_of(crystals))
+        novelty = self.known.novelty(features[:, self.composition.fractions])
         tc = target.decode(first + novelty * correction)
         return tc * (1 + (self.scale - 1) * novelty)
 
@@ -146,6 +163,11 @@ class StructurePredictor:
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
         """The predictor that ``save`` wrote; ValueError for features of another version."""
         STRUCTURE_FEATURIZER.require_version(config["feature_version"])
+        if "scale" not in config:
+            raise ValueError(
+                "The model was trained by an earlier version of this code, without a scale. Load "
+                "it with the code that trained it, or train it again."
+            )
         predictor = cls(StructureConfig(**config["config"]))
         saved = folder / COMPOSITION_FOLDER
         first = json.loads((saved / CONFIG_FILE).read_text())
@@ -154,3 +176,9 @@ class StructurePredictor:
         predictor.scale = config["scale"]
         predictor.known = KnownCompositions.load(folder)
         return predictor
+
+
+def _correction(features: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> Trees:
+    """The second stage, fitted to what the first one leaves, ``[n]`` in target space."""
+    leaf = min(CORRECTION.leaf, max(1, len(residual) // 100))  # small data sets have smaller ones
+    return fit_trees(replace(CORRECTION, leaf=leaf), features, residual, weight)

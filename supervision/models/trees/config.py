@@ -31,7 +31,7 @@ class TreeConfig:
     )
     calibrate: bool = option(
         False,
-        "scale predictions in new families, as those left out in turn ask for",
+        "multiply predictions of new compositions by a factor fitted to left-out families",
         when={BOOSTING: True},
     )
     target: str = option("sqrt", "transform of Tc: sqrt, log1p, identity or rank")

@@ -7,7 +7,6 @@ from typing import Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from supervision.data.composition_distance import nearest_distance
 from supervision.data.splits import APART
 
 KNOWN_FILE = "known.safetensors"
@@ -31,9 +30,16 @@ class KnownCompositions:
     def novelty(self, fractions: np.ndarray) -> np.ndarray:
         """From 0, a known composition, to 1, one that is ``APART`` or farther from all of them.
 
-        ``[n, elements]`` -> ``[n]``; linear in the distance.
+        ``[n, elements]`` -> ``[n]``; linear in the distance (``composition_distance``).
         """
-        return np.minimum(nearest_distance(fractions, self.fractions) / APART, 1)
+        distance = np.array([self._distance(row) for row in fractions.astype(np.float32)])
+        return np.clip(distance / APART, 0, 1)
+
+    def _distance(self, fractions: np.ndarray) -> float:
+        """To the nearest: 2 minus twice what two compositions share, over the elements of one."""
+        elements = np.flatnonzero(fractions)
+        shared = np.minimum(self.fractions[:, elements], fractions[elements]).sum(axis=1)
+        return 2 - 2 * float(shared.max())
 
     def save(self, folder: Path) -> None:
         """Write the file that ``load`` reads."""

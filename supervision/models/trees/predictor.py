@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 
 from supervision.data.crystals import Crystal, Material, Reject
+from supervision.data.families import families
 from supervision.data.featurize import Featurizer
 from supervision.evaluation.metrics import all_metrics
 from supervision.evaluation.prediction import predict_materials
@@ -18,7 +19,7 @@ from supervision.models.setup import ModelSetup, WeightsInfo, no_images
 from supervision.models.trees.config import TreeConfig
 from supervision.models.trees.features import FeatureVector
 from supervision.models.trees.known import KnownCompositions
-from supervision.models.trees.out_of_fold import out_of_fold, scale_to
+from supervision.models.trees.out_of_fold import calibration_scale, family_folds, out_of_fold
 from supervision.models.trees.prepared import PreparedFeatures
 from supervision.models.trees.regression import (
     Trees,
@@ -39,8 +40,8 @@ class TreePredictor:
 
     Attributes:
         trees: set by ``fit`` and by ``load``.
-        scale: of predictions in new families; 1 without ``calibrate``.
-        known: what was learned from, with ``calibrate``.
+        scale: on predictions of new compositions; 1 without ``calibrate``.
+        known: the compositions that were learned from, with ``calibrate``.
         features: those of the crystals of a training.
     """
 
@@ -77,6 +78,7 @@ class TreePredictor:
         self.prepare([c for m in (*train, *val) for c in m.crystals])
         train_loss = self._fit_trees(train)
         self.size = {"trees": self.config.trees}
+        self.scale = 1.0
         if self.config.calibrate:
             self._calibrate(train)
         record = record_of_fit(self, val, train_loss, start)
@@ -95,9 +97,16 @@ class TreePredictor:
 
     def _calibrate(self, train: Sequence[Material]) -> None:
         own = [m for m in train if not m.source]
-        predicted = out_of_fold(self.fit_another, train, own, self.config.seed)
-        self.scale = scale_to(np.array([m.tc for m in own]), predicted)
-        self.known = KnownCompositions.of(self.fractions_of([m.crystals[0] for m in train]))
+        folds = family_folds(own, self.config.seed)
+        if folds:
+            predicted = out_of_fold(self.fit_another, train, own, folds)
+            self.scale = self.scale_of(own, predicted)
+        self.known = KnownCompositions.of(self.fractions_of([c for m in train for c in m.crystals]))
+
+    def scale_of(self, materials: Sequence[Material], predicted: np.ndarray) -> float:
+        """The scale that out-of-fold predictions [n] of these materials ask for."""
+        tc, weight = np.array([(m.tc, self.weight(m)) for m in materials]).T
+        return calibration_scale(tc, predicted, weight, len(set(families(materials).values())))
 
     def fractions_of(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Atomic fractions of crystals, ``[n, elements]``."""
@@ -112,9 +121,13 @@ class TreePredictor:
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
-        tc = self.target.decode(predict_trees(self.trees, self.features.of(crystals)))
-        if self.config.calibrate:
-            tc *= 1 + (self.scale - 1) * self.known.novelty(self.fractions_of(crystals))
+        return self.tc_of(self.features.of(crystals))
+
+    def tc_of(self, features: np.ndarray) -> np.ndarray:
+        """Tc in kelvin, ``[n]``, from the features of crystals, ``[n, f]``."""
+        tc = self.target.decode(predict_trees(self.trees, features))
+        if self.scale != 1:
+            tc *= 1 + (self.scale - 1) * self.known.novelty(features[:, self.fractions])
         return tc
 
     def weight(self, material: Material) -> float:
