@@ -158,15 +158,16 @@ class Trained:
     minutes: float
 
 
+@dataclass(frozen=True)
 class RecordingTrainer(TwoStageTrainer):
-    """Keeps the predictions of every validation."""
+    """Keeps the predictions of every validation, in kelvin, [n]."""
 
-    predictions: list[np.ndarray]
+    predictions: list[np.ndarray] = field(default_factory=list)
 
     def _errors(self, owners: Sequence[int], outputs: torch.Tensor) -> dict[str, float]:
         kelvin = self.target.decode(outputs.numpy())
         tc_pred = np.bincount(owners, weights=kelvin) / np.bincount(owners)
-        object.__setattr__(self, "predictions", [*getattr(self, "predictions", []), tc_pred])
+        self.predictions.append(tc_pred)
         return super()._errors(owners, outputs)
 
 
@@ -207,7 +208,7 @@ def _train(
     """As ``NeuralPredictor.fit``, but to the last epoch, and with a frozen backbone if asked."""
     start = time.monotonic()
     val, trainer = splits.part("val"), _trainer(predictor, splits, cache)
-    initial = trainer.warm_start_head(predictor._head_config(), None)
+    initial = trainer.warm_start_head(predictor.head_config(), None)
     if variant.backbone:
         predictor.adapt()
     trainer.fit_backbone(
@@ -222,7 +223,7 @@ def _train(
 def _fit_head(predictor: NeuralPredictor, splits: DataSplits, cache: FeatureCache) -> np.ndarray:
     """What the head on frozen features predicts after its last epoch, in kelvin, [n]."""
     trainer = _trainer(predictor, splits, cache)
-    trainer.warm_start_head(predictor._head_config(), None)
+    trainer.warm_start_head(predictor.head_config(), None)
     return trainer.predictions[-1]
 
 

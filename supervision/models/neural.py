@@ -143,7 +143,7 @@ class NeuralPredictor(ABC):
                 quiet=trainer.quiet,
             )
         resuming = group.broadcast(checkpoints is not None and checkpoints.has_train_state)
-        initial = None if resuming else trainer.warm_start_head(self._head_config(), checkpoints)
+        initial = None if resuming else trainer.warm_start_head(self.head_config(), checkpoints)
         self.adapt()
         model.to(self.device)
         self.size = count_parameters(model)
@@ -215,7 +215,8 @@ class NeuralPredictor(ABC):
         digest = hashlib.sha256(key.encode()).hexdigest()
         return FeatureCache(self.feature_cache_dir, {"made of": digest})
 
-    def _head_config(self) -> "HeadFitConfig":
+    def head_config(self) -> "HeadFitConfig":
+        """How the head is fitted before the backbone trains."""
         from supervision.training.two_stage import HeadFitConfig
 
         config = self.config
