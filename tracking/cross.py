@@ -26,12 +26,12 @@ from tracking.plots import GREY, PALETTE, STYLE, TEXT_COLOUR
 TITLE = "Models on materials of other sources"
 EXPLANATION = (
     "Every model is trained on the whole data set, and on nothing else; networks keep a part of it "
-    "to choose their epoch. Materials of another "
-    "source whose composition is in the data set are left out. The distance is that of the "
-    "composition to the nearest material of the data set (docs/protocol.md): below 0.05 it is "
-    "mostly another doping of a known compound, from 0.2 on another compound. New families share "
-    "no element set with the data set and are at least 0.2 away. Intervals are bootstraps over "
-    "families. Labels of a source with computed Tc are those of the computation."
+    "to choose their epoch. Materials of another source whose composition is in the data set are "
+    "left out. The distance is that of the composition to the nearest material of the data set "
+    "(docs/protocol.md): below 0.05 it is mostly another doping of a known compound, from 0.2 on "
+    "another compound. New families share no element set with the data set and are at least 0.2 "
+    "away. Intervals are bootstraps over families. Labels of a source with computed Tc are those "
+    "of the computation."
 )
 
 

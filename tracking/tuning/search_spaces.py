@@ -35,7 +35,7 @@ VISION: Mapping[str, BaseDistribution] = {
 
 GRAPH: Mapping[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(1e-6, 3e-4, log=True),
-    "head_rate": FloatDistribution(1e-4, 1e-2, log=True),
+    "head_rate": FloatDistribution(1e-5, 1e-2, log=True),
     "trained_layers": CategoricalDistribution([0, 2, 4, 6]),  # 0: all layers of ALIGNN
     "neighbours": CategoricalDistribution([0, 8, 16]),  # 0: as in the pretraining of the weights
     "dropout": FloatDistribution(0.0, 0.4, step=0.1),
