@@ -10,40 +10,32 @@ from entrypoints.options import (
     Given,
     experiment_of,
     experiment_options,
-    listed,
     make_app,
     parse,
     run_cli,
-    user_path,
 )
+from entrypoints.untrained import UntrainedOptions
 from supervision.experiment.sources import SourceSpec, parse_sources
 from supervision.runtime.options import option, options_of
 from tracking import runs
 from tracking.cross import cross
-from tracking.ensemble.members import DEFAULT_MEMBERS, check_members, untrained_member
 
 DATA = ("dataset", "data", "limit", "seed")
 
 
 @dataclass(frozen=True)
-class CrossOptions:
+class CrossOptions(UntrainedOptions):
     """Which models are tested on which sources. Raises ValueError for a value that is refused."""
 
-    models: str = option(DEFAULT_MEMBERS, "models, separated by commas")
     sources: str = option(
         "supercon,jarvis_supercon", "supercon, jarvis_supercon, alex_supercon, by commas"
     )
     sources_data: str = option("", "their local copies: NAME=PATH,NAME=PATH; empty: download")
-    weights: str = option("auto", "pretrained weights of networks: auto, none, a name, name:file")
-    device: str = option("auto", "auto, cpu, cuda, ...")
-    out: str = option("", "also write the page to this file (.md)")
 
     def __post_init__(self) -> None:
-        check_members(listed(self.models), option="models")
+        super().__post_init__()
         if not self.specs:
             raise ValueError("sources is empty: name at least one source.")
-        if self.out and not self.out.endswith(".md"):
-            raise ValueError(f"out={self.out} must end in .md.")
 
     @property
     def specs(self) -> list[SourceSpec]:
@@ -57,14 +49,10 @@ def main(given: Given) -> None:
     def run() -> None:
         options = parse(CrossOptions, given)
         experiment = experiment_of(given, register=False)
-        models = {
-            name: untrained_member(name, experiment, options.weights, options.device)
-            for name in listed(options.models)
-        }
+        models = options.setups(experiment)
         tags = {"model_family": "cross", "dataset": experiment.dataset}
         runs.log_settings(experiment.settings(), tags)
-        out = user_path(options.out) if options.out else None
-        cross(models, experiment, options.specs, out)
+        cross(models, experiment, options.specs, options.page)
 
     run_cli(runs.tracked_run(f"cross · {given['dataset']}")(run))
 

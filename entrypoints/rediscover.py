@@ -14,30 +14,25 @@ from entrypoints.options import (
     make_app,
     parse,
     run_cli,
-    user_path,
 )
+from entrypoints.untrained import UntrainedOptions
 from supervision.data.material_classes import CLASSES
 from supervision.runtime.options import option, options_of
 from tracking import runs
-from tracking.ensemble.members import DEFAULT_MEMBERS, check_members, untrained_member
 from tracking.rediscovery import rediscover
 
 DATA = ("dataset", "data", "apart", "extra", "extra_data", "extra_weights", "limit", "seed")
 
 
 @dataclass(frozen=True)
-class RediscoveryOptions:
+class RediscoveryOptions(UntrainedOptions):
     """Which models look for which classes. Raises ValueError for a value that is refused."""
 
-    models: str = option(DEFAULT_MEMBERS, "models, separated by commas")
     classes: str = option(",".join(CLASSES), "classes to leave out, one after the other")
     folds: int = option(5, "folds of the novel split, each of which is tested once")
-    weights: str = option("auto", "pretrained weights of networks: auto, none, a name, name:file")
-    device: str = option("auto", "auto, cpu, cuda, ...")
-    out: str = option("", "also write the page to this file (.md)")
 
     def __post_init__(self) -> None:
-        check_members(listed(self.models), option="models")
+        super().__post_init__()
         for name in listed(self.classes):
             if name not in CLASSES:
                 raise ValueError(f"class '{name}' is not one of {', '.join(CLASSES)}.")
@@ -45,8 +40,6 @@ class RediscoveryOptions:
                 raise ValueError(f"classes names {name} twice.")
         if self.folds < 2:
             raise ValueError(f"folds must be 2 or more, got {self.folds}.")
-        if self.out and not self.out.endswith(".md"):
-            raise ValueError(f"out={self.out} must end in .md.")
 
 
 def main(given: Given) -> None:
@@ -55,16 +48,11 @@ def main(given: Given) -> None:
     def run() -> None:
         options = parse(RediscoveryOptions, given)
         experiment = experiment_of(given, split="novel", folds=options.folds, register=False)
-        models = {
-            name: untrained_member(
-                name, experiment, options.weights, options.device, calibrate="false"
-            )  # calibration takes several fits, and hardly changes the order of predictions
-            for name in listed(options.models)
-        }
+        # calibration takes several fits, and hardly changes the order of predictions
+        models = options.setups(experiment, calibrate="false")
         tags = {"model_family": "rediscovery", "dataset": experiment.dataset}
         runs.log_settings(experiment.settings(), tags)
-        out = user_path(options.out) if options.out else None
-        rediscover(models, experiment, listed(options.classes), out)
+        rediscover(models, experiment, listed(options.classes), options.page)
 
     run_cli(runs.tracked_run(f"rediscover · {given['dataset']}")(run))
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from supervision.data.material_classes import CLASSES
 from supervision.evaluation.rediscovery import Rediscovery
 from supervision.experiment.rediscovery import ClassPredictions, predict_class
+from supervision.experiment.run import FREE_ON_RESUME
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
 from supervision.models.setup import MakeSetup
 from supervision.runtime.version import source_hash
@@ -80,7 +81,8 @@ def _key(models: Mapping[str, MakeSetup], folds: Mapping[str, Sequence[DataSplit
     for name, make in models.items():
         setup = make()
         hashes = [(s.dataset.hash, s.split.hash, s.extra_hash) for s in folds[name]]
-        parts.append([name, setup.settings, setup.weights.name, setup.weights.hash, hashes])
+        settings = {k: v for k, v in setup.settings.items() if k not in FREE_ON_RESUME}
+        parts.append([name, settings, setup.weights.name, setup.weights.hash, hashes])
     return sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
