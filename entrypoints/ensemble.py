@@ -37,7 +37,7 @@ class EnsembleOptions:
     )
     runs: str = option("", "instead of members: ids of finished runs, separated by commas")
     stacking: str = option(
-        AUTO, "mean, nnls, levels, or auto: the best one on validation materials"
+        AUTO, "mean, nnls, levels, or auto: mean, unless validation shows another to be better"
     )
     register: bool = option(True, "register the model")
 

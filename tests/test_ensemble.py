@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 from supervision.data.crystals import Crystal
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import CrystalError
-from supervision.evaluation.metrics import mae
+from supervision.evaluation.metrics import mae, paired_bootstrap
 from supervision.models.constant.config import ConstantConfig
 from supervision.models.constant.predictor import ConstantPredictor
 from supervision.models.ensemble import stacking
@@ -131,15 +131,28 @@ def test_test_materials_choose_nothing():
     pd.testing.assert_series_equal(*predicted)
 
 
-def test_the_method_is_the_best_one_in_cross_fits_within_the_folds():
+def test_the_method_is_the_best_one_that_cross_fits_show_to_be_better_than_equal_weights():
     one, names = table(), ["good", "poor"]
-    errors = {}
+    found = {}
     for method in METHODS:
-        found = stacked(one, names, method)
-        val = found[found["split"] == "val"]
-        errors[method] = mae(val["tc"].to_numpy(), val["tc_pred"].to_numpy())
+        rows = stacked(one, names, method)
+        found[method] = rows[rows["split"] == "val"].sort_values(["fold", "material_id"])
+    tc, groups = found["mean"]["tc"].to_numpy(), found["mean"]["group"].to_numpy()
+    errors = {m: mae(tc, rows["tc_pred"].to_numpy()) for m, rows in found.items()}
     assert choose_method(one, names) == min(errors, key=errors.get) == "levels"
-    for fold in (1, 2):  # a method is evaluated by what it predicts when it has not seen a family
+    best, equal = (found[m]["tc_pred"].to_numpy() for m in ("levels", "mean"))
+    assert paired_bootstrap(tc, best, equal, groups=groups)["high"] < 0
+
+
+def test_weights_are_equal_where_no_fitted_stack_is_shown_to_be_better():
+    one, other = TC * RNG.uniform(0.7, 1.3, (2, N))
+    alike = table().assign(good=one, poor=other)
+    assert choose_method(alike, ["good", "poor"]) == "mean"
+
+
+def test_a_method_is_evaluated_by_what_it_predicts_for_families_that_it_has_not_seen():
+    one, names = table(), ["good", "poor"]
+    for fold in (1, 2):
         val = one[(one["split"] == "val") & (one["fold"] == fold)]
         expected = cross_fit(
             "nnls", val[names].to_numpy(), val["tc"].to_numpy(), val["family"].to_numpy()

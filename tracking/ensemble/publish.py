@@ -31,7 +31,7 @@ def publish(members: Mapping[str, Result], method: str, *, register: bool) -> No
 
     Args:
         members: the runs by the name of their member.
-        method: ``mean``, ``nnls``, ``levels``, or ``auto``: the best one on validation materials.
+        method: ``mean``, ``nnls``, ``levels``, or ``auto`` (``choose_method``).
 
     Raises ValueError where the runs are of different data or splits.
     """

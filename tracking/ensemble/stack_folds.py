@@ -37,16 +37,22 @@ def stacked(table: pd.DataFrame, names: Sequence[str], method: str) -> pd.DataFr
 
 
 def choose_method(table: pd.DataFrame, names: Sequence[str]) -> str:
-    """The stacking method of the lowest validation error over all folds; the first if equal.
+    """Equal weights, unless validation shows that a fitted stack is better.
 
-    The error is that of cross-fits within each fold, since a stack is fitted to one fold.
+    Of the methods whose paired difference in MAE to ``mean`` has its whole interval below zero, the
+    one of the lowest MAE. The errors are those of cross-fits within each fold, since a stack is
+    fitted to one fold; the bootstrap is over what the split keeps together.
     """
-    errors = {}
-    for method in METHODS:
-        found = stacked(table, names, method)
-        val = found[found["split"] == "val"]
-        errors[method] = mae(val["tc"].to_numpy(), val["tc_pred"].to_numpy())
-    return min(errors, key=lambda method: errors[method])
+    found = {method: _of_part(stacked(table, names, method), "val") for method in METHODS}
+    plain = found["mean"]
+    tc, groups = plain["tc"].to_numpy(), plain["group"].to_numpy()
+    gains = {}
+    for method, rows in found.items():
+        tc_pred, equal = rows["tc_pred"].to_numpy(), plain["tc_pred"].to_numpy()
+        pair = paired_bootstrap(tc, tc_pred, equal, groups=groups)
+        if pair["high"] < 0:
+            gains[method] = pair["difference"]
+    return min(gains, key=lambda method: gains[method]) if gains else "mean"
 
 
 def worth_of_members(table: pd.DataFrame, names: Sequence[str], method: str) -> pd.DataFrame:
@@ -57,14 +63,14 @@ def worth_of_members(table: pd.DataFrame, names: Sequence[str], method: str) -> 
     negative difference in MAE and positive ones in the others favour the member.
     """
     stacks = fit_stacks(table, names, method)
-    whole = _test(stacked(table, names, method))
+    whole = _of_part(stacked(table, names, method), "test")
     rows = []
     for index, name in enumerate(names):
         row = {"member": name, "mae": mae(whole["tc"].to_numpy(), whole[name].to_numpy())}
         row["weight"] = sum(s.weights[index] for s in stacks.values()) / len(stacks)
         others = [other for other in names if other != name]
         if others:
-            row |= _differences(whole, _test(stacked(table, others, method)))
+            row |= _differences(whole, _of_part(stacked(table, others, method), "test"))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -87,5 +93,7 @@ def _arrays(table: pd.DataFrame, names: Sequence[str]) -> tuple[np.ndarray, np.n
     return inputs, table["tc"].to_numpy(), table["group"].to_numpy()
 
 
-def _test(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["split"] == "test"].sort_values(["material_id"], ignore_index=True)
+def _of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    """The rows of ``val`` or ``test``, in an order that does not depend on the members."""
+    rows = table[table["split"] == part]
+    return rows.sort_values(["fold", "material_id"], ignore_index=True)
