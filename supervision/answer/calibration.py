@@ -75,7 +75,9 @@ class Calibration:
     def save(self, folder: Path) -> None:
         """Write the file that ``load`` reads."""
         arrays = {"tc": self.tc, "tc_pred": self.tc_pred, "domain": self.domain}
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / CALIBRATION_FILE)
+        save_file(
+            {k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / CALIBRATION_FILE
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "Calibration":

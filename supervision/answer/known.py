@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from supervision.answer.domain import DOMAINS, domains
 from supervision.data.composition_distance import ELEMENTS, fraction_matrix
 from supervision.data.crystals import Material
 
@@ -52,18 +53,35 @@ class KnownMaterials:
             fraction_matrix(formulas).astype(np.float32),
         )
 
+    @classmethod
+    def union(cls, parts: Sequence["KnownMaterials"]) -> "KnownMaterials":
+        """The materials of several models; one of equal formulas, the first."""
+        formulas = [formula for part in parts for formula in part.formulas]
+        _, first = np.unique(formulas, return_index=True)
+        chosen = np.sort(first)
+        tc, is_computed, fractions = (
+            np.concatenate([getattr(part, name) for part in parts])[chosen]
+            for name in ("tc", "is_computed", "fractions")
+        )
+        return cls([formulas[i] for i in chosen], tc, is_computed, fractions)
+
     def distance(self, fractions: np.ndarray) -> np.ndarray:
         """The distance of each composition ``[n, 118]`` to the nearest material, [n]."""
         return np.array([self._distances(row).min() for row in fractions.astype(np.float32)])
 
-    def has_new_element(self, fractions: np.ndarray) -> np.ndarray:
-        """Whether a composition ``[n, 118]`` has an element that no material has, [n]."""
-        return (fractions[:, ~self.elements] > 0).any(axis=1)
+    def domain(self, fractions: np.ndarray) -> np.ndarray:
+        """The domain of each composition ``[n, 118]``, as an index of ``DOMAINS``, [n]."""
+        new_element = np.any(fractions[:, ~self.elements] > 0, axis=1)
+        return domains(self.distance(fractions), new_element)
+
+    def domain_names(self, fractions: np.ndarray) -> np.ndarray:
+        """The domain of each composition ``[n, 118]`` by name, [n]."""
+        return np.array(DOMAINS)[self.domain(fractions)]
 
     @cached_property
     def elements(self) -> np.ndarray:
         """Which elements occur, ``[118]``."""
-        return (self.fractions > 0).any(axis=0)
+        return np.asarray(np.any(self.fractions > 0, axis=0))
 
     def nearest(self, fractions: np.ndarray) -> list[Neighbour]:
         """The measured materials nearest to a composition ``[118]``, the nearest first."""

@@ -5,10 +5,14 @@
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from supervision.data.crystals import parse_formula
+
+if TYPE_CHECKING:
+    from pymatgen.core import Composition
 
 ELEMENTS = 118
 BLOCK_ROWS = 512  # bounds the memory
@@ -19,11 +23,17 @@ def fraction_matrix(formulas: Sequence[str]) -> np.ndarray:
 
     Raises CrystalError for a text that is not a formula.
     """
-    fractions = np.zeros((len(formulas), ELEMENTS))
-    for row, formula in zip(fractions, formulas, strict=True):
-        for element, amount in parse_formula(formula).items():
-            row[element.Z - 1] += amount
-    return fractions / fractions.sum(axis=1, keepdims=True)
+    return np.array([atomic_fractions(parse_formula(formula)) for formula in formulas]).reshape(
+        len(formulas), ELEMENTS
+    )
+
+
+def atomic_fractions(composition: "Composition") -> np.ndarray:
+    """Atomic fractions of a composition by atomic number, ``[118]``."""
+    fractions = np.zeros(ELEMENTS)
+    for element, amount in composition.items():
+        fractions[element.Z - 1] += amount
+    return fractions / fractions.sum()
 
 
 def nearest_distance(fractions: np.ndarray, to: np.ndarray) -> np.ndarray:

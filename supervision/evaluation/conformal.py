@@ -1,4 +1,4 @@
-"""Conformal predictive systems: from what past predictions missed by to intervals and probabilities.
+"""Conformal predictive systems: from errors on known materials to intervals and probabilities.
 
 A system holds scores, ``(y - y_pred) / scale``, of materials that a model had not learned from. The
 next material's score is equally likely to fall between any two of them, which gives the whole
