@@ -63,7 +63,7 @@ def test_probabilities_fall_with_the_threshold_and_do_not_reach_certainty():
     levels = np.linspace(-20, 60, 81)
     found = [SYSTEM.probability_above(t, NEW_PRED, NEW_SCALE, NEW_CATEGORY) for t in levels]
     assert (np.diff(found, axis=0) <= 0).all()
-    assert 0 < np.min(found) and np.max(found) < 1
+    assert np.min(found) > 0 and np.max(found) < 1
 
 
 def test_a_threshold_at_a_score_counts_as_half():
