@@ -2,65 +2,103 @@
 
 python -m entrypoints.predict a.cif POSCAR folder/
 python -m entrypoints.predict a.cif --model runs:/RUN_ID/model --out predictions.csv
+python -m entrypoints.predict --formula MgB2 --formula Nb3Sn
+cat a.cif | python -m entrypoints.predict - --json
 """
 
 import csv
 import io
+import json
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
-import pandas as pd
 import typer
 
 from entrypoints.options import run_cli
+from supervision.answer.answer import Answer
+from supervision.answer.text import answers_text
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_files import find_structure_files
-from supervision.data.structure_inputs import file_inputs
+from supervision.data.structure_inputs import StructureInput, file_inputs
 from supervision.runtime.errors import error_reason
-from supervision.runtime.text import csv_cell, printable
-from tracking.serving.models import PredictionRow, load_model
+from supervision.runtime.text import csv_cell
+from tracking.serving.models import load_model
 
 app = typer.Typer(add_completion=False)
-COLUMNS = ["file", "tc_kelvin", "problem", "formula"]  # of the CSV file; old ones lack the last
-SHOWN_COLUMNS = ["file", "formula", "tc_kelvin", "problem"]
-TABLE_FORMAT: Any = {"float_format": lambda x: f"{x:.2f}", "na_rep": "-"}
+STDIN = Path("-")
+NUMBERS = (
+    "tc_lower", "tc_upper", "p_superconducting", "p_above_10", "p_above_20", "p_above_40",
+)  # fmt: skip
+COLUMNS = [
+    "file", "tc_kelvin", "problem", "formula", *NUMBERS, "domain", "domain_error", "nearest",
+    "remarks", "model_version",
+]  # of the CSV file; those of earlier versions have the first three or four  # fmt: skip
 
 
 @app.command()
 def main(
     paths: Annotated[
-        list[Path], typer.Argument(help="structure files, folders of them, CSV tables")
-    ],
+        list[Path] | None,
+        typer.Argument(help="structure files, folders of them, CSV tables; - reads a CIF"),
+    ] = None,
+    formula: Annotated[
+        list[str] | None, typer.Option(help="a formula without a structure; may be repeated")
+    ] = None,
     model: Annotated[
         str, typer.Option(help="registered name, model URI or folder; empty: the best champion")
     ] = "",
     out: Annotated[Path | None, typer.Option(help="also write the table as CSV")] = None,
+    rank: Annotated[bool, typer.Option("--rank", help="the highest Tc first")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print the answers as JSON, and nothing else")
+    ] = False,
 ) -> None:
-    """Print a table of critical temperatures; a file that cannot be read has its reason there."""
-    run_cli(lambda: _predict(paths, model, out))
+    """Print critical temperatures, how sure they are, and what is known of near materials."""
+    run_cli(lambda: _predict(paths or [], formula or [], model, out, rank=rank, as_json=as_json))
 
 
-def _predict(paths: list[Path], model: str, out: Path | None) -> None:
-    found = find_structure_files(paths)
-    if found.skipped:
-        print(found.skipped_line(), flush=True)
+def _predict(
+    paths: list[Path], formulas: list[str], model: str, out: Path | None, *, rank: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    inputs, skipped = _inputs(paths, formulas)
     if out is not None:
         check_out(out)
     loaded = load_model(model)
-    print(loaded.summary(), flush=True)
-    rows: list[PredictionRow] = []
+    if not as_json:
+        print("\n".join(filter(None, [skipped, loaded.summary()])), flush=True)
+    answers: list[Answer] = []
     with _csv_writer(out) as write:
-        for batch in loaded.predict_inputs(file_inputs(found.files)):
+        for batch in loaded.predict_inputs(inputs):
             write(batch)
-            rows += batch
-    table = pd.DataFrame(map(_cells, rows), columns=COLUMNS)
-    print(table[SHOWN_COLUMNS].to_string(index=False, **TABLE_FORMAT))
-    if table["tc_kelvin"].isna().all():
-        raise CrystalError("No structure could be predicted; the last column says why.")
+            answers += batch
+    if rank:
+        answers.sort(key=lambda a: math.inf if math.isnan(a.tc_kelvin) else -a.tc_kelvin)
+    shown = (
+        json.dumps([a.to_row() for a in answers], indent=1) if as_json else answers_text(answers)
+    )
+    print(shown)
+    if all(answer.error for answer in answers):
+        raise CrystalError("No structure could be predicted; the lines above say why.")
+
+
+def _inputs(paths: list[Path], formulas: list[str]) -> tuple[list[StructureInput], str]:
+    """What is to be predicted, and a line on what was skipped."""
+    given = [StructureInput(formula, "", formula=formula) for formula in formulas]
+    if STDIN in paths:
+        given.insert(0, StructureInput("stdin", sys.stdin.read()))
+    files = [path for path in paths if path != STDIN]
+    if not files:
+        if not given:
+            raise DatasetError("Nothing to predict: name structure files, or --formula MgB2.")
+        return given, ""
+    found = find_structure_files(files)
+    return [*given, *file_inputs(found.files)], found.skipped_line() if found.skipped else ""
 
 
 def check_out(out: Path) -> None:
@@ -90,14 +128,14 @@ def check_out(out: Path) -> None:
 
 
 @contextmanager
-def _csv_writer(out: Path | None) -> Iterator[Callable[[Iterable[PredictionRow]], None]]:
+def _csv_writer(out: Path | None) -> Iterator[Callable[[Iterable[Answer]], None]]:
     """A function that adds rows to the CSV file, if there is one, at once and as whole lines."""
     if out is None:
-        yield lambda rows: None
+        yield lambda answers: None
         return
     with out.open("w", newline="", encoding="utf-8") as file:
         _write_lines(file, [COLUMNS])
-        yield lambda rows: _write_lines(file, map(_csv_cells, rows))
+        yield lambda answers: _write_lines(file, map(_csv_cells, answers))
 
 
 def _write_lines(file: TextIO, lines: Iterable[Sequence[object]]) -> None:
@@ -108,13 +146,18 @@ def _write_lines(file: TextIO, lines: Iterable[Sequence[object]]) -> None:
     file.flush()
 
 
-def _cells(row: PredictionRow) -> tuple[str, float, str, str]:
-    return row.name, row.tc_kelvin, printable(row.error), row.formula
+def _csv_cells(answer: Answer) -> list[Any]:
+    nearest = "; ".join(f"{n.formula} {n.tc_kelvin:g} K ({n.distance:.3f})" for n in answer.nearest)
+    return [
+        csv_cell(answer.name), _number(answer.tc_kelvin), csv_cell(answer.error),
+        csv_cell(answer.formula), *(_number(getattr(answer, name)) for name in NUMBERS),
+        answer.domain, _number(answer.domain_error), csv_cell(nearest),
+        csv_cell(" ".join(answer.remarks)), csv_cell(answer.model_version),
+    ]  # fmt: skip
 
 
-def _csv_cells(row: PredictionRow) -> tuple[str, float | str, str, str]:
-    tc = "" if math.isnan(row.tc_kelvin) else row.tc_kelvin
-    return csv_cell(row.name), tc, csv_cell(row.error), csv_cell(row.formula)
+def _number(value: float) -> float | str:
+    return "" if math.isnan(value) else value
 
 
 if __name__ == "__main__":

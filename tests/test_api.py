@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -12,19 +13,20 @@ import pytest
 from ase.io import read, write
 from example_structures import nb3sn
 from logged import MODEL_FAMILIES, log_untrained, untrained
+from mlflow.exceptions import MlflowException
 from projects import ROOT
 from pymatgen.core import Structure
 from pymatgen.io.vasp import Poscar
 
 import supervision
 import supervision.data.errors as installed_errors
+from supervision.answer.answer import Answer
 from supervision.data.crystals import Crystal
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import CrystalError
 from supervision.models.predictor import PROVENANCE_FILE
 from tracking.serving import models
 from tracking.serving.downloads import download
-from tracking.serving.models import LoadedModel
 
 CRYSTALS = {c.id: c for c in load_dataset("classics").crystals}
 DISORDERED = next(c for c in CRYSTALS.values() if not c.structure.is_ordered)
@@ -74,13 +76,13 @@ def test_a_crystal_has_the_same_tc_in_every_form(model_family, crystal, tmp_path
 
 def test_the_prediction_is_that_of_the_logged_model(logged, loaded):
     expected = mlflow.pyfunc.load_model(str(logged)).predict(pd.DataFrame({"cif": [ORDERED.cif]}))
-    assert loaded.predict(ORDERED.cif)["tc_kelvin"][0] == expected["tc_kelvin"][0]
-    assert loaded.predict_tc(ORDERED.cif) == expected["tc_kelvin"][0]
+    assert loaded.predict(ORDERED.cif)["tc_kelvin"][0] == expected[0]["tc_kelvin"]
+    assert loaded.answer(ORDERED.cif).tc_kelvin == expected[0]["tc_kelvin"]
 
 
 def test_a_bad_structure_is_a_row_with_its_error(loaded):
     found = loaded.predict([nb3sn(), "data_x\n", 3, "nowhere.cif", DISORDERED.cif])
-    assert list(found.columns) == ["name", "formula", "tc_kelvin", "error"]
+    assert list(found.columns) == list(Answer.__dataclass_fields__)
     assert found["tc_kelvin"].notna().tolist() == [True, False, False, False, True]
     assert found["formula"][0] == "Nb3Sn"
     assert found["error"][0] == ""
@@ -93,34 +95,39 @@ def test_predictions_print_as_a_whole_table(loaded):
     assert "Nb3Sn" in printed and "An object of type int is not a structure" in printed
 
 
-def test_a_row_that_the_model_refuses_does_not_affect_the_others():
-    """A model may refuse what the installed code reads."""
-    requests = []
+def test_one_structure_has_one_answer_and_a_bad_one_raises_its_sentence(loaded):
+    assert loaded.answer(nb3sn()).formula == "Nb3Sn"
+    with pytest.raises(CrystalError, match=r"^The CIF could not be read: "):
+        loaded.answer("data_x\n")
+    with pytest.raises(CrystalError, match="2 structures are given; use predict"):
+        loaded.answer([nb3sn(), nb3sn()])
 
-    def ask(cifs):
-        requests.append(len(cifs))
-        for row, cif in enumerate(cifs):
+
+class OneRowRefuses:
+    """A model of an earlier version: one bad row refuses the whole request."""
+
+    metadata = SimpleNamespace(run_id="")
+
+    def __init__(self):
+        self.requests = []
+
+    def predict(self, table):
+        self.requests.append(len(table))
+        for row, cif in enumerate(table["cif"]):
             if "refused" in cif:
-                raise CrystalError(f"Row {row}: It is refused.")
-        return np.full(len(cifs), 7.0)
+                raise MlflowException(f"Row {row}: It is refused.")
+        return pd.DataFrame({"tc_kelvin": np.full(len(table), 7.0)})
 
+
+def test_a_model_of_an_earlier_version_still_answers_for_every_row(monkeypatch, tmp_path):
+    earlier = OneRowRefuses()
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda folder: earlier)
+    model = supervision.load(tmp_path)
     good, refused = ORDERED.cif, ORDERED.cif.replace("data_", "data_refused", 1)
-    found = LoadedModel("x", "", "", "", ask).predict([good, refused, "data_x\n", good, refused])
+    found = model.predict([good, refused, 3, good, refused])
     assert found["error"].tolist()[:2] == ["", "It is refused."]
-    assert found["tc_kelvin"].tolist()[0] == 7 and np.isnan(found["tc_kelvin"][1])
-    assert found["tc_kelvin"].notna().tolist() == [True, False, True, True, False]
-    assert requests == [4, 3, 2, 1]
-
-
-def test_an_error_that_names_no_row_is_found_by_asking_for_each():
-    def ask(cifs):
-        if any("refused" in cif for cif in cifs):
-            raise CrystalError("It is refused.")
-        return np.full(len(cifs), 7.0)
-
-    refused = ORDERED.cif.replace("data_", "data_refused", 1)
-    found = LoadedModel("x", "", "", "", ask).predict([ORDERED.cif, refused, ORDERED.cif])
-    assert found["error"].tolist() == ["", "It is refused.", ""]
+    assert found["tc_kelvin"].notna().tolist() == [True, False, False, True, False]
+    assert earlier.requests == [4, 1, 1, 1, 1]
 
 
 # --- which model answers

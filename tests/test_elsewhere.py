@@ -155,7 +155,7 @@ def test_the_imported_model_is_registered_and_predicts_the_same(runs):
     for run in runs:
         model = mlflow.pyfunc.load_model(run.data.tags["model_uri"], dst_path=temporary_folder())
         assert model.metadata.run_id == run.info.run_id
-        predicted.append(model.predict(cif)["tc_kelvin"][0])
+        predicted.append(model.predict(cif)[0]["tc_kelvin"])
     assert predicted[0] == predicted[1]
     versions = mlflow.MlflowClient().search_model_versions("name = 'supervision-graph'")
     assert {run.info.run_id for run in runs} == {v.tags["trained_by"] for v in versions}

@@ -21,7 +21,7 @@ ASK = """
 import sys
 import mlflow, pandas
 model = mlflow.pyfunc.load_model(sys.argv[1])
-print(float(model.predict(pandas.DataFrame({"cif": [open(sys.argv[2]).read()]}))["tc_kelvin"][0]))
+print(float(model.predict(pandas.DataFrame({"cif": [open(sys.argv[2]).read()]}))[0]["tc_kelvin"]))
 """
 HIDE = """
 import sys
@@ -110,4 +110,4 @@ def test_a_model_is_served_in_its_own_environment(store, tmp_path):
     with serving(model, store[1], tmp_path / "log", manager="uv", seconds=300) as url:
         status, answer = ask(url, rows(CRYSTAL.cif))
     assert status == 200
-    assert answer["predictions"][0]["tc_kelvin"] == pytest.approx(expected["tc_kelvin"][0])
+    assert answer["predictions"][0]["tc_kelvin"] == pytest.approx(expected[0]["tc_kelvin"])

@@ -64,11 +64,13 @@ def timed(url, text):
 
 
 def check(status, answer, seconds):
-    """A number, or a 400 of one sentence without a stack trace, within the time limit."""
+    """A number, or one sentence without a stack trace, within the time limit."""
     assert seconds < MAX_SECONDS, answer
     if status == 200:
         (row,) = answer["predictions"]
-        assert row["tc_kelvin"] >= 0
+        is_read = row["error"] == ""
+        assert row["tc_kelvin"] >= 0 if is_read else row["error"].endswith("."), row
+        assert "Traceback" not in row["error"]
         return
     said = json.dumps(answer)
     theirs = "is not a valid dataframe" in said  # MLflow's own parser
@@ -110,7 +112,7 @@ def test_mutated_files_and_hostile_texts_from_many_threads(served, pinged):
         check(*found)
     assert max(pinged) < MAX_PING_SECONDS
     assert ask(url, good) == (200, answer)
-    statuses = [status for status, _, _ in answers]
-    assert statuses.count(200) > 0.05 * MUTANTS
-    assert statuses.count(400) > 0.2 * MUTANTS
+    found = [answer["predictions"][0] for status, answer, _ in answers if status == 200]
+    assert sum(row["error"] == "" for row in found) > 0.05 * MUTANTS
+    assert sum(row["error"] != "" for row in found) > 0.2 * MUTANTS
     assert resident(url) < MAX_MEMORY_GROWTH * before

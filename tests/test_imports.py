@@ -85,6 +85,7 @@ LAYERS = (
     "supervision.evaluation",
     "supervision.training",
     "supervision.models",
+    "supervision.answer",
     "supervision.experiment",
     "supervision.doctor",
     "tracking",

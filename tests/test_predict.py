@@ -1,6 +1,8 @@
 """``predict``: which model answers, any content of folders, batches, progress, the CSV file."""
 
 import csv
+import io
+import json
 import os
 import subprocess
 import sys
@@ -15,9 +17,10 @@ from projects import ROOT
 
 from entrypoints import predict as entry_point
 from entrypoints.predict import check_out
+from supervision.answer.answer import Answer
 from supervision.data.datasets import load_dataset
 from supervision.data.datasets.table import load_cif
-from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.errors import DatasetError
 from supervision.data.structure_inputs import StructureInput
 from supervision.runtime.text import csv_cell, printable
 from tracking.serving import model_names
@@ -40,16 +43,17 @@ def predict(store, model, *arguments):
     )  # fmt: skip
 
 
-def predict_here(monkeypatch, capsys, ask, paths, out=None, dataset=""):
+def predict_here(monkeypatch, capsys, ask, paths, out=None, dataset="", **options):
     """``predict`` in this process with a model that answers by ``ask``; what it prints."""
     model = LoadedModel("a model", "", "", dataset, ask)
     monkeypatch.setattr(entry_point, "load_model", lambda name: model)
-    entry_point.main(paths, model="", out=out)
+    entry_point.main(paths, out=out, **options)
     return capsys.readouterr()
 
 
-def constant(cifs):
-    return [9.25] * len(cifs)
+def constant(inputs):
+    """An interval of 5 K, so that a temperature has one decimal."""
+    return [Answer(g.name, tc_kelvin=9.25, tc_lower=7, tc_upper=12) for g in inputs]
 
 
 # --- folders
@@ -100,14 +104,15 @@ def test_a_poscar_in_a_folder_is_read_and_other_files_are_listed(monkeypatch, ca
     said = predict_here(monkeypatch, capsys, constant, [tmp_path])
     assert "Skipped 1 file that is not a structure: notes.txt" in said.out
     (row,) = [line for line in said.out.splitlines() if "POSCAR" in line]
-    assert "Nb3Sn" in row and "9.25" in row
+    assert "9.2 " in row
 
 
 def test_a_named_file_is_not_read_as_what_it_is_not(monkeypatch, capsys, tmp_path):
     (tmp_path / "notes.txt").write_text("prose")
     with pytest.raises(SystemExit):
         predict_here(monkeypatch, capsys, constant, [tmp_path / "notes.txt"])
-    assert "The text is not a CIF file: it has no data_ block" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())  # wrapped to the width of the table
+    assert "The text is not a CIF file: it has no data_ block" in said
 
 
 # --- many structures
@@ -121,20 +126,16 @@ def hundred(folder, bad=()):
     return [folder]
 
 
-def test_many_files_are_few_requests_and_a_bad_one_costs_no_other(monkeypatch, capsys, tmp_path):
+def test_many_files_are_few_requests(monkeypatch, capsys, tmp_path):
     requests = []
 
-    def ask(cifs):
-        requests.append(len(cifs))
-        if any(cif.strip() == "data_x" for cif in cifs):
-            raise CrystalError("Row 0: It has no atoms.")
-        return constant(cifs)
+    def ask(inputs):
+        requests.append(len(inputs))
+        return constant(inputs)
 
-    said = predict_here(monkeypatch, capsys, ask, hundred(tmp_path, bad=(3, 50)))
-    assert said.out.count("9.25") == 98
-    assert said.out.count("It has no atoms.") == 2
-    assert len(requests) == 7 + 2
-    assert sum(requests) == 100
+    said = predict_here(monkeypatch, capsys, ask, hundred(tmp_path))
+    assert said.out.count("9.2 ") == 100
+    assert requests == [16] * 6 + [4]
 
 
 @pytest.mark.slow
@@ -142,27 +143,83 @@ def test_a_folder_is_predicted_without_lines_of_mlflow(store, model, tmp_path):
     done = predict(store, model, *hundred(tmp_path, bad=(7,)))
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Downloading" not in done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) == 1 + 1 + 100
+    lines = done.stdout.splitlines()
+    assert (
+        sum(".cif" in line and "data" not in line for line in lines) == 101
+    )  # and the error of one
+    assert max(map(len, lines[1:])) <= 100
     assert done.stderr.splitlines() == []
 
 
 def test_rows_are_in_the_file_as_soon_as_they_are_predicted(monkeypatch, capsys, tmp_path):
     out, seen = tmp_path / "out.csv", []
 
-    def ask(cifs):
+    def ask(inputs):
         seen.append(len(pd.read_csv(out)))
-        if len(seen) == 4:
+        if len(seen) == 3:
             raise KeyboardInterrupt
-        return constant(cifs)
+        return constant(inputs)
 
     with pytest.raises(SystemExit) as stopped:
         predict_here(monkeypatch, capsys, ask, hundred(tmp_path, bad=(5,)), out=out)
     assert stopped.value.code == 130
-    assert seen == [0, 0, 16, 32]  # the bad one is a request of its own
+    assert seen == [0, 16, 32]
     table = pd.read_csv(out)
-    assert list(table.columns) == ["file", "tc_kelvin", "problem", "formula"]
+    assert list(table.columns) == entry_point.COLUMNS
     assert len(table) == 32
     assert out.read_text().endswith("\n")
+
+
+def test_the_highest_tc_comes_first_with_rank_and_what_failed_last(monkeypatch, capsys, tmp_path):
+    def ask(inputs):
+        return [Answer(g.name, tc_kelvin=float(n)) for n, g in enumerate(inputs)]
+
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.cif").write_text(CRYSTAL)
+    (tmp_path / "bad.cif").symlink_to("nowhere")
+    out = predict_here(monkeypatch, capsys, ask, [tmp_path], rank=True).out
+    shown = [line.partition(".cif")[0][-1] for line in out.splitlines() if ".cif" in line]
+    assert shown[:4] == ["c", "b", "a", "d"]
+
+
+def test_json_is_all_that_is_printed(monkeypatch, capsys, tmp_path):
+    (tmp_path / "a.cif").write_text(CRYSTAL)
+    (tmp_path / "bad.cif").symlink_to("nowhere")
+    said = predict_here(monkeypatch, capsys, constant, [tmp_path], as_json=True)
+    good, bad = json.loads(said.out)
+    assert good["tc_kelvin"] == 9.25 and good["error"] == ""
+    assert bad["tc_kelvin"] is None and "No such file" in bad["error"]
+
+
+def test_a_crystal_is_read_from_standard_input(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(CRYSTAL))
+    given = []
+
+    def ask(inputs):
+        given.extend(inputs)
+        return constant(inputs)
+
+    predict_here(monkeypatch, capsys, ask, [Path("-")])
+    assert given == [StructureInput("stdin", CRYSTAL)]
+
+
+def test_formulas_are_given_by_name_and_in_a_table(monkeypatch, capsys, tmp_path):
+    (tmp_path / "table.csv").write_text("formula\nNb3Sn\nMgB2\n")
+    given = []
+
+    def ask(inputs):
+        given.extend(inputs)
+        return constant(inputs)
+
+    predict_here(monkeypatch, capsys, ask, [tmp_path / "table.csv"], formula=["NbN"])
+    assert [(g.cif, g.formula) for g in given] == [("", "NbN"), ("", "Nb3Sn"), ("", "MgB2")]
+
+
+def test_nothing_to_predict_says_what_to_give(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        predict_here(monkeypatch, capsys, constant, [])
+    assert stopped.value.code == 2
+    assert "Nothing to predict: name structure files, or --formula" in capsys.readouterr().err
 
 
 def test_rows_come_in_the_order_of_the_structures():
@@ -254,7 +311,7 @@ def test_a_file_that_cannot_be_written_is_an_error_before_anything_is_predicted(
 
 def test_predict_overwrites_its_own_table_and_no_other(tmp_path):
     (tmp_path / "tc.csv").write_text("cif,tc\nnb.cif,9.2\n")
-    for header in ("file,tc_kelvin,problem", "file,tc_kelvin,problem,formula"):
+    for header in ("file,tc_kelvin,problem", ",".join(entry_point.COLUMNS)):
         (tmp_path / "own.csv").write_text(f"{header}\nnb.cif,9.2,\n")
         check_out(tmp_path / "own.csv")
     check_out(tmp_path / "new.csv")

@@ -427,16 +427,19 @@ def test_the_model_of_a_run_is_logged_again_only_where_it_has_changed(client, mo
         (folder / "model.safetensors").write_bytes(weights)
 
     logger, cif = MLflowLogger(), SimpleNamespace(cif="data_x")
-    splits = SimpleNamespace(part=lambda name: [SimpleNamespace(crystals=[cif])])
+    splits = SimpleNamespace(
+        part=lambda name: [SimpleNamespace(crystals=[cif])], training=lambda: []
+    )
     spec = SimpleNamespace(
         model_family="graph",
+        learned=lambda splits: [],
         weights=SimpleNamespace(license="none"),
         provenance=lambda splits, run: {"run_id": run},
     )
     with runs.tracked_run("test"):
         run = runs.run_id()
         for weights in (b"first", b"first", b"trained further"):
-            logger.log_model(spec, splits, partial(save, weights=weights))
+            logger.log_model(spec, splits, partial(save, weights=weights), [])
     assert len(logged) == 2
     assert client.get_run(run).data.tags["model_uri"] == "models:/m-2"
 

@@ -16,6 +16,7 @@ import pytest
 from projects import command_of
 from servers import ask, rows, serving
 
+from supervision.answer.answer import Answer
 from supervision.data.crystals import Crystal
 from supervision.data.datasets import load_dataset
 from supervision.models.families import load_predictor
@@ -110,7 +111,7 @@ def test_predictions_give_the_logged_metrics(trained):
     path = download(f"runs:/{trained.info.run_id}/predictions.csv")
     table = pd.read_csv(path)
     own = ["material_id", "formula", "split", "tc", "tc_pred", "family", "group"]
-    assert list(table.columns) == [*own, *BASELINES]
+    assert list(table.columns) == [*own, *BASELINES, "distance", "domain"]
     assert not table["material_id"].duplicated().any()
     test = table[table["split"] == "test"]
     error = (test["tc"] - test["tc_pred"]).abs().mean()
@@ -124,8 +125,8 @@ def test_the_champion_is_registered_and_described(store, trained):
     assert version.tags["weights_license"] == "none"
     assert "cif" in client.get_registered_model("supervision-vision").description
     model = mlflow.models.get_model_info(MODEL)
-    assert model.signature.inputs.input_names() == ["cif"]
-    assert model.signature.outputs.input_names() == ["tc_kelvin"]
+    assert model.signature.inputs.input_names() == ["cif", "formula", "id"]
+    assert model.signature.outputs.input_names() == list(Answer.__dataclass_fields__)
 
 
 def test_no_pickle_is_in_the_model(trained):
@@ -154,28 +155,51 @@ def test_rest_predicts_the_number_in_predictions_csv(server, trained):
     assert served == pytest.approx(table[crystal.material_id], abs=1e-4)
 
 
-GOOD = "good"
 BAD = {
-    "missing column": ({"dataframe_split": {"columns": ["cfi"], "data": [["x"]]}}, "cif"),
-    "empty": (rows(GOOD, ""), "Row 1: The CIF text is empty"),
-    "malformed": (rows(GOOD, "data_x\n_cell_length_a oops\n"), "Row 1: The CIF could not be read"),
-    "prose": (rows("the crystal of my dreams"), "Row 0: The text is not a CIF file"),
-    "binary blob": (rows("\x00\x01\x7fELF\x00"), "Row 0: The text is not a CIF file"),
-    "null": (rows(GOOD, None), "Row 1: The CIF text is empty"),
+    "empty": ("", "The CIF text is empty"),
+    "malformed": ("data_x\n_cell_length_a oops\n", "The CIF could not be read"),
+    "prose": ("the crystal of my dreams", "The text is not a CIF file"),
+    "binary blob": ("\x00\x01\x7fELF\x00", "The text is not a CIF file"),
+    "null": (None, "The CIF text is empty"),
 }
 
 
 @pytest.mark.parametrize("name", list(BAD))
-def test_a_bad_input_is_a_400_with_one_clear_sentence(server, crystals, name):
-    body, message = BAD[name]
-    body = json.loads(json.dumps(body).replace(f'"{GOOD}"', json.dumps(crystals[0].cif)))
+def test_a_bad_row_is_an_answer_with_one_clear_sentence_and_costs_no_other(server, crystals, name):
+    text, message = BAD[name]
+    good = crystals[0].cif
+    status, answer = ask(server, rows(good, text, good))
+    assert status == 200
+    first, bad, last = answer["predictions"]
+    assert first == last | {"name": "Row 0"} and first["tc_kelvin"] >= 0 and first["error"] == ""
+    assert bad["tc_kelvin"] is None
+    assert bad["error"].startswith(message) and bad["error"].endswith(".")
+
+
+@pytest.mark.parametrize("name", list(BAD))
+def test_a_bad_row_of_a_strict_request_is_a_400_that_names_it(server, crystals, name):
+    text, message = BAD[name]
+    body = rows(crystals[0].cif, text) | {"params": {"strict": True}}
     status, answer = ask(server, body)
     assert status == 400
-    assert message in answer["message"]
+    assert f"Row 1: {message}" in answer["message"]
     assert answer["message"].rstrip().endswith(".")
     assert "Traceback" not in json.dumps(answer)
     assert not answer.get("stack_trace")
     assert ask(server, rows(crystals[0].cif))[0] == 200, "the server must still answer"
+
+
+def test_a_table_without_a_column_of_crystals_is_a_400(server):
+    status, answer = ask(server, {"dataframe_split": {"columns": ["cfi"], "data": [["x"]]}})
+    assert status == 400
+    assert "no column 'cif'" in answer["message"]
+
+
+def test_an_answer_has_the_id_that_the_row_was_given(server, crystals):
+    body = {"dataframe_records": [{"cif": c.cif, "id": c.formula} for c in crystals]}
+    _, answer = ask(server, body)
+    assert [row["name"] for row in answer["predictions"]] == [c.formula for c in crystals]
+    assert [row["domain"] for row in answer["predictions"]] != ["", ""]
 
 
 @pytest.mark.parametrize("body", [b"\x00\xff\x00binary", b"{broken"], ids=["blob", "broken json"])
@@ -215,7 +239,7 @@ def test_predict_fails_without_a_good_file(store, trained, tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert "not a CIF file" in done.stdout
-    assert "error: No structure could be predicted; the last column says why." in done.stderr
+    assert "error: No structure could be predicted; the lines above say why." in done.stderr
 
 
 def test_predict_runs_the_code_of_the_model_not_of_the_checkout(store, trained, crystals, tmp_path):
@@ -274,7 +298,7 @@ def test_the_model_stores_its_provenance(trained):
 def test_the_other_model_families_train_register_and_serve(
     store, trained, crystals, tmp_path, name, settings
 ):
-    """With the same commands; a bad CIF is a 400 that names its row."""
+    """With the same commands; a bad CIF is an answer with its error."""
     settings |= {"dataset": "classics", "limit": 24}
     done = subprocess.run(
         command_of(f"train_{name}", **settings), cwd=store[0], env=store[1], capture_output=True,
@@ -290,8 +314,8 @@ def test_the_other_model_families_train_register_and_serve(
         tc = [row["tc_kelvin"] for row in answer["predictions"]]
         assert len(tc) == 2 and np.isfinite(tc).all()
         status, answer = ask(url, rows(crystals[0].cif, "data_x"))
-        assert status == 400
-        assert "Row 1: The CIF could not be read" in answer["message"]
+        assert status == 200
+        assert "The CIF could not be read" in answer["predictions"][1]["error"]
 
 
 def test_ctrl_c_ends_the_run_as_killed_with_its_metrics(store, trained):

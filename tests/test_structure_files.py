@@ -163,7 +163,7 @@ def test_a_table_may_hold_cif_texts(tmp_path):
     assert_same_crystal(parse_cif(found.cif), CRYSTALS[SOME[0]].structure)
     (tmp_path / "table.csv").write_text("structure\nPOSCAR\n")
     (found,) = structure_inputs(tmp_path / "table.csv")
-    assert found.error.endswith("has neither a column cif nor a column path.")
+    assert found.error.endswith("has none of the columns cif, path, formula.")
 
 
 POSCAR = """title

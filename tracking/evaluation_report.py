@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from supervision.answer.known import KnownMaterials
+from supervision.data.composition_distance import fraction_matrix
 from supervision.data.families import families
 from supervision.data.splits import groups_of
 from supervision.evaluation import metrics
@@ -44,7 +46,8 @@ def predictions_table(predictions: Sequence[Prediction], splits: DataSplits) -> 
 
     One row per validation and test material: ``material_id, formula, split, tc, tc_pred``; the
     ``family`` of the material; the ``group`` that the split keeps together; one column for each of
-    ``BASELINES``.
+    ``BASELINES``; the ``distance`` in composition to the nearest material that may be learned from,
+    and the ``domain`` (``supervision.answer.domain``).
     """
     table = pd.DataFrame(predictions)
     family, group = families(splits.materials), groups_of(splits.materials, splits.split.kind)
@@ -54,9 +57,15 @@ def predictions_table(predictions: Sequence[Prediction], splits: DataSplits) -> 
     for part in ("val", "test"):
         ids = [m.id for m in splits.part(part)]
         rows = table["split"] == part
-        for name, values in baseline_predictions(splits, part).items():
-            known = pd.Series(values, index=ids)
-            table.loc[rows, name] = table.loc[rows, "material_id"].map(known)
+        known = KnownMaterials.of(
+            splits.training() if part == "val" else splits.training_after_validation()
+        )
+        fractions = fraction_matrix([m.formula for m in splits.part(part)])
+        columns = baseline_predictions(splits, part)
+        columns |= {"distance": known.distance(fractions), "domain": known.domain_names(fractions)}
+        for name, values in columns.items():
+            of_material = pd.Series(values, index=ids)
+            table.loc[rows, name] = table.loc[rows, "material_id"].map(of_material)
     return table
 
 

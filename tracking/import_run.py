@@ -70,8 +70,9 @@ def _log(found: FinishedRun) -> None:
     for record, ended in found.history:
         runs.log_epoch(record, at=ended)
     logger.log_training(found.minutes, found.size)
+    held_out = [row for row in found.predictions if row.split == "val"]
     logger.log_model(
-        spec, splits, lambda room: shutil.copytree(found.model, room, dirs_exist_ok=True)
+        spec, splits, lambda room: shutil.copytree(found.model, room, dirs_exist_ok=True), held_out
     )
     logger.log_evaluation(spec, splits, found.predictions, [record for record, _ in found.history])
     runs.log_file(found.folder / LOG)

@@ -14,6 +14,7 @@ import numpy as np
 
 from supervision.data.crystals import Reject
 from supervision.evaluation.prediction import Prediction
+from supervision.experiment.answer_data import write_answer_data
 from supervision.experiment.run import LockFolder, RunSpec
 from supervision.experiment.spec import DataSplits
 from supervision.models.predictor import PROVENANCE_FILE
@@ -102,8 +103,14 @@ class MLflowLogger:
         runs.log_metrics({"train_minutes": minutes})
         runs.log_params(size)
 
-    def log_model(self, spec: RunSpec, splits: DataSplits, save: Callable[[Path], object]) -> None:
-        """The model with its provenance, once: the run may be resumed after it."""
+    def log_model(
+        self,
+        spec: RunSpec,
+        splits: DataSplits,
+        save: Callable[[Path], object],
+        held_out: Sequence[Prediction],
+    ) -> None:
+        """The model with its provenance and answer data, once: the run may be resumed after it."""
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "predictor"
             save(folder)
@@ -112,6 +119,7 @@ class MLflowLogger:
                 return
             provenance = spec.provenance(splits, self.run_id)
             (folder / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=1))
+            write_answer_data(folder, spec.learned(splits), splits, held_out)
             example = splits.part("test")[0].crystals[0].cif
             uri = registry.log_predictor(folder, spec.model_family, example, spec.weights.license)
         mlflow.set_tags({MODEL: uri, CONTENT: content})

@@ -4,11 +4,15 @@
 0.043 apart, NbN and NbC are 1 apart.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from supervision.data.crystals import parse_formula
+
+if TYPE_CHECKING:
+    from pymatgen.core import Composition
 
 ELEMENTS = 118
 BLOCK_ROWS = 512  # bounds the memory
@@ -19,11 +23,35 @@ def fraction_matrix(formulas: Sequence[str]) -> np.ndarray:
 
     Raises CrystalError for a text that is not a formula.
     """
-    fractions = np.zeros((len(formulas), ELEMENTS))
-    for row, formula in zip(fractions, formulas, strict=True):
-        for element, amount in parse_formula(formula).items():
-            row[element.Z - 1] += amount
-    return fractions / fractions.sum(axis=1, keepdims=True)
+    return np.array([atomic_fractions(parse_formula(formula)) for formula in formulas]).reshape(
+        len(formulas), ELEMENTS
+    )
+
+
+def atomic_fractions(composition: "Composition") -> np.ndarray:
+    """Atomic fractions of a composition by atomic number, ``[118]``."""
+    fractions = np.zeros(ELEMENTS)
+    for element, amount in composition.items():
+        fractions[element.Z - 1] += amount
+    return fractions / fractions.sum()
+
+
+def to_sparse(fractions: np.ndarray) -> dict[str, np.ndarray]:
+    """Atomic fractions ``[n, e]`` as arrays of the elements that occur, to be saved."""
+    row, element = np.nonzero(fractions)
+    return {
+        "elements_of_row": np.bincount(row, minlength=len(fractions)).astype(np.uint8),
+        "element": element.astype(np.uint8),
+        "fraction": fractions[row, element],
+    }
+
+
+def from_sparse(arrays: Mapping[str, np.ndarray], elements: int) -> np.ndarray:
+    """The inverse of ``to_sparse``: ``[n, elements]``."""
+    count = arrays["elements_of_row"]
+    fractions = np.zeros((len(count), elements), dtype=arrays["fraction"].dtype)
+    fractions[np.repeat(np.arange(len(count)), count), arrays["element"]] = arrays["fraction"]
+    return fractions
 
 
 def nearest_distance(fractions: np.ndarray, to: np.ndarray) -> np.ndarray:

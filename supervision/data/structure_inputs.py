@@ -14,17 +14,18 @@ from supervision.data.structure_files import find_structure_files, read_structur
 from supervision.runtime.errors import error_reason
 from supervision.runtime.files import printable_path
 
-TABLE_COLUMNS = ("cif", "path")  # of which a table has one
+TABLE_COLUMNS = ("cif", "path", "formula")  # of which a table has one; the first counts
 MAX_NAME = 200  # characters of a path that is shown
 ACCEPTED = "a pymatgen Structure, ASE Atoms, a path, CIF text, or a list of these"
 
 
 class StructureInput(NamedTuple):
-    """One structure: its CIF text or, where it cannot be read, the reason in one sentence."""
+    """One structure: its CIF text, its formula alone, or the reason why it cannot be read."""
 
     name: str
     cif: str
     error: str = ""
+    formula: str = ""
 
 
 def structure_inputs(structures: Any) -> list[StructureInput]:
@@ -97,15 +98,17 @@ def _file_inputs(path: Path) -> list[StructureInput]:
 
 
 def _table_inputs(table: Path) -> list[StructureInput]:
-    """The rows of a CSV table: CIF text, or paths relative to the table and inside its folder."""
+    """The rows of a CSV table: CIF text, paths inside its folder (relative to it), or formulas."""
     rows = parse_table(table.read_bytes(), str(table), set())
     column = next((name for name in TABLE_COLUMNS if name in rows.columns), None)
     if column is None:
-        raise DatasetError(f"{table} has neither a column cif nor a column path.")
+        raise DatasetError(f"{table} has none of the columns {', '.join(TABLE_COLUMNS)}.")
     found: list[StructureInput] = []
     for number, value in enumerate(rows[column].str.strip(), start=1):
         name = f"{printable_path(table)} row {number}"
-        if "\n" in value or "\r" in value:
+        if column == "formula":
+            found.append(StructureInput(name, "", formula=value))
+        elif "\n" in value or "\r" in value:
             found.append(StructureInput(name, value))
         else:
             found += _listed_inputs(table.parent, value, name)

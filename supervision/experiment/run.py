@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from supervision.data.crystals import Reject
+from supervision.data.crystals import Material, Reject
 from supervision.evaluation.prediction import Prediction, predict_materials
 from supervision.experiment.sources import require_equal_weights, require_structures
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
@@ -97,6 +97,15 @@ class RunSpec:
             "code_version": self.code_version,
         }
 
+    @property
+    def is_refitted(self) -> bool:
+        """Whether the model is trained again with the validation materials before the test."""
+        return self.experiment.refit and not get_family(self.model_family).has_epochs
+
+    def learned(self, splits: DataSplits) -> list[Material]:
+        """All that the final model is trained on."""
+        return splits.training_after_validation() if self.is_refitted else splits.training()
+
     def identity(self, splits: DataSplits) -> dict[str, str]:
         """What must be equal for a training to be resumed."""
         sources = {"extra": splits.extra_hash} if splits.extra else {}
@@ -175,8 +184,17 @@ class RunLogger(Protocol):
     def log_training(self, minutes: float, size: Mapping[str, int]) -> None:
         """How long the training took, and how large the model is."""
 
-    def log_model(self, spec: RunSpec, splits: DataSplits, save: Callable[[Path], object]) -> None:
-        """The trained model, which ``save`` writes into a folder."""
+    def log_model(
+        self,
+        spec: RunSpec,
+        splits: DataSplits,
+        save: Callable[[Path], object],
+        held_out: Sequence[Prediction],
+    ) -> None:
+        """The trained model, which ``save`` writes into a folder.
+
+        ``held_out`` are predictions of validation materials that it had not learned from.
+        """
 
     def log_evaluation(
         self,
@@ -194,9 +212,10 @@ class RunLogger(Protocol):
 def run_training(setup: ModelSetup, experiment: Experiment, logger: RunLogger) -> None:
     """Train, save the model, and log its predictions of the validation and test materials.
 
-    The model is saved before anything is evaluated or plotted: no later fault may cost it. A model
-    without epochs predicts the validation materials, is then fitted to these as well (``refit``),
-    and predicts the test materials. A network has chosen its epoch by them, and is not.
+    The model is saved before the test is predicted or anything is plotted: no later fault may cost
+    it. A model without epochs predicts the validation materials, is then fitted to these as well
+    (``refit``), and predicts the test materials. A network has chosen its epoch by them, and is
+    not.
     Raises BusyError where another training runs on this machine or in the checkpoint folder.
     """
     spec, predictor = RunSpec.of(setup, experiment), setup.predictor
@@ -228,19 +247,16 @@ def run_training(setup: ModelSetup, experiment: Experiment, logger: RunLogger) -
                 checkpoints=checkpoints,
             )
         logger.log_training(_seconds(history, time.monotonic() - start) / 60, predictor.size)
-        if has_epochs or not experiment.refit:
-            logger.log_model(spec, splits, predictor.save)
-            predictions = _predict(predictor, splits, "val", "test")
-        else:
-            predictions = _predict(predictor, splits, "val")
+        held_out = _predict(predictor, splits, "val")
+        if spec.is_refitted:
             predictor.fit(
-                splits.training_after_validation(),
+                spec.learned(splits),
                 splits.part("val"),
                 callbacks=NO_CALLBACKS,
                 checkpoints=None,
             )
-            logger.log_model(spec, splits, predictor.save)
-            predictions += _predict(predictor, splits, "test")
+        logger.log_model(spec, splits, predictor.save, held_out)
+        predictions = [*held_out, *_predict(predictor, splits, "test")]
         logger.log_evaluation(spec, splits, predictions, history)
         logger.finish(checkpoints)
 

@@ -164,8 +164,14 @@ class FolderLogger:
         """run.json."""
         self._update(minutes=minutes, size=dict(size))
 
-    def log_model(self, spec: RunSpec, splits: DataSplits, save: Callable[[Path], object]) -> None:
-        """model/, with its provenance."""
+    def log_model(
+        self,
+        spec: RunSpec,
+        splits: DataSplits,
+        save: Callable[[Path], object],
+        held_out: Sequence[Prediction],
+    ) -> None:
+        """model/, with its provenance; the import adds the answer data, which need pymatgen."""
         save(self.folder / MODEL)
         provenance = spec.provenance(splits, self.run_id)
         self._write(f"{MODEL}/{PROVENANCE_FILE}", json.dumps(provenance, indent=1))

@@ -86,7 +86,7 @@ def member_predictions(members: Mapping[str, Result]) -> pd.DataFrame:
 
 def _predictions(run: str) -> pd.DataFrame:
     table = runs.read_table(run, "predictions.csv")
-    if "group" not in table.columns:
+    if "domain" not in table.columns:
         raise ValueError(f"Run {run} is of an earlier version: train this model again.")
     fold = table["fold"] if "fold" in table.columns else 1
     return table.assign(fold=fold).set_index(KEYS).sort_index()

@@ -8,6 +8,10 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
+from supervision.answer.answerer import ANSWER_FOLDER
+from supervision.answer.calibration import Calibration
+from supervision.answer.domain import DOMAINS
+from supervision.answer.known import KnownMaterials
 from supervision.data.datasets.classics import load_classics
 from supervision.models.ensemble.predictor import EnsemblePredictor, write_ensemble
 from supervision.models.ensemble.stacking import Stack
@@ -42,7 +46,8 @@ def publish(members: Mapping[str, Result], method: str, *, register: bool) -> No
     first = results[0]
     title = f"{FAMILY} · {first.dataset} · {first.split} · {method} of {len(names)}"
     _log_inputs(members, method, title)
-    evaluated = log_evaluation(stacked(table, names, method), (), title)
+    predicted = stacked(table, names, method)
+    evaluated = log_evaluation(predicted, (), title)
     worth = worth_of_members(table, names, method)
     runs.log_table(worth, "members.csv")
     runs.log_figures({"members": plots.members(worth, title)})
@@ -51,7 +56,7 @@ def publish(members: Mapping[str, Result], method: str, *, register: bool) -> No
         print("Not registered: folds evaluate; a single split (folds=1) makes a model.")
         return
     (stack,) = fit_stacks(table, names, method).values()
-    _log_model(members, stack)
+    _log_model(members, stack, predicted[predicted["split"] == "val"])
     if register:
         _register(first, evaluated, int((table["split"] == "val").sum()), len(names))
 
@@ -70,8 +75,11 @@ def _log_inputs(members: Mapping[str, Result], method: str, title: str) -> None:
     mlflow.set_tags(tags | {"mlflow.runName": title, "pretrained": "false", "weights": "none"})
 
 
-def _log_model(members: Mapping[str, Result], stack: Stack) -> None:
-    """The model with its provenance: it has learned from the materials of every member."""
+def _log_model(members: Mapping[str, Result], stack: Stack, held_out: pd.DataFrame) -> None:
+    """The model with its provenance and answer data: it knows what its members know.
+
+    ``held_out`` are validation materials, predicted by stacks of other families.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "predictor"
         folder.mkdir()
@@ -81,6 +89,14 @@ def _log_model(members: Mapping[str, Result], stack: Stack) -> None:
         learned = sorted({id for origin in origins for id in origin["materials"]})
         provenance = origins[0] | {"run_id": runs.run_id(), "materials": learned}
         (folder / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=1))
+        own = folder / ANSWER_FOLDER
+        own.mkdir()
+        known = [KnownMaterials.load(path / ANSWER_FOLDER) for path in saved.values()]
+        KnownMaterials.union(known).save(own)
+        domain = held_out["domain"].map(DOMAINS.index)
+        Calibration(*(c.to_numpy() for c in (held_out["tc"], held_out["tc_pred"], domain))).save(
+            own
+        )
         example = load_classics()[0].cif
         uri = registry.log_predictor(folder, FAMILY, example, _license(members))
     mlflow.set_tag(MODEL, uri)

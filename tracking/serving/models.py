@@ -2,25 +2,26 @@
 
 import json
 import logging
-import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
+from supervision.answer.answer import Answer
+from supervision.answer.answerer import Answerer
+from supervision.answer.text import answers_text
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 from supervision.data.structure_inputs import StructureInput, structure_inputs
-from supervision.models.families import load_predictor
-from supervision.models.predictor import CONFIG_FILE, PROVENANCE_FILE, SavedPredictor
+from supervision.models.predictor import CONFIG_FILE, PROVENANCE_FILE
 from supervision.runtime.errors import one_line
 from supervision.runtime.progress import track
 from tracking.serving.downloads import download
@@ -33,28 +34,30 @@ DEMONSTRATION = (
     "numbers are examples, not predictions to rely on."
 )
 STRUCTURES_PER_BATCH = 16  # a row of a table is written, and the progress shown, that often
-ROW_ERROR = re.compile(r"Row (\d+): (.*)", re.DOTALL)  # of a model, for a row that it refuses
+ROW_PREFIX = re.compile(r"Row \d+: ")  # before the error of a model of an earlier version
 TRAINED_MODEL = "model"  # the folder of the predictor in that of a training without MLflow
-Ask = Callable[[Sequence[str]], Sequence[float]]
-
-
-class PredictionRow(NamedTuple):
-    """What is predicted for one structure: Tc in kelvin, or NaN and the error.
-
-    The formula is that of the unit cell, reduced; empty where the structure cannot be read.
-    """
-
-    name: str
-    formula: str
-    tc_kelvin: float
-    error: str
+Ask = Callable[[Sequence[StructureInput]], Sequence[Answer]]
 
 
 class PredictionTable(pd.DataFrame):
-    """A DataFrame that prints all its columns in full, however wide the terminal is."""
+    """A DataFrame of answers, one row each, that prints what a reader needs of them.
+
+    Attributes:
+        answers: the answers in their order.
+    """
+
+    _metadata: ClassVar = ["answers"]
+    answers: list[Answer]
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> "PredictionTable":
+        """The table with the fields of the answers as columns."""
+        table = cls([vars(answer) for answer in answers], columns=list(Answer.__dataclass_fields__))
+        table.answers = list(answers)
+        return table
 
     def __repr__(self) -> str:
-        return self.to_string()
+        return answers_text(self.answers)
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +70,7 @@ class LoadedModel:
         description: what the run that trained it was and its test error, in one line; empty where
             that is not known.
         dataset: the name of the data set it is trained on; empty where that is not known.
-        ask: CIF texts -> Tc in kelvin; raises CrystalError ("Row 0: ...") for the first bad one.
+        ask: the answers to structures that can be read.
     """
 
     location: str
@@ -77,24 +80,30 @@ class LoadedModel:
     ask: Ask = field(compare=False)
 
     def predict(self, structures: Any) -> PredictionTable:
-        """Tc of structures, as a table with the columns name, formula, tc_kelvin and error.
+        """Answers for structures, as a table with the fields of ``Answer`` as columns.
 
         Args:
             structures: a pymatgen Structure, ASE Atoms, a path of a structure file, a folder or a
-                CSV table (column ``cif`` or ``path``), CIF text, or a list of these.
+                CSV table (column ``cif``, ``path`` or ``formula``), CIF text, or a list of these.
 
         A structure that cannot be read is a row with its error; ``tc_kelvin`` is NaN there.
         """
         with quiet():
             inputs = structure_inputs(structures)
-        rows = [row for batch in self.predict_inputs(inputs) for row in batch]
-        return PredictionTable(rows, columns=list(PredictionRow._fields))
+        batches = self.predict_inputs(inputs)
+        return PredictionTable.of([answer for batch in batches for answer in batch])
 
-    def predict_inputs(self, inputs: Sequence[StructureInput]) -> Iterator[list[PredictionRow]]:
-        """The rows of structures in their order, batch by batch, with progress on standard error.
+    def answer(self, structure: Any) -> Answer:
+        """The answer for one structure. Raises CrystalError with one sentence for a bad one."""
+        found = self.predict(structure).answers
+        if len(found) != 1:
+            raise CrystalError(f"{len(found)} structures are given; use predict for several.")
+        if found[0].error:
+            raise CrystalError(found[0].error)
+        return found[0]
 
-        A structure that the model refuses does not affect the others of its batch.
-        """
+    def predict_inputs(self, inputs: Sequence[StructureInput]) -> Iterator[list[Answer]]:
+        """The answers for structures in their order, batch by batch, with progress on stderr."""
         starts = range(0, len(inputs), STRUCTURES_PER_BATCH)
         batches = [inputs[start : start + STRUCTURES_PER_BATCH] for start in starts]
         for batch in track(
@@ -103,13 +112,6 @@ class LoadedModel:
             with quiet():
                 rows = self._predict_batch(batch)
             yield rows
-
-    def predict_tc(self, cif: str) -> float:
-        """Tc in kelvin of one CIF text. Raises CrystalError with one sentence."""
-        try:
-            return float(self.ask([cif])[0])
-        except CrystalError as error:
-            raise CrystalError(ROW_ERROR.sub(r"\2", str(error))) from error
 
     @property
     def is_demonstration(self) -> bool:
@@ -124,40 +126,15 @@ class LoadedModel:
     def __repr__(self) -> str:
         return self.summary()
 
-    def _predict_batch(self, batch: Sequence[StructureInput]) -> list[PredictionRow]:
-        """Structures that this code reads are one request; each of the others is its own."""
-        formulas = [_formula(given) for given in batch]
-        answers: dict[int, float | str] = {i: b.error for i, b in enumerate(batch) if b.error}
-        readable = [i for i, formula in enumerate(formulas) if formula]
-        doubtful = [i for i in range(len(batch)) if i not in answers and not formulas[i]]
-        for rows in (readable, *([i] for i in doubtful)):
-            answers |= self._predict_each({i: batch[i].cif for i in rows})
+    def _predict_batch(self, batch: Sequence[StructureInput]) -> list[Answer]:
+        readable = [given for given in batch if not given.error]
+        found = iter(self.ask(readable) if readable else ())
         return [
-            PredictionRow(given.name, formula, math.nan, answer)
-            if isinstance(answer := answers[i], str)
-            else PredictionRow(given.name, formula, answer, "")
-            for i, (given, formula) in enumerate(zip(batch, formulas, strict=True))
+            Answer(given.name, error=given.error)
+            if given.error
+            else replace(next(found), name=given.name)
+            for given in batch
         ]
-
-    def _predict_each(self, cifs: Mapping[int, str]) -> dict[int, float | str]:
-        """Tc or the error of each text; a refused row is removed and the rest asked again."""
-        waiting, answers = list(cifs), dict[int, float | str]()
-        while waiting:
-            try:
-                found = self.ask([cifs[i] for i in waiting])
-            except CrystalError as error:
-                match = ROW_ERROR.fullmatch(str(error))
-                if match:
-                    answers[waiting.pop(int(match[1]))] = match[2]
-                elif len(waiting) == 1:
-                    answers[waiting.pop()] = str(error)
-                else:
-                    for i in waiting:
-                        answers |= self._predict_each({i: cifs[i]})
-                    return answers
-            else:
-                return answers | dict(zip(waiting, map(float, found), strict=True))
-        return answers
 
 
 def load_model(model: str | Path | None = None) -> LoadedModel:
@@ -200,36 +177,34 @@ def _open(folder: Path) -> tuple[Ask, str]:
     """The function that answers for the model in a folder, and the id of its run if it has one."""
     for saved in (folder, folder / TRAINED_MODEL):
         if (saved / CONFIG_FILE).is_file():
-            return partial(_ask_predictor, load_predictor(saved)), ""
+            return partial(_ask_answerer, Answerer.load(saved)), ""
     code = ModelCode()
     with code.active():
         model = mlflow.pyfunc.load_model(str(folder))
 
-    def ask(cifs: Sequence[str]) -> Sequence[float]:
+    def ask(inputs: Sequence[StructureInput]) -> list[Answer]:
+        """A model of an earlier version refuses the whole request for one bad row."""
         with code.active():
             try:
-                predicted: Any = model.predict(pd.DataFrame({"cif": list(cifs)}))
+                found: Any = model.predict(pd.DataFrame([_columns(given) for given in inputs]))
             except MlflowException as error:
-                raise CrystalError(str(error)) from error
-        return list(predicted["tc_kelvin"])
+                if len(inputs) > 1:
+                    return [answer for given in inputs for answer in ask([given])]
+                return [Answer("", error=ROW_PREFIX.sub("", str(error)))]
+        rows: Any = found.to_dict("records") if isinstance(found, pd.DataFrame) else found
+        return [Answer.of_row({"name": "", **row}) for row in rows]
 
     return ask, model.metadata.run_id or ""
 
 
-def _ask_predictor(predictor: SavedPredictor, cifs: Sequence[str]) -> Sequence[float]:
-    """What a served model answers, by a predictor with the installed code."""
-    crystals = [Crystal(f"Row {row}", "", cif) for row, cif in enumerate(cifs)]
-    return [float(tc) for tc in predictor.predict(crystals)]
+def _columns(given: StructureInput) -> dict[str, str]:
+    """A row of a request; models of earlier versions know no other column than ``cif``."""
+    return {"cif": given.cif} | ({"formula": given.formula} if given.formula else {})
 
 
-def _formula(given: StructureInput) -> str:
-    """The reduced formula of the cell; empty for what this code cannot read."""
-    if given.error:
-        return ""
-    try:
-        return Crystal(given.name, "", given.cif).structure.composition.reduced_formula
-    except CrystalError:
-        return ""
+def _ask_answerer(answerer: Answerer, inputs: Sequence[StructureInput]) -> list[Answer]:
+    """What a served model answers, by a saved one with the installed code."""
+    return answerer.answer([Crystal(given.name, given.formula, given.cif) for given in inputs])
 
 
 def _provenance(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The served model, which is logged as this file: CIF text in, ``tc_kelvin`` out.
+"""The served model, which is logged as this file: CIF texts or formulas in, answers out.
 
 MLflow runs this file when it loads the model (models from code), with the model's own copy of the
 ``supervision`` package on the path; nothing is pickled.
@@ -12,46 +12,62 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from supervision.answer.answerer import Answerer
 from supervision.data.crystals import Crystal
-from supervision.data.errors import CrystalError
-from supervision.models.families import load_predictor
-from supervision.models.predictor import SavedPredictor
 from supervision.runtime.heap import limit_malloc_arenas, trim_heap
+
+COLUMNS = ("cif", "formula")  # of which a row needs one
 
 
 class TcModel(PythonModel):
-    """Wraps a saved predictor; the error for a bad row is one sentence without a stack trace."""
+    """Wraps a saved model; a bad row is an answer with an error of one sentence."""
 
-    predictor: SavedPredictor
+    answerer: Answerer
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the predictor that was logged with the model."""
+        """Load the model that was logged."""
         limit_malloc_arenas()
-        self.predictor = load_predictor(Path(context.artifacts["predictor"]))
+        self.answerer = Answerer.load(Path(context.artifacts["predictor"]))
 
     def predict(
         self,
         context: PythonModelContext,
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
-    ) -> pd.DataFrame:
-        """A table with a column ``cif`` -> a table with ``tc_kelvin``, row by row.
+    ) -> list[dict[str, Any]]:
+        """A table with a column ``cif`` or ``formula`` -> the answer for each row, in their order.
 
-        Raises MlflowException (status 400 over REST) that names the first bad row.
+        A column ``id`` names the rows. With ``params={"strict": True}``, and for a table without
+        the columns or rows, it raises MlflowException (status 400 over REST).
         """
-        if "cif" not in model_input.columns:
+        if not any(column in model_input.columns for column in COLUMNS):
             raise MlflowException.invalid_parameter_value(
                 "The input has no column 'cif'; send the text of a CIF file under that name."
             )
         if model_input.empty:
             raise MlflowException.invalid_parameter_value("The input has no rows.")
-        crystals = [Crystal(f"Row {row}", "", text) for row, text in enumerate(model_input["cif"])]
         try:
-            return pd.DataFrame({"tc_kelvin": self.predictor.predict(crystals)})
-        except CrystalError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from None
+            answers = self.answerer.answer(_crystals(model_input))
         finally:
             trim_heap()
+        failed = [answer for answer in answers if answer.error]
+        if failed and (params or {}).get("strict"):
+            raise MlflowException.invalid_parameter_value(f"{failed[0].name}: {failed[0].error}")
+        return [answer.to_row() for answer in answers]
+
+
+def _crystals(table: pd.DataFrame) -> list[Crystal]:
+    names = [f"Row {row}" for row in range(len(table))]
+    ids = _texts(table, "id") if "id" in table.columns else names
+    cifs, formulas = (_texts(table, column) for column in COLUMNS)
+    return [Crystal(*row) for row in zip(ids, formulas, cifs, strict=True)]
+
+
+def _texts(table: pd.DataFrame, column: str) -> list[str]:
+    """The texts of a column; empty where one is missing."""
+    if column not in table.columns:
+        return [""] * len(table)
+    return ["" if pd.isna(text) else text for text in table[column]]
 
 
 mlflow.models.set_model(TcModel())

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlflow
 import pandas as pd
@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import Array, Map, Object, Property
 
 from supervision.models.families import ModelFamily, family_names, get_family
 from supervision.models.predictor import CONFIG_FILE
@@ -24,9 +25,31 @@ from supervision.runtime.version import ROOT
 from tracking.serving.champion import CHAMPION, MIN_VALIDATION_MATERIALS, Candidate, takes_alias
 
 DGL_PACKAGES = ("alignn", "dgl")  # of a graph model with alignn's own layers (backend=dgl)
+NEIGHBOUR = Object(
+    [Property("formula", DataType.string)]
+    + [Property(name, DataType.double) for name in ("tc_kelvin", "distance")]
+)
+OUTPUTS: dict[str, Any] = {  # the fields of supervision.answer.answer.Answer
+    **dict.fromkeys(("name", "formula"), DataType.string),
+    "atoms": DataType.long,
+    "is_disordered": DataType.boolean,
+    **dict.fromkeys(
+        ("tc_kelvin", "tc_lower", "tc_upper", "p_superconducting", "p_above_10", "p_above_20",
+         "p_above_40"), DataType.double,
+    ),
+    "domain": DataType.string,
+    "domain_error": DataType.double,
+    "nearest": Array(NEIGHBOUR),
+    "members": Map(DataType.double),
+    "remarks": Array(DataType.string),
+    **dict.fromkeys(("model_version", "error"), DataType.string),
+}  # fmt: skip
 SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec(DataType.string, "cif")]),
-    outputs=Schema([ColSpec(DataType.double, "tc_kelvin")]),
+    inputs=Schema(
+        [ColSpec(DataType.string, name, required=False) for name in ("cif", "formula", "id")]
+    ),
+    outputs=Schema([ColSpec(kind, name) for name, kind in OUTPUTS.items()]),
+    params=ParamSchema([ParamSpec("strict", DataType.boolean, False)]),
 )
 LOCK_TIMEOUT_SECONDS = 600
 RACE_WINDOW_MS = 10 * 60 * 1000  # longer than a registration takes, clock differences included
@@ -274,8 +297,9 @@ def describe(family: ModelFamily, alias: str) -> str:
     """The description of a registered model; ``alias`` is that of the version to serve."""
     return (
         f"Critical temperature Tc (K) of a superconductor by a model that reads {family.reads}. "
-        "Input: a table with a `cif` column (CIF text, partial occupancies included). Output: "
-        "`tc_kelvin`. Serve it with "
+        "Input: a table with a `cif` column (CIF text, partial occupancies included) or, for "
+        "models that read formulas, `formula`. Output: `tc_kelvin` with its 90% interval, the "
+        "domain, the nearest known materials and remarks, or `error`. Serve it with "
         f"`mlflow models serve -m models:/{family.model_name}@{alias} --env-manager local`. Use it "
         "to rank candidates: in its training data a Tc of 0 means that none was reported, not that "
         "the material does not superconduct."

@@ -41,7 +41,7 @@ def main() -> None:
     model, count = sys.argv[1], int(sys.argv[2])
     crystals = load_dataset("classics").crystals
     chosen = np.linspace(0, len(crystals) - 1, count + 1).astype(int)
-    print(mean_milliseconds(load_model(model).predict_tc, [crystals[i].cif for i in chosen]))
+    print(mean_milliseconds(load_model(model).answer, [crystals[i].cif for i in chosen]))
 
 
 def mean_milliseconds(predict: Callable[[str], object], cifs: Sequence[str]) -> float:

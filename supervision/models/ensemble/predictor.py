@@ -9,35 +9,66 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from supervision.data.crystals import Crystal
-from supervision.evaluation.prediction import SupportsPredict
+from supervision.data.errors import CrystalError
 from supervision.models.ensemble.stacking import Stack
-from supervision.models.families import load_predictor
-from supervision.models.predictor import CONFIG_FILE
+from supervision.models.families import get_family, load_predictor
+from supervision.models.predictor import CONFIG_FILE, SavedPredictor
 
 MEMBERS_FOLDER = "members"
 
 
 class EnsemblePredictor:
-    """Asks every member, and combines their answers in kelvin."""
+    """Asks every member, and combines their answers in kelvin.
+
+    Attributes:
+        members: by name, in the order of the stack.
+    """
 
     model_family: ClassVar[str] = "ensemble"
 
-    def __init__(self, members: Sequence[SupportsPredict], stack: Stack) -> None:
+    def __init__(self, members: Mapping[str, SavedPredictor], stack: Stack) -> None:
         self.members, self.stack = members, stack
         self.size: Mapping[str, int] = {"members": len(members)}
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc of each crystal in kelvin, ``[n]``.
 
-        Raises CrystalError, naming the crystal, for one that a member cannot read.
+        Raises CrystalError, naming the crystal, for one that a member cannot read. For a formula
+        without a structure, the mean of the members that read formulas answers.
         """
-        return self.stack.predict(np.stack([m.predict(crystals) for m in self.members], axis=1))
+        return self.combine(self.predict_members(crystals))
+
+    def predict_members(self, crystals: Sequence[Crystal]) -> np.ndarray:
+        """Tc of each crystal by each member in kelvin, ``[n, m]``; NaN where it needs a structure.
+
+        Raises CrystalError, naming the crystal, for one that no member can read, too.
+        """
+        found = np.full((len(crystals), len(self.members)), np.nan)
+        has_structure = np.array([bool(c.cif) for c in crystals])
+        for column, member in enumerate(self.members.values()):
+            reads_all = get_family(member.model_family).predicts_formulas
+            rows = np.flatnonzero(has_structure | reads_all).tolist()
+            if rows:
+                found[rows, column] = member.predict([crystals[row] for row in rows])
+        if unread := [c for c, row in zip(crystals, found, strict=True) if np.isnan(row).all()]:
+            raise CrystalError(
+                f"{unread[0].id}: There is no structure, and no model here reads a formula alone."
+            )
+        return found
+
+    def combine(self, tc: np.ndarray) -> np.ndarray:
+        """One Tc of those of the members, ``[n, m]`` -> ``[n]``; of those that are known."""
+        whole = ~np.isnan(tc).any(axis=1)
+        combined = np.empty(len(tc))
+        combined[whole] = self.stack.predict(tc[whole])
+        combined[~whole] = [row[~np.isnan(row)].mean() for row in tc[~whole]]
+        return combined
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
         """The predictor in a folder that ``write_ensemble`` wrote."""
         names = config["config"]["members"]
-        members = [load_predictor(folder / MEMBERS_FOLDER / name) for name in names]
+        members = {name: load_predictor(folder / MEMBERS_FOLDER / name) for name in names}
         return cls(members, Stack.load(folder))
 
 

@@ -1,0 +1,167 @@
+"""A saved model with what it knows of itself: crystals in, answers out.
+
+    answerer = Answerer.load(folder)
+    answers = answerer.answer(crystals)
+
+Nothing of it changes when it answers, so threads can share it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from supervision.answer.answer import Answer
+from supervision.answer.calibration import CALIBRATION_FILE, Calibration
+from supervision.answer.known import KNOWN_FILE, SAME, KnownMaterials, Neighbour
+from supervision.data.composition_distance import atomic_fractions
+from supervision.data.crystals import Crystal
+from supervision.data.errors import CrystalError, crystal_errors
+from supervision.models.ensemble.predictor import EnsemblePredictor
+from supervision.models.families import load_predictor
+from supervision.models.predictor import PROVENANCE_FILE, SavedPredictor
+from supervision.runtime.text import printable
+
+ANSWER_FOLDER = "answer"  # in that of the predictor
+HYDRIDE = 0.5  # atomic fraction of hydrogen from which a material is one
+P_SUPERCONDUCTING = "p_superconducting"
+THRESHOLDS = {P_SUPERCONDUCTING: 0.01, "p_above_10": 10, "p_above_20": 20, "p_above_40": 40}  # K
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A model, the materials that it has learned from, and how far it missed others.
+
+    Attributes:
+        calibration: None for a model that was saved without one.
+        version: which model this is, in a word.
+    """
+
+    predictor: SavedPredictor
+    known: KnownMaterials | None
+    calibration: Calibration | None
+    version: str
+
+    @classmethod
+    def load(cls, folder: Path) -> "Answerer":
+        """The model in the folder of a saved predictor.
+
+        Raises FileNotFoundError or ValueError where there is none that this code can read.
+        """
+        own, origin = folder / ANSWER_FOLDER, folder / PROVENANCE_FILE
+        return cls(
+            load_predictor(folder),
+            KnownMaterials.load(own) if (own / KNOWN_FILE).is_file() else None,
+            Calibration.load(own) if (own / CALIBRATION_FILE).is_file() else None,
+            json.loads(origin.read_text()).get("run_id", "") if origin.is_file() else "",
+        )
+
+    def answer(self, crystals: Sequence[Crystal]) -> list[Answer]:
+        """The answers for crystals, in their order; one that cannot be read has its error there."""
+        try:
+            return self._answer_all(crystals) if crystals else []
+        except CrystalError as error:
+            if len(crystals) > 1:
+                return [answer for crystal in crystals for answer in self.answer([crystal])]
+            (crystal,) = crystals
+            message = str(error).removeprefix(f"{printable(crystal.id)}: ")
+            return [Answer(crystal.id, **_facts_if_readable(crystal), error=message)]
+
+    def _answer_all(self, crystals: Sequence[Crystal]) -> list[Answer]:
+        """Raises CrystalError, naming the crystal, for the first that cannot be read."""
+        rows: list[dict[str, Any]] = [_facts(crystal) for crystal in crystals]
+        tc, members = _predict(self.predictor, crystals)
+        fractions = np.stack([atomic_fractions(c.composition) for c in crystals])
+        domain = None if self.known is None else self.known.domain(fractions)
+        uncertain = self._uncertainty(tc, domain)
+        for number, (row, crystal) in enumerate(zip(rows, crystals, strict=True)):
+            row |= {name: float(values[number]) for name, values in uncertain.items()}
+            row |= self._surroundings(crystal, fractions[number])
+            row["members"] = {name: float(of[number]) for name, of in members.items()}
+        return [
+            Answer(crystal.id, tc_kelvin=float(value), model_version=self.version, **row)
+            for crystal, value, row in zip(crystals, tc, rows, strict=True)
+        ]
+
+    def _uncertainty(self, tc: np.ndarray, domain: np.ndarray | None) -> dict[str, np.ndarray]:
+        """The fields that follow from a calibration, each ``[n]``."""
+        if self.calibration is None or domain is None:
+            return {}
+        interval = self.calibration.interval(tc, domain)
+        probabilities = {
+            name: self.calibration.probability_above(threshold, tc, domain)
+            for name, threshold in THRESHOLDS.items()
+        }
+        return {
+            "tc_lower": interval[:, 0],
+            "tc_upper": interval[:, 1],
+            "domain_error": self.calibration.error(domain),
+            **probabilities,
+        }
+
+    def _surroundings(self, crystal: Crystal, fractions: np.ndarray) -> dict[str, Any]:
+        """Domain, neighbours and remarks of a composition ``[118]``."""
+        if self.known is None:
+            return {"remarks": tuple(_remarks(crystal, fractions, (), None))}
+        (domain,) = self.known.domain_names(fractions[None])
+        nearest = tuple(self.known.nearest(fractions))
+        remarks = tuple(_remarks(crystal, fractions, nearest, self.known))
+        return {"domain": domain, "nearest": nearest, "remarks": remarks}
+
+
+def _predict(
+    predictor: SavedPredictor, crystals: Sequence[Crystal]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Tc in kelvin, [n], and that of each member of an ensemble that answered."""
+    if not isinstance(predictor, EnsemblePredictor):
+        return predictor.predict(crystals), {}
+    found = predictor.predict_members(crystals)
+    return predictor.combine(found), dict(zip(predictor.members, found.T, strict=True))
+
+
+def _facts(crystal: Crystal) -> dict[str, Any]:
+    """What was read: formula, atoms, disorder. Raises CrystalError, naming the crystal."""
+    with crystal_errors(crystal.id):
+        formula = crystal.composition.reduced_formula
+        if not crystal.cif:
+            return {"formula": formula}
+        structure = crystal.structure
+        return {
+            "formula": formula,
+            "atoms": len(structure),
+            "is_disordered": not structure.is_ordered,
+        }
+
+
+def _facts_if_readable(crystal: Crystal) -> dict[str, Any]:
+    try:
+        return _facts(crystal)
+    except CrystalError:
+        return {}
+
+
+def _remarks(
+    crystal: Crystal,
+    fractions: np.ndarray,
+    nearest: Sequence[Neighbour],
+    known: KnownMaterials | None,
+) -> Iterator[str]:
+    """Sentences on what limits the answer for a composition ``[118]``."""
+    if nearest and nearest[0].distance <= SAME:
+        tc = nearest[0].tc_kelvin
+        reported = f"a Tc of {tc:.3g} K was reported" if tc else "no Tc was reported"
+        yield f"In the training data: {reported}."
+    if not crystal.cif:
+        yield "From the formula alone, without a structure."
+    if known is not None:
+        new = [el.symbol for el in crystal.composition if not known.elements[el.Z - 1]]
+        if new:
+            yield f"No training material has {', '.join(new)}."
+    if fractions[0] >= HYDRIDE:
+        yield (
+            "A hydride: those that superconduct near room temperature do so under a pressure that "
+            "a crystal structure does not state, and none of them is in the training data."
+        )

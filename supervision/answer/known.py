@@ -1,0 +1,124 @@
+"""The materials that a model has learned from: the distance to them, and the nearest ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from supervision.answer.domain import DOMAINS, domains
+from supervision.data.composition_distance import (
+    ELEMENTS,
+    fraction_matrix,
+    from_sparse,
+    to_sparse,
+)
+from supervision.data.crystals import Material
+
+KNOWN_FILE = "known.safetensors"
+NEAREST = 3
+SAME = 1e-4  # distance of compositions that are equal up to rounding
+
+
+class Neighbour(NamedTuple):
+    """A known material near to a crystal: its measured Tc, 0 if none was reported, in kelvin."""
+
+    formula: str
+    tc_kelvin: float
+    distance: float
+
+
+@dataclass(frozen=True, eq=False)
+class KnownMaterials:
+    """Materials with their Tc.
+
+    Attributes:
+        formulas: [n].
+        tc: in kelvin, [n].
+        is_computed: whether the Tc is computed, [n]; such materials are never neighbours.
+        fractions: atomic fractions by atomic number, ``[n, 118]`` in single precision.
+    """
+
+    formulas: Sequence[str]
+    tc: np.ndarray
+    is_computed: np.ndarray
+    fractions: np.ndarray
+
+    @classmethod
+    def of(cls, materials: Sequence[Material]) -> "KnownMaterials":
+        """From the materials that a model has learned from."""
+        formulas = [m.formula for m in materials]
+        return cls(
+            formulas,
+            np.array([m.tc for m in materials]),
+            np.array([m.is_computed for m in materials], dtype=bool),
+            fraction_matrix(formulas).astype(np.float32),
+        )
+
+    @classmethod
+    def union(cls, parts: Sequence["KnownMaterials"]) -> "KnownMaterials":
+        """The materials of several models; one of equal formulas, the first."""
+        formulas = [formula for part in parts for formula in part.formulas]
+        _, first = np.unique(formulas, return_index=True)
+        chosen = np.sort(first)
+        tc, is_computed, fractions = (
+            np.concatenate([getattr(part, name) for part in parts])[chosen]
+            for name in ("tc", "is_computed", "fractions")
+        )
+        return cls([formulas[i] for i in chosen], tc, is_computed, fractions)
+
+    def distance(self, fractions: np.ndarray) -> np.ndarray:
+        """The distance of each composition ``[n, 118]`` to the nearest material, [n]."""
+        return np.array([self._distances(row).min() for row in fractions.astype(np.float32)])
+
+    def domain(self, fractions: np.ndarray) -> np.ndarray:
+        """The domain of each composition ``[n, 118]``, as an index of ``DOMAINS``, [n]."""
+        new_element = np.any(fractions[:, ~self.elements] > 0, axis=1)
+        return domains(self.distance(fractions), new_element)
+
+    def domain_names(self, fractions: np.ndarray) -> np.ndarray:
+        """The domain of each composition ``[n, 118]`` by name, [n]."""
+        return np.array(DOMAINS)[self.domain(fractions)]
+
+    @cached_property
+    def elements(self) -> np.ndarray:
+        """Which elements occur, ``[118]``."""
+        return np.asarray(np.any(self.fractions > 0, axis=0))
+
+    def nearest(self, fractions: np.ndarray) -> list[Neighbour]:
+        """The measured materials nearest to a composition ``[118]``, the nearest first."""
+        distance = np.where(self.is_computed, np.inf, self._distances(fractions.astype(np.float32)))
+        first = np.argsort(distance, kind="stable")[:NEAREST]
+        return [
+            Neighbour(self.formulas[i], float(self.tc[i]), float(distance[i]))
+            for i in first
+            if np.isfinite(distance[i])
+        ]
+
+    def _distances(self, fractions: np.ndarray) -> np.ndarray:
+        """To every material, [n]: 2 minus twice what two compositions share."""
+        elements = np.flatnonzero(fractions)
+        shared = np.minimum(self.fractions[:, elements], fractions[elements]).sum(axis=1)
+        return np.maximum(2 - 2 * shared, 0)
+
+    def save(self, folder: Path) -> None:
+        """Write the file that ``load`` reads."""
+        text = "\n".join(self.formulas).encode()
+        arrays = {
+            "formulas": np.frombuffer(text, dtype=np.uint8),
+            "tc": self.tc,
+            "is_computed": self.is_computed,
+        }
+        save_file(arrays | to_sparse(self.fractions), folder / KNOWN_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> "KnownMaterials":
+        """What ``save`` wrote; it gives the same numbers."""
+        arrays = load_file(folder / KNOWN_FILE)
+        text = arrays["formulas"].tobytes().decode()
+        formulas = text.split("\n") if text else []
+        fractions = from_sparse(arrays, ELEMENTS)
+        return cls(formulas, arrays["tc"], arrays["is_computed"], fractions)

@@ -1,0 +1,78 @@
+"""Answers as text: a table that fits a terminal, with remarks and errors below it."""
+
+import math
+from collections.abc import Sequence
+from textwrap import wrap
+
+from supervision.answer.answer import Answer
+from supervision.runtime.text import printable
+
+WIDTH = 100  # columns of a terminal
+HEADERS = ("structure", "formula", "Tc (K)", "90% (K)", "P(sc)", ">10", ">20", ">40", "domain",
+           "nearest known")  # fmt: skip
+TEXT_COLUMNS = {0: 24, 1: 18, 9: 18}  # the widest that they may be before the others have space
+LEFT = {0, 1, 8, 9}
+UNKNOWN = "–"
+
+
+def answers_text(answers: Sequence[Answer], width: int = WIDTH) -> str:
+    """A table of answers, a row each, and below it what there is to say of single ones.
+
+    P(sc) is the probability that it superconducts; the next columns are those of a Tc above so
+    many kelvin.
+    """
+    rows = [HEADERS, *(_cells(answer) for answer in answers)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADERS))]
+    for column, widest in TEXT_COLUMNS.items():
+        widths[column] = min(widths[column], widest)
+    while sum(widths) + 2 * (len(widths) - 1) > width:  # take from the widest text column
+        widest = max(TEXT_COLUMNS, key=lambda column: widths[column])
+        widths[widest] -= 1
+    lines = [_line(row, widths) for row in rows]
+    return "\n".join([*lines, *_notes(answers)])
+
+
+def kelvin(value: float, decimals: int) -> str:
+    """A temperature to so many decimals; a dash where it is not known."""
+    return f"{value:.{decimals}f}" if math.isfinite(value) else UNKNOWN
+
+
+def _cells(answer: Answer) -> tuple[str, ...]:
+    decimals = answer.decimals
+    low, high = (kelvin(t, decimals) for t in (answer.tc_lower, answer.tc_upper))
+    probabilities = (
+        answer.p_superconducting, answer.p_above_10, answer.p_above_20, answer.p_above_40,
+    )  # fmt: skip
+    near = answer.nearest[0] if answer.nearest else None
+    return (
+        printable(answer.name),
+        answer.formula or UNKNOWN,
+        kelvin(answer.tc_kelvin, decimals),
+        f"{low} to {high}" if UNKNOWN not in (low, high) else UNKNOWN,
+        *(f"{p:.0%}" if math.isfinite(p) else UNKNOWN for p in probabilities),
+        answer.domain or UNKNOWN,
+        f"{near.formula} {near.tc_kelvin:.3g} K" if near else UNKNOWN,
+    )
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [
+        _shortened(cell, width).ljust(width) if i in LEFT else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()
+
+
+def _shortened(text: str, width: int) -> str:
+    """The end of a long text tells more than its beginning: a path ends in the file's name."""
+    return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}"
+
+
+def _notes(answers: Sequence[Answer]) -> list[str]:
+    said = [
+        f"{printable(answer.name)}: {text}"
+        for answer in answers
+        for text in (*answer.remarks, *([printable(answer.error)] if answer.error else []))
+    ]
+    wrapped = [line for text in said for line in wrap(text, WIDTH, subsequent_indent="  ")]
+    return ["", *wrapped] if said else []
