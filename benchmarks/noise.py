@@ -40,7 +40,7 @@ from supervision.evaluation.bootstrap import (
     resampled_counts,
 )
 from supervision.evaluation.ranking import ratio
-from tracking.plots import BLUE, GREY, RED, STYLE
+from supervision.runtime.plot_style import BLUE, GREY, RED, STYLE
 
 EDGES = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of the bins of distance
 NEAR = 0.005  # two materials at most this far apart are taken to be of one composition

@@ -86,6 +86,7 @@ LAYERS = (
     "supervision.training",
     "supervision.models",
     "supervision.answer",
+    "supervision.explain",
     "supervision.experiment",
     "supervision.doctor",
     "tracking",

@@ -18,10 +18,10 @@ from supervision.experiment.sources import SourceSpec, load_rows
 from supervision.experiment.spec import Experiment, split_materials
 from supervision.models.families import get_family
 from supervision.models.setup import Featurize, MakeSetup, ModelSetup
+from supervision.runtime.plot_style import GREY, PALETTE, STYLE, TEXT_COLOUR
 from tracking import runs
 from tracking.comparison.html_page import Page
 from tracking.evaluation_report import CONSTANT, NEAREST
-from tracking.plots import GREY, PALETTE, STYLE, TEXT_COLOUR
 
 TITLE = "Models on materials of other sources"
 EXPLANATION = (

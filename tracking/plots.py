@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from textwrap import fill
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,29 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supervision.evaluation.metrics import mae, r2
+from supervision.runtime.plot_style import BLUE, GREY, PALETTE, RED, STYLE, TC_TICKS, TEXT_COLOUR
 from supervision.training.callbacks import EpochRecord
-
-TEXT_COLOUR, BLUE, GREY, RED = "#1b2a3a", "#2a6f97", "#9fb3c8", "#d1495b"
-PALETTE = (
-    BLUE, RED, "#6a994e", "#7b5ea7", "#e09f3e",
-    "#4a4e69", "#00a6a6", "#b56576", "#8d6a3f", "#d66ba0",
-    "#1d3557", "#f4a6b8", "#a7c957", "#c8b6ff",
-)  # fmt: skip
-TC_TICKS = (0, 1, 5, 10, 20, 40, 60, 90, 130)  # K, on sqrt axes
-STYLE: dict[Any, Any] = {
-    "axes.edgecolor": TEXT_COLOUR,
-    "axes.labelcolor": TEXT_COLOUR,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "font.size": 10,
-    "text.color": TEXT_COLOUR,
-    "xtick.color": TEXT_COLOUR,
-    "ytick.color": TEXT_COLOUR,
-    "figure.dpi": 140,
-}
 
 
 def _figure(width: float = 6.0, height: float = 4.6) -> Figure:

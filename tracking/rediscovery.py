@@ -19,10 +19,10 @@ from supervision.experiment.rediscovery import ClassPredictions, predict_class
 from supervision.experiment.run import FREE_ON_RESUME
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
 from supervision.models.setup import MakeSetup
+from supervision.runtime.plot_style import GREY, PALETTE, STYLE
 from supervision.runtime.version import source_hash
 from tracking import runs
 from tracking.comparison.html_page import Page
-from tracking.plots import GREY, PALETTE, STYLE
 
 TABLE, KEY_TAG = "rediscovery.csv", "rediscovery_key"
 PERFECT, MEAN = "a perfect model", "mean of the models"

@@ -72,7 +72,7 @@ class KnownMaterials:
 
     def distance(self, fractions: np.ndarray) -> np.ndarray:
         """The distance of each composition ``[n, 118]`` to the nearest material, [n]."""
-        return np.array([self._distances(row).min() for row in fractions.astype(np.float32)])
+        return np.array([self.distances(row).min() for row in fractions.astype(np.float32)])
 
     def domain(self, fractions: np.ndarray) -> np.ndarray:
         """The domain of each composition ``[n, 118]``, as an index of ``DOMAINS``, [n]."""
@@ -90,7 +90,7 @@ class KnownMaterials:
 
     def nearest(self, fractions: np.ndarray) -> list[Neighbour]:
         """The measured materials nearest to a composition ``[118]``, the nearest first."""
-        distance = np.where(self.is_computed, np.inf, self._distances(fractions.astype(np.float32)))
+        distance = np.where(self.is_computed, np.inf, self.distances(fractions.astype(np.float32)))
         first = np.argsort(distance, kind="stable")[:NEAREST]
         return [
             Neighbour(self.formulas[i], float(self.tc[i]), float(distance[i]))
@@ -98,8 +98,11 @@ class KnownMaterials:
             if np.isfinite(distance[i])
         ]
 
-    def _distances(self, fractions: np.ndarray) -> np.ndarray:
-        """To every material, [n]: 2 minus twice what two compositions share."""
+    def distances(self, fractions: np.ndarray) -> np.ndarray:
+        """Of a composition ``[118]`` to every material, [n].
+
+        The distance is 2 minus twice what two compositions share.
+        """
         elements = np.flatnonzero(fractions)
         shared = np.minimum(self.fractions[:, elements], fractions[elements]).sum(axis=1)
         return np.maximum(2 - 2 * shared, 0)

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Lock
@@ -163,11 +163,16 @@ class NeuralPredictor(ABC):
         for crystal in track(
             crystals, total=len(crystals), desc="prediction", unit="crystal", quiet=self.quiet
         ):
-            with self.lock, crystal_errors(crystal.id), torch.inference_mode(), full_precision():
-                self.model.to(self.device).eval()
+            with self.reading(crystal), torch.inference_mode():
                 outputs = self.forward_crystal(crystal)
             predicted.append(self.target.decode(outputs).mean())
         return np.array(predicted)
+
+    @contextmanager
+    def reading(self, crystal: Crystal) -> Iterator[Any]:
+        """The network in evaluation mode, for this thread alone; errors name the crystal."""
+        with self.lock, crystal_errors(crystal.id), full_precision():
+            yield self.model.to(self.device).eval()
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors``."""

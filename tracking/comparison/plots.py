@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from supervision.evaluation.metrics import mae, r2
+from supervision.runtime.plot_style import BLUE, GREY, PALETTE, STYLE, TEXT_COLOUR
 from tracking.comparison.differences import (
     BASELINE_FAMILY,
     best_of_families,
@@ -22,7 +23,7 @@ from tracking.comparison.differences import (
     splits_of,
 )
 from tracking.comparison.results import Result
-from tracking.plots import BLUE, GREY, PALETTE, STYLE, TEXT_COLOUR, parity_axes
+from tracking.plots import parity_axes
 
 CONSTANT_VAL_MAE = "null_constant_median_val_mae"  # a metric of every run
 

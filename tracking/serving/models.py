@@ -145,18 +145,43 @@ def load_model(model: str | Path | None = None) -> LoadedModel:
     """
     with quiet():
         location, reason = choose_model(model)
-        try:
-            folder = Path(location) if Path(location).is_dir() else download(location)
+        with _loading(location):
+            folder = _local_copy(location)
             ask, run_id = _open(folder)
-        except (MlflowException, OSError, ImportError, ValueError) as error:
-            raise ModelError(
-                f"The model {location} cannot be loaded ({one_line(error)}); train a model first "
-                "or name another one."
-            ) from error
         provenance = _provenance(folder)
         return LoadedModel(
             location, reason, _description(run_id), provenance.get("dataset", ""), ask
         )
+
+
+def load_answerer(model: str | Path | None = None) -> Answerer:
+    """The saved model itself, of a name, URI or folder as for ``load_model``, to look into it.
+
+    It is read by the installed code, not by the code that it was logged with. Raises ModelError
+    with one sentence where there is no such model, or this code cannot read it.
+    """
+    with quiet():
+        location, _ = choose_model(model)
+        with _loading(location):
+            folder = _local_copy(location)
+            logged = folder.glob(f"artifacts/*/{CONFIG_FILE}")
+            return Answerer.load(_saved_in(folder) or next(logged, folder / CONFIG_FILE).parent)
+
+
+@contextmanager
+def _loading(location: str) -> Iterator[None]:
+    """Whatever stops a model from being loaded is one sentence."""
+    try:
+        yield
+    except (MlflowException, OSError, ImportError, ValueError) as error:
+        raise ModelError(
+            f"The model {location} cannot be loaded ({one_line(error)}); train a model first "
+            "or name another one."
+        ) from error
+
+
+def _local_copy(location: str) -> Path:
+    return Path(location) if Path(location).is_dir() else download(location)
 
 
 @contextmanager
@@ -173,11 +198,16 @@ def quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _saved_in(folder: Path) -> Path | None:
+    """The folder of the predictor that was saved without MLflow, if it is one."""
+    places = (folder, folder / TRAINED_MODEL)
+    return next((place for place in places if (place / CONFIG_FILE).is_file()), None)
+
+
 def _open(folder: Path) -> tuple[Ask, str]:
     """The function that answers for the model in a folder, and the id of its run if it has one."""
-    for saved in (folder, folder / TRAINED_MODEL):
-        if (saved / CONFIG_FILE).is_file():
-            return partial(_ask_answerer, Answerer.load(saved)), ""
+    if saved := _saved_in(folder):
+        return partial(_ask_answerer, Answerer.load(saved)), ""
     code = ModelCode()
     with code.active():
         model = mlflow.pyfunc.load_model(str(folder))

@@ -32,6 +32,7 @@ class GraphPredictor(NeuralPredictor):
 
         Weights that learned from radius graphs are given those, where no other are asked for.
         """
+        self.neighbourhood = neighbourhood_of(fetched, self.config.neighbours)
         self.graphs = graph_featurizer_for(fetched, self.config.backend, self.config.neighbours)
         model = GraphRegressor(fetched, self.config)
         depth = len(_layers(model.backbone))
@@ -82,15 +83,16 @@ def graph_featurizer_for(
     for networks with batch norm, whose statistics would count equivalent atoms once.
     """
     unfolded = backend == "dgl" or fetched.entry.architecture == "alignn"
-    neighbourhood = Neighbourhood(neighbours) if neighbours else neighbourhood_of(fetched)
-    return graph_featurizer(neighbourhood, folded=not unfolded)
+    return graph_featurizer(neighbourhood_of(fetched, neighbours), folded=not unfolded)
 
 
-def neighbourhood_of(fetched: Fetched) -> Neighbourhood:
-    """The neighbourhood that these weights were trained on.
+def neighbourhood_of(fetched: Fetched, neighbours: int = 0) -> Neighbourhood:
+    """The neighbourhood of so many neighbours; for 0, the one that these weights were trained on.
 
     The config published with the weights has precedence over the catalogue entry.
     """
+    if neighbours:
+        return Neighbourhood(neighbours)
     entry, config = fetched.entry, fetched.config
     assert isinstance(entry, GraphWeights)
     rule = config.get("neighbor_strategy", entry.neighbour_strategy)

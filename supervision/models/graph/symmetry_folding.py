@@ -63,14 +63,7 @@ def fold_graph(graph: CrystalGraph) -> FoldedGraph:
     first, second, cosine = line_graph(graph)
     distance = np.linalg.norm(graph.vector, axis=1)
     cosine_cluster = _cluster(cosine)
-    atom = _row_classes(*graph.features.T)
-    edge = _row_classes(_cluster(distance), atom[source], atom[target])
-    counts = (0, 0)
-    while counts != (counts := (_class_count(atom), _class_count(edge))):
-        angles_at_edge = _row_classes(edge[first], cosine_cluster)
-        edge = _row_classes(edge, _multiset_hashes(angles_at_edge, second, len(edge)))
-        atom = _row_classes(atom, _multiset_hashes(edge, target, len(atom)))
-        edge = _row_classes(edge, atom[source], atom[target])
+    atom, edge = _refine(graph, first, second, cosine_cluster)
     angle = _row_classes(edge[first], edge[second], cosine_cluster)
     edge_member, angle_member = _representatives(edge), _representatives(angle)
     source, target = atom[source[edge_member]], atom[target[edge_member]]
@@ -89,6 +82,28 @@ def fold_graph(graph: CrystalGraph) -> FoldedGraph:
         cosine=(np.bincount(angle, cosine) / angles).astype(np.float32),
         angles=(angles / edges[second]).astype(np.float32),
     )
+
+
+def atom_classes(graph: CrystalGraph) -> np.ndarray:
+    """The class of each atom, from 0, [n]; atoms of one class have equal surroundings."""
+    first, second, cosine = line_graph(graph)
+    return _refine(graph, first, second, _cluster(cosine))[0]
+
+
+def _refine(
+    graph: CrystalGraph, first: np.ndarray, second: np.ndarray, cosine_cluster: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The classes of atoms [n] and of edges [m], for the angles [t] of the line graph."""
+    source, target = graph.source, graph.target
+    atom = _row_classes(*graph.features.T)
+    edge = _row_classes(_cluster(np.linalg.norm(graph.vector, axis=1)), atom[source], atom[target])
+    counts = (0, 0)
+    while counts != (counts := (_class_count(atom), _class_count(edge))):
+        angles_at_edge = _row_classes(edge[first], cosine_cluster)
+        edge = _row_classes(edge, _multiset_hashes(angles_at_edge, second, len(edge)))
+        atom = _row_classes(atom, _multiset_hashes(edge, target, len(atom)))
+        edge = _row_classes(edge, atom[source], atom[target])
+    return atom, edge
 
 
 def unfolded_graph(graph: CrystalGraph) -> FoldedGraph:

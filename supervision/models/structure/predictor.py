@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -42,6 +42,22 @@ CORRECTION = TreeConfig(
     model="boosting", trees=60, max_features=0.5, leaf=40, leaves=8, learning_rate=0.03
 )
 COMPOSITION_FOLDER = "composition"
+
+
+class StageInputs(NamedTuple):
+    """What the two stages read of n crystals.
+
+    Attributes:
+        composition: the features of the first stage, ``[n, f]``.
+        first: what the first stage predicts, in target space, ``[n]``.
+        corrected: the features of the second stage: the descriptors, and ``first``, ``[n, d + 1]``.
+        novelty: the weight of the second stage, 0 to 1, ``[n]``.
+    """
+
+    composition: np.ndarray
+    first: np.ndarray
+    corrected: np.ndarray
+    novelty: np.ndarray
 
 
 class StructurePredictor:
@@ -130,13 +146,21 @@ class StructurePredictor:
 
         Raises CrystalError, naming the crystal, for one that has no structure or cannot be read.
         """
-        target = self.composition.target
-        features = self.composition.features.of(crystals)
-        first = target.encode(self.composition.tc_of(features))
-        correction = predict_trees(self.correction, self._features(crystals, first))
-        novelty = self.known.novelty(features[:, self.composition.fractions])
-        tc = target.decode(first + novelty * correction)
-        return tc * (1 + (self.scale - 1) * novelty)
+        given = self.inputs(crystals)
+        correction = predict_trees(self.correction, given.corrected)
+        tc = self.composition.target.decode(given.first + given.novelty * correction)
+        return tc * self.factor(given.novelty)
+
+    def inputs(self, crystals: Sequence[Crystal]) -> StageInputs:
+        """What the stages read of crystals. Raises CrystalError, naming the crystal."""
+        composition = self.composition.features.of(crystals)
+        first = self.composition.target.encode(self.composition.tc_of(composition))
+        novelty = self.known.novelty(composition[:, self.composition.fractions])
+        return StageInputs(composition, first, self._features(crystals, first), novelty)
+
+    def factor(self, novelty: np.ndarray) -> np.ndarray:
+        """What the calibration multiplies Tc by, for crystals of this novelty ``[n]``, ``[n]``."""
+        return 1 + (self.scale - 1) * novelty
 
     def _first_stage(self) -> CompositionPredictor:
         config = CompositionConfig(**asdict(replace(self.config, calibrate=False)))

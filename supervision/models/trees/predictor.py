@@ -125,10 +125,13 @@ class TreePredictor:
 
     def tc_of(self, features: np.ndarray) -> np.ndarray:
         """Tc in kelvin, ``[n]``, from the features of crystals, ``[n, f]``."""
-        tc = self.target.decode(predict_trees(self.trees, features))
-        if self.scale != 1:
-            tc *= 1 + (self.scale - 1) * self.known.novelty(features[:, self.fractions])
-        return tc
+        return self.target.decode(predict_trees(self.trees, features)) * self.factor(features)
+
+    def factor(self, features: np.ndarray) -> np.ndarray:
+        """What the calibration multiplies the Tc of features ``[n, f]`` by, ``[n]``."""
+        if self.scale == 1:
+            return np.ones(len(features))
+        return 1 + (self.scale - 1) * self.known.novelty(features[:, self.fractions])
 
     def weight(self, material: Material) -> float:
         """The weight of a material in the training."""

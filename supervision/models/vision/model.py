@@ -69,6 +69,11 @@ class VisionRegressor(nn.Module):
         brightest = images.amax(dim=1, keepdim=True).float()
         return nn.functional.max_pool2d(brightest, self.patch_size).flatten(1) > 0
 
+    def read_patches(self, images: torch.Tensor) -> torch.Tensor:
+        """A mask of the patches that the backbone reads, ``[b, patches]``."""
+        visible = self.visible_patches(images)
+        return torch.ones_like(visible) if self.background else visible
+
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Pixels normalised as in the pretraining of the backbone, ``[b, 3, 224, 224]``."""
         return (images.float() - self.pixel_mean) / self.pixel_std
@@ -78,12 +83,18 @@ class VisionRegressor(nn.Module):
 
         ``[b, N_COLOUR_STATISTICS + 2 * N_FEATURE_BLOCKS * width]``.
         """
-        visible = self.visible_patches(images)
-        read_mask = torch.ones_like(visible) if self.background else visible
-        normalised = self.normalise(images)
-        blocks = packed_intermediates(self.backbone, normalised, read_mask, self.feature_blocks)
+        return self.pool_tokens(images, self.tokens(images))
+
+    def tokens(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The tokens of all patches that are read, ``[total, width]``, after each feature block."""
+        normalised, read_mask = self.normalise(images), self.read_patches(images)
+        return packed_intermediates(self.backbone, normalised, read_mask, self.feature_blocks)
+
+    def pool_tokens(self, images: torch.Tensor, tokens: list[torch.Tensor]) -> torch.Tensor:
+        """The features of images, from their ``tokens``."""
+        visible, read_mask = self.visible_patches(images), self.read_patches(images)
         with torch.autocast(images.device.type, enabled=False):
-            return torch.cat([colour_statistics(images), *pool(blocks, visible, read_mask)], dim=1)
+            return torch.cat([colour_statistics(images), *pool(tokens, visible, read_mask)], dim=1)
 
     def regress(self, features: torch.Tensor) -> torch.Tensor:
         """Features as returned by ``features`` -> ``[b]``."""

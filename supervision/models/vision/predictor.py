@@ -97,10 +97,14 @@ class VisionPredictor(NeuralPredictor):
         drawn = TrainingViews(train, targets, scenes, views, config.batch_size, config.seed)
         return ViewSamples(drawn, val, scenes, config.views, config.head_views)
 
+    def images(self, crystal: Crystal) -> list[np.ndarray]:
+        """The images of the views that are read, each uint8 RGB ``[224, 224, 3]``."""
+        scene = scene_featurizer(self.config.bonding).featurize(crystal)
+        return [draw(scene, view) for view in select_views(self.config.views)]
+
     def forward_crystal(self, crystal: Crystal) -> np.ndarray:
         """One output per view; views that symmetry makes equal to the pixel are read once."""
-        scene = scene_featurizer(self.config.bonding).featurize(crystal)
-        images = [draw(scene, view) for view in select_views(self.config.views)]
+        images = self.images(crystal)
         distinct = {image.tobytes(): image for image in images}
         outputs = self.model(to_tensor(distinct.values()).to(self.device)).cpu().numpy()
         found = dict(zip(distinct, outputs, strict=True))

@@ -1,0 +1,122 @@
+"""A unit cell whose atoms are coloured by what their sites are worth to the Tc."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from supervision.explain.sites import SiteWorth
+from supervision.models.vision.render import (
+    DISK_TO_ATOMIC_RADIUS,
+    tile_supercell,
+    view_rotation,
+)
+from supervision.models.vision.scene import Scene, build_scene
+from supervision.models.vision.views import View
+from supervision.runtime.plot_style import BLUE, GREY, RED, TEXT_COLOUR
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+VIEW = View((1, 1, 1), "a")  # c is up, as layers are drawn
+TURN_DEGREES, TILT_DEGREES = -25, 10  # away from a, so that atoms behind others are seen
+ORBITS_SHOWN = 8
+STEP = 0.01  # of depth in angstrom, between what is drawn at one place
+DARK = 0.6  # mean of red, green and blue, of 1; below it, text is white
+SYMBOL_POINTS = 7
+LEAST_SCALE_KELVIN = 1e-3  # of colours; smaller worths are rounding
+CORNERS = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+
+
+def draw_crystal(ax: "Axes", found: SiteWorth) -> None:
+    """Draw the cell: atoms red where the site raises Tc, blue where it lowers it."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    limit = max(LEAST_SCALE_KELVIN, np.abs(found.kelvin).max())
+    shades = LinearSegmentedColormap.from_list("worth", [BLUE, "white", RED])
+    colours = shades((found.kelvin / limit + 1) / 2)  # [n, 4] of the structure's sites
+    scene = build_scene(found.structure)
+    site, cell, bonds = tile_supercell(scene, VIEW.repeats)
+    frame = _tilt() @ view_rotation(scene, VIEW)
+    xyz = (scene.frac[site] + cell) @ scene.lattice @ frame.T  # right, up, nearer
+    _outline(ax, scene.lattice @ frame.T)
+    _bonds(ax, xyz, bonds)
+    _atoms(ax, xyz, scene.radius[site], colours, _sites_of(scene, found)[site], found)
+    _key(ax, found, colours)
+    ax.set(aspect="equal")
+    ax.set_axis_off()
+    ax.margins(0.05)
+    ax.set_title(f"Sites: graph model, {found.tc_kelvin:.1f} K")
+
+
+def _atoms(
+    ax: "Axes",
+    xyz: np.ndarray,
+    radius: np.ndarray,
+    colours: np.ndarray,
+    site: np.ndarray,
+    found: SiteWorth,
+) -> None:
+    """Disks at ``xyz`` [m, 3] of the structure's sites [m], with their main element."""
+    from matplotlib.patches import Circle
+
+    for (x, y, depth), size, i in zip(xyz, DISK_TO_ATOMIC_RADIUS * radius, site, strict=True):
+        style: dict[str, Any] = {"facecolor": colours[i], "edgecolor": TEXT_COLOUR, "lw": 0.8}
+        ax.add_patch(Circle((x, y), size, zorder=depth, **style))
+        main = max(found.structure[i].species.items(), key=lambda part: part[1])[0].symbol
+        shade = "white" if colours[i][:3].mean() < DARK else TEXT_COLOUR
+        text: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": SYMBOL_POINTS,
+            "color": shade,
+        }
+        ax.text(x, y, main, zorder=depth + STEP, clip_on=True, **text)
+
+
+def _bonds(ax: "Axes", xyz: np.ndarray, bonds: np.ndarray) -> None:
+    """Each half behind its own atom, so that the nearer one hides the other's."""
+    for pair in bonds:
+        middle = xyz[pair].mean(axis=0)
+        for atom in xyz[pair]:
+            x, y, _ = np.stack([atom, middle]).T
+            ax.plot(x, y, color=GREY, lw=1.8, zorder=atom[2] - STEP, solid_capstyle="butt")
+
+
+def _tilt() -> np.ndarray:
+    """The rotation about the axis upwards, then about that to the right."""
+    (s, t), (c, d) = (f(np.radians([TURN_DEGREES, TILT_DEGREES])) for f in (np.sin, np.cos))
+    turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    return np.array([[1, 0, 0], [0, d, -t], [0, t, d]]) @ turn
+
+
+def _sites_of(scene: Scene, found: SiteWorth) -> np.ndarray:
+    """The index in the structure of each site of the scene, which sorts them."""
+    offset = found.structure.frac_coords[None] - scene.frac[:, None]
+    offset -= np.round(offset)
+    return (offset**2).sum(axis=2).argmin(axis=1)
+
+
+def _outline(ax: "Axes", lattice: np.ndarray) -> None:
+    """The edges of the cell, behind the atoms at their ends."""
+    for axis in range(3):
+        for start in CORNERS[CORNERS[:, axis] == 0]:
+            x, y, depth = (np.stack([start, start + np.eye(3)[axis]]) @ lattice).T
+            ax.plot(x, y, color=TEXT_COLOUR, lw=0.8, alpha=0.5, zorder=depth.min() - 2 * STEP)
+
+
+def _key(ax: "Axes", found: SiteWorth, colours: np.ndarray) -> None:
+    """The orbits that are worth most: number of sites, species, worth."""
+    from matplotlib.lines import Line2D
+
+    dot: dict[str, Any] = {"marker": "o", "ls": "", "ms": 9, "markeredgecolor": TEXT_COLOUR}
+    handles = [
+        Line2D(
+            [], [], markerfacecolor=colours[orbit.sites[0]], **dot,
+            label=f"{len(orbit.sites)} × {orbit.species}  {orbit.kelvin:+.1f} K",
+        )
+        for orbit in found.orbits[:ORBITS_SHOWN]
+    ]  # fmt: skip
+    ax.legend(
+        handles=handles, title="Tc less that with average atoms there", loc="upper center",
+        bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False, fontsize=9, title_fontsize=9,
+    )  # fmt: skip
