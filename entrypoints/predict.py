@@ -70,8 +70,8 @@ def _predict(
     if out is not None:
         check_out(out)
     loaded = load_model(model)
-    if not as_json:
-        print("\n".join(filter(None, [skipped, loaded.summary()])), flush=True)
+    for text in filter(None, (skipped, loaded.summary())):
+        print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
     answers: list[Answer] = []
     with _csv_writer(out) as write:
         for batch in loaded.predict_inputs(inputs):
@@ -89,7 +89,9 @@ def _predict(
 
 def _inputs(paths: list[Path], formulas: list[str]) -> tuple[list[StructureInput], str]:
     """What is to be predicted, and a line on what was skipped."""
-    given = [StructureInput(formula, "", formula=formula) for formula in formulas]
+    given = [
+        StructureInput(formula or "an empty formula", "", formula=formula) for formula in formulas
+    ]
     if STDIN in paths:
         given.insert(0, StructureInput("stdin", sys.stdin.read()))
     files = [path for path in paths if path != STDIN]

@@ -1,6 +1,7 @@
 """Ensembles: the stack, what members are worth, and a model that is served from its folder."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from supervision.models.ensemble import stacking
 from supervision.models.ensemble.predictor import write_ensemble
 from supervision.models.ensemble.stacking import METHODS, Stack, cross_fit
 from supervision.models.families import get_family, load_predictor
+from tracking.ensemble import members
 from tracking.ensemble.members import check_members
 from tracking.ensemble.stack_folds import choose_method, fit_stacks, stacked, worth_of_members
 
@@ -159,6 +161,17 @@ def test_a_method_is_evaluated_by_what_it_predicts_for_families_that_it_has_not_
         )
         found = stacked(one, names, "nnls").set_index("material_id").loc[val["material_id"]]
         np.testing.assert_array_equal(found["tc_pred"], expected)
+
+
+def test_the_domain_is_that_of_the_member_that_knows_most(monkeypatch):
+    def predictions(run):
+        domain = {"a": ["new family", "new elements"], "b": ["known", "new family"]}[run]
+        rows = table().iloc[:2].assign(tc_pred=1.0, domain=domain)
+        return rows.set_index(members.KEYS)
+
+    monkeypatch.setattr(members, "_predictions", predictions)
+    joined = members.member_predictions({n: SimpleNamespace(id=n) for n in ("a", "b")})
+    assert joined["domain"].tolist() == ["known", "new family"]
 
 
 def test_every_fold_has_a_stack_of_its_own_validation_materials():

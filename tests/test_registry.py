@@ -428,7 +428,9 @@ def test_the_model_of_a_run_is_logged_again_only_where_it_has_changed(client, mo
 
     logger, cif = MLflowLogger(), SimpleNamespace(cif="data_x")
     splits = SimpleNamespace(
-        part=lambda name: [SimpleNamespace(crystals=[cif])], training=lambda: []
+        part=lambda name: [SimpleNamespace(crystals=[cif])],
+        training=lambda: [],
+        dataset=SimpleNamespace(name="classics"),
     )
     spec = SimpleNamespace(
         model_family="graph",

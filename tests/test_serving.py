@@ -202,6 +202,16 @@ def test_an_answer_has_the_id_that_the_row_was_given(server, crystals):
     assert [row["domain"] for row in answer["predictions"]] != ["", ""]
 
 
+def test_ids_may_be_numbers_or_missing_and_what_is_no_text_costs_no_other(server, crystals):
+    good = crystals[0].cif
+    data = [[good, 7], [good, None], [["a", "b"], "listed"], [{"a": 1}, "dictionary"]]
+    status, answer = ask(server, {"dataframe_split": {"columns": ["cif", "id"], "data": data}})
+    assert status == 200, answer
+    rows = answer["predictions"]
+    assert [row["name"] for row in rows] == ["7", "Row 1", "listed", "dictionary"]
+    assert [row["error"] == "" for row in rows] == [True, True, False, False]
+
+
 @pytest.mark.parametrize("body", [b"\x00\xff\x00binary", b"{broken"], ids=["blob", "broken json"])
 def test_a_body_that_is_not_json_is_a_400(server, crystals, body):
     status, answer = ask(server, body)

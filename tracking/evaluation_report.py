@@ -62,7 +62,10 @@ def predictions_table(predictions: Sequence[Prediction], splits: DataSplits) -> 
         )
         fractions = fraction_matrix([m.formula for m in splits.part(part)])
         columns = baseline_predictions(splits, part)
-        columns |= {"distance": known.distance(fractions), "domain": known.domain_names(fractions)}
+        columns |= {
+            "distance": known.distance(fractions),
+            "domain": np.array(known.domain_names(fractions)),
+        }
         for name, values in columns.items():
             of_material = pd.Series(values, index=ids)
             table.loc[rows, name] = table.loc[rows, "material_id"].map(of_material)

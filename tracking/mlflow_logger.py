@@ -114,12 +114,12 @@ class MLflowLogger:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "predictor"
             save(folder)
+            write_answer_data(folder, spec.learned(splits), splits, held_out)
             content = _sha256_of_predictor(folder)
             if runs.tag(CONTENT) == content:
                 return
             provenance = spec.provenance(splits, self.run_id)
             (folder / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=1))
-            write_answer_data(folder, spec.learned(splits), splits, held_out)
             example = splits.part("test")[0].crystals[0].cif
             uri = registry.log_predictor(folder, spec.model_family, example, spec.weights.license)
         mlflow.set_tags({MODEL: uri, CONTENT: content})

@@ -3,7 +3,7 @@
     answerer = Answerer.load(folder)
     answers = answerer.answer(crystals)
 
-Nothing of it changes when it answers, so threads can share it.
+What it computes once is the same in every thread, so threads can share it.
 """
 
 import json
@@ -16,6 +16,7 @@ import numpy as np
 
 from supervision.answer.answer import Answer
 from supervision.answer.calibration import CALIBRATION_FILE, Calibration
+from supervision.answer.domain import DOMAINS
 from supervision.answer.known import KNOWN_FILE, SAME, KnownMaterials, Neighbour
 from supervision.data.composition_distance import atomic_fractions
 from supervision.data.crystals import Crystal
@@ -26,9 +27,11 @@ from supervision.models.predictor import PROVENANCE_FILE, SavedPredictor
 from supervision.runtime.text import printable
 
 ANSWER_FOLDER = "answer"  # in that of the predictor
+NOT_ALL_MEMBERS = (
+    "The mean of the members that read formulas; the interval is that of answers by all members."
+)
 HYDRIDE = 0.5  # atomic fraction of hydrogen from which a material is one
-P_SUPERCONDUCTING = "p_superconducting"
-THRESHOLDS = {P_SUPERCONDUCTING: 0.01, "p_above_10": 10, "p_above_20": 20, "p_above_40": 40}  # K
+THRESHOLDS = {"p_above_10": 10, "p_above_20": 20, "p_above_40": 40}  # K
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Answerer:
             row |= {name: float(values[number]) for name, values in uncertain.items()}
             row |= self._surroundings(crystal, fractions[number])
             row["members"] = {name: float(of[number]) for name, of in members.items()}
+            if np.isnan(list(row["members"].values())).any():
+                row["remarks"] += (NOT_ALL_MEMBERS,)
         return [
             Answer(crystal.id, tc_kelvin=float(value), model_version=self.version, **row)
             for crystal, value, row in zip(crystals, tc, rows, strict=True)
@@ -95,7 +100,9 @@ class Answerer:
             name: self.calibration.probability_above(threshold, tc, domain)
             for name, threshold in THRESHOLDS.items()
         }
+        reported = self.calibration.probability_reported(tc, domain)
         return {
+            "p_superconducting": np.maximum(reported, probabilities["p_above_10"]),
             "tc_lower": interval[:, 0],
             "tc_upper": interval[:, 1],
             "domain_error": self.calibration.error(domain),
@@ -106,7 +113,7 @@ class Answerer:
         """Domain, neighbours and remarks of a composition ``[118]``."""
         if self.known is None:
             return {"remarks": tuple(_remarks(crystal, fractions, (), None))}
-        (domain,) = self.known.domain_names(fractions[None])
+        domain = DOMAINS[self.known.domain(fractions[None])[0]]
         nearest = tuple(self.known.nearest(fractions))
         remarks = tuple(_remarks(crystal, fractions, nearest, self.known))
         return {"domain": domain, "nearest": nearest, "remarks": remarks}
@@ -157,11 +164,11 @@ def _remarks(
     if not crystal.cif:
         yield "From the formula alone, without a structure."
     if known is not None:
-        new = [el.symbol for el in crystal.composition if not known.elements[el.Z - 1]]
+        new = {el.Z: el.symbol for el in crystal.composition if not known.elements[el.Z - 1]}
         if new:
-            yield f"No training material has {', '.join(new)}."
+            yield f"No training material has {', '.join(new.values())}."
     if fractions[0] >= HYDRIDE:
         yield (
             "A hydride: those that superconduct near room temperature do so under a pressure that "
-            "a crystal structure does not state, and none of them is in the training data."
+            "a crystal structure does not state."
         )

@@ -2,7 +2,8 @@
 
 Predictions of materials that a model had not learned from are compared with their measured Tc in
 sqrt(Tc), relative to 1 + sqrt(prediction): errors grow with Tc. A prediction is compared with those
-of the same domain and a similar predicted Tc; bands of few materials are merged.
+of the same domain and a similar predicted Tc; bands of few materials are merged. Whether a Tc is
+reported at all is a share of near predictions.
 """
 
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from safetensors.numpy import load_file, save_file
 from supervision.answer.domain import DOMAINS, KNOWN, NEW_ELEMENTS, NEW_FAMILY, SERIES
 from supervision.evaluation.conformal import PredictiveSystem, fewest_scores
 
-BAND_EDGES = (1, 2, 3, 5, 10, 20, 40)  # of the predicted Tc, K
-FEWEST = 50  # materials of a domain or band that is not merged with another one
 LEVEL = 0.9
-REPORTED = 0.01  # K; a Tc above it is one that was reported
-MERGED_INTO = {KNOWN: SERIES, SERIES: NEW_FAMILY, NEW_ELEMENTS: NEW_FAMILY}  # a domain of few
+BAND_EDGES = (1, 2, 3, 5, 10, 20, 40)  # of the predicted Tc, K
+FEWEST_IN_BAND = 50  # materials; bands of fewer are merged
+FEWEST_IN_DOMAIN = fewest_scores(LEVEL)  # of fewer there is no finite interval
+NEIGHBOURS = 100  # predictions whose share of reported Tc is that of the one between them
+REPORTED = 0.01  # K; a Tc below it is none
+NONE = -1  # in place of a domain that has nothing to be compared with
 CALIBRATION_FILE = "calibration.safetensors"
 
 
@@ -37,40 +40,62 @@ class Calibration:
     tc_pred: np.ndarray
     domain: np.ndarray
 
-    @property
-    def is_sufficient(self) -> bool:
-        """Whether there are enough materials for intervals."""
-        return len(self.tc) >= fewest_scores(LEVEL)
-
     def interval(self, tc_pred: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """Where the measured Tc is with probability ``LEVEL``, in kelvin, ``[n, 2]``.
 
-        NaN where the calibration is not sufficient.
+        With equal tails; where the lower end is 0 K, which includes materials without a reported
+        Tc, there is no lower tail, and the upper one has all the rest. NaN where too few materials
+        were predicted to say.
         """
-        if not self.is_sufficient:
-            return np.full((len(tc_pred), 2), np.nan)
-        encoded, scale = _encode(tc_pred)
-        found = self._system.interval(encoded, scale, self._category(tc_pred, domain), LEVEL)
-        return np.maximum(found, 0) ** 2
+        found = np.full((len(tc_pred), 2), np.nan)
+        rows = self._merged[domain] != NONE
+        given = (*_encode(tc_pred[rows]), self._category(tc_pred[rows], domain[rows]))
+        low, high = self._system.interval(*given, LEVEL).T
+        from_zero = low < np.sqrt(REPORTED)
+        one_sided = self._system.interval(*given, 2 * LEVEL - 1)[:, 1]
+        found[rows, 0] = np.where(from_zero, 0, low) ** 2
+        found[rows, 1] = np.where(from_zero, one_sided, high) ** 2
+        return found
 
     def probability_above(
         self, threshold: float, tc_pred: np.ndarray, domain: np.ndarray
     ) -> np.ndarray:
-        """The probability of a Tc above a threshold in kelvin, ``[n]``.
+        """The probability of a Tc above a threshold in kelvin, ``[n]``; NaN as in ``interval``."""
+        found = np.full(len(tc_pred), np.nan)
+        rows = self._merged[domain] != NONE
+        encoded, scale = _encode(tc_pred[rows])
+        category = self._category(tc_pred[rows], domain[rows])
+        found[rows] = self._system.probability_above(np.sqrt(threshold), encoded, scale, category)
+        return found
 
-        NaN where the calibration is not sufficient.
+    def probability_reported(self, tc_pred: np.ndarray, domain: np.ndarray) -> np.ndarray:
+        """The probability that a Tc is reported at all, ``[n]``; NaN as in ``interval``.
+
+        The share among the ``NEIGHBOURS`` nearest predictions of the domain. The predictive system
+        cannot say it: materials without a Tc are at 0 K whatever was predicted, so their scores
+        depend on the prediction.
         """
-        if not self.is_sufficient:
-            return np.full(len(tc_pred), np.nan)
-        encoded, scale = _encode(tc_pred)
-        category = self._category(tc_pred, domain)
-        return self._system.probability_above(np.sqrt(threshold), encoded, scale, category)
+        merged, own = self._merged[domain], self._merged[self.domain]
+        found = np.full(len(tc_pred), np.nan)
+        for d in np.unique(merged[merged != NONE]):
+            order = np.argsort(self.tc_pred[own == d])
+            known = self.tc_pred[own == d][order]
+            reported = np.concatenate([[0], np.cumsum(self.tc[own == d][order] > REPORTED)])
+            size, rows = min(NEIGHBOURS, len(known)), merged == d
+            middle = np.searchsorted(known, tc_pred[rows])
+            first = np.clip(middle - size // 2, 0, len(known) - size)
+            found[rows] = (reported[first + size] - reported[first] + 0.5) / (size + 1)
+        return found
 
     def error(self, domain: np.ndarray) -> np.ndarray:
-        """The mean absolute error of predictions of a domain, in kelvin, ``[n]``; NaN for none."""
-        errors = np.abs(self.tc - self.tc_pred)
-        means = [errors[self.domain == d].mean() if d in self.domain else np.nan for d in _INDICES]
-        return np.array(means)[domain]
+        """The mean absolute error of predictions of a domain, in kelvin, ``[n]``.
+
+        NaN for a domain of fewer than ``FEWEST_IN_DOMAIN`` materials.
+        """
+        count, errors = np.bincount(self.domain, minlength=len(DOMAINS)), self.tc - self.tc_pred
+        total = np.bincount(self.domain, np.abs(errors), minlength=len(DOMAINS))
+        mean = np.where(count >= FEWEST_IN_DOMAIN, total / np.maximum(count, 1), np.nan)
+        return mean[domain]
 
     def save(self, folder: Path) -> None:
         """Write the file that ``load`` reads."""
@@ -102,36 +127,37 @@ class Calibration:
 
     @cached_property
     def _merged(self) -> np.ndarray:
-        """The domain that each domain is compared with; that of few materials with its neighbour's.
+        """The domain that each domain is compared with, or ``NONE``.
 
-        Where new families are few, too, all materials are compared.
+        One of few is joined to the next farther one, whose errors are larger. New families have
+        none beyond them; those of nearer materials would be too small.
         """
         count = np.bincount(self.domain, minlength=len(DOMAINS))
-        if count[NEW_FAMILY] < FEWEST:
-            return np.full(len(DOMAINS), NEW_FAMILY)
         target = np.arange(len(DOMAINS))
-        for d in (SERIES, KNOWN, NEW_ELEMENTS):
-            if count[d] < FEWEST:
-                target[d] = target[MERGED_INTO[d]]
+        for d in (KNOWN, SERIES):
+            if count[d] < FEWEST_IN_DOMAIN:
+                target[target == d] = d + 1
+                count[d + 1] += count[d]
+        if count[NEW_FAMILY] < FEWEST_IN_DOMAIN:
+            target[target == NEW_FAMILY] = NONE
+        if count[NEW_ELEMENTS] < FEWEST_IN_DOMAIN:
+            target[NEW_ELEMENTS] = target[NEW_FAMILY]
         return target
 
     @cached_property
     def _edges(self) -> dict[int, list[float]]:
-        """The band edges of each merged domain, each band with ``FEWEST`` materials or more."""
+        """The band edges of each merged domain, in kelvin."""
         merged = self._merged[self.domain]
         return {int(d): _band_edges(self.tc_pred[merged == d]) for d in np.unique(self._merged)}
 
 
-_INDICES = range(len(DOMAINS))
-
-
 def _band_edges(tc_pred: np.ndarray) -> list[float]:
-    """Edges in kelvin between which there are ``FEWEST`` predictions or more, from the top down."""
+    """Edges between which there are ``FEWEST_IN_BAND`` predictions or more, from the top down."""
     edges: list[float] = []
     top = np.inf
     for edge in reversed(BAND_EDGES):
         in_band = ((tc_pred >= edge) & (tc_pred < top)).sum()
-        if in_band >= FEWEST and (tc_pred < edge).sum() >= FEWEST:
+        if in_band >= FEWEST_IN_BAND and (tc_pred < edge).sum() >= FEWEST_IN_BAND:
             edges.insert(0, edge)
             top = edge
     return edges

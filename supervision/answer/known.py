@@ -1,5 +1,6 @@
 """The materials that a model has learned from: the distance to them, and the nearest ones."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from supervision.data.crystals import Material
 KNOWN_FILE = "known.safetensors"
 NEAREST = 3
 SAME = 1e-4  # distance of compositions that are equal up to rounding
+FRACTION_DECIMALS = 4  # to which equal compositions agree
 
 
 class Neighbour(NamedTuple):
@@ -60,15 +62,17 @@ class KnownMaterials:
 
     @classmethod
     def union(cls, parts: Sequence["KnownMaterials"]) -> "KnownMaterials":
-        """The materials of several models; one of equal formulas, the first."""
+        """The materials of several models; one of each composition, a measured one if there is."""
         formulas = [formula for part in parts for formula in part.formulas]
-        _, first = np.unique(formulas, return_index=True)
-        chosen = np.sort(first)
         tc, is_computed, fractions = (
-            np.concatenate([getattr(part, name) for part in parts])[chosen]
+            np.concatenate([getattr(part, name) for part in parts])
             for name in ("tc", "is_computed", "fractions")
         )
-        return cls([formulas[i] for i in chosen], tc, is_computed, fractions)
+        order = np.argsort(is_computed, kind="stable")
+        _, first = np.unique(fractions[order].round(FRACTION_DECIMALS), axis=0, return_index=True)
+        chosen = np.sort(order[first])
+        kept = [formulas[i] for i in chosen]
+        return cls(kept, tc[chosen], is_computed[chosen], fractions[chosen])
 
     def distance(self, fractions: np.ndarray) -> np.ndarray:
         """The distance of each composition ``[n, 118]`` to the nearest material, [n]."""
@@ -79,9 +83,9 @@ class KnownMaterials:
         new_element = np.any(fractions[:, ~self.elements] > 0, axis=1)
         return domains(self.distance(fractions), new_element)
 
-    def domain_names(self, fractions: np.ndarray) -> np.ndarray:
-        """The domain of each composition ``[n, 118]`` by name, [n]."""
-        return np.array(DOMAINS)[self.domain(fractions)]
+    def domain_names(self, fractions: np.ndarray) -> list[str]:
+        """The domain of each composition ``[n, 118]`` by name."""
+        return [DOMAINS[index] for index in self.domain(fractions)]
 
     @cached_property
     def elements(self) -> np.ndarray:
@@ -109,7 +113,7 @@ class KnownMaterials:
 
     def save(self, folder: Path) -> None:
         """Write the file that ``load`` reads."""
-        text = "\n".join(self.formulas).encode()
+        text = json.dumps(list(self.formulas)).encode()
         arrays = {
             "formulas": np.frombuffer(text, dtype=np.uint8),
             "tc": self.tc,
@@ -121,7 +125,6 @@ class KnownMaterials:
     def load(cls, folder: Path) -> "KnownMaterials":
         """What ``save`` wrote; it gives the same numbers."""
         arrays = load_file(folder / KNOWN_FILE)
-        text = arrays["formulas"].tobytes().decode()
-        formulas = text.split("\n") if text else []
+        formulas = json.loads(arrays["formulas"].tobytes())
         fractions = from_sparse(arrays, ELEMENTS)
         return cls(formulas, arrays["tc"], arrays["is_computed"], fractions)

@@ -31,7 +31,8 @@ class StructureInput(NamedTuple):
 def structure_inputs(structures: Any) -> list[StructureInput]:
     """The structures in a pymatgen Structure, ASE Atoms, path, CIF text, or a list of these.
 
-    A path may be a structure file, a folder, or a CSV table with a column ``cif`` or ``path``.
+    A path may be a structure file, a folder, or a CSV table with a column ``cif``, ``path`` or
+    ``formula``.
     """
     if _is_single(structures):
         return _inputs_of(structures, "structure")
@@ -103,6 +104,8 @@ def _table_inputs(table: Path) -> list[StructureInput]:
     column = next((name for name in TABLE_COLUMNS if name in rows.columns), None)
     if column is None:
         raise DatasetError(f"{table} has none of the columns {', '.join(TABLE_COLUMNS)}.")
+    if rows.empty:
+        raise DatasetError(f"{table} has no rows.")
     found: list[StructureInput] = []
     for number, value in enumerate(rows[column].str.strip(), start=1):
         name = f"{printable_path(table)} row {number}"

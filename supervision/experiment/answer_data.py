@@ -1,6 +1,7 @@
 """What is saved with a model so that its answers say how sure they are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from supervision.answer.calibration import Calibration
 from supervision.answer.known import KnownMaterials
 from supervision.data.composition_distance import fraction_matrix
 from supervision.data.crystals import Material
+from supervision.data.sources import SOURCES
 from supervision.evaluation.prediction import Prediction
 from supervision.experiment.spec import DataSplits
 
@@ -26,6 +28,9 @@ def write_answer_data(
     """
     own = folder / ANSWER_FOLDER
     own.mkdir(exist_ok=True)
+    source = SOURCES.get(splits.dataset.name)
+    if source and source.is_computed:  # the data set itself
+        learned = [replace(material, is_computed=True) for material in learned]
     KnownMaterials.of(learned).save(own)
     calibration_of(held_out, splits.training()).save(own)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from supervision.answer.domain import DOMAINS
 from supervision.data.sources import SOURCES
 from supervision.experiment.sources import require_structures
 from supervision.experiment.spec import Experiment
@@ -72,6 +73,8 @@ def untrained_member(
 def member_predictions(members: Mapping[str, Result]) -> pd.DataFrame:
     """The predictions of all members: a row per material, part and fold, a column per member.
 
+    The ``domain`` is that of the member that knows most of the material.
+
     Raises ValueError for a run without the columns that this version logs.
     """
     tables = {name: _predictions(result.id) for name, result in members.items()}
@@ -81,6 +84,8 @@ def member_predictions(members: Mapping[str, Result]) -> pd.DataFrame:
         if not table.index.equals(joined.index):
             raise ValueError(f"The runs of {first} and {name} predict different materials.")
         joined[name] = table["tc_pred"]
+    codes = [table["domain"].map(DOMAINS.index) for table in tables.values()]
+    joined["domain"] = pd.concat(codes, axis=1).min(axis=1).map(DOMAINS.__getitem__)
     return joined.reset_index()
 
 

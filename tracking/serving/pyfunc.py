@@ -57,17 +57,18 @@ class TcModel(PythonModel):
 
 
 def _crystals(table: pd.DataFrame) -> list[Crystal]:
-    names = [f"Row {row}" for row in range(len(table))]
-    ids = _texts(table, "id") if "id" in table.columns else names
-    cifs, formulas = (_texts(table, column) for column in COLUMNS)
-    return [Crystal(*row) for row in zip(ids, formulas, cifs, strict=True)]
+    ids, cifs, formulas = (_values(table, column) for column in ("id", *COLUMNS))
+    return [
+        Crystal(str(id) or f"Row {row}", formula, cif)
+        for row, (id, formula, cif) in enumerate(zip(ids, formulas, cifs, strict=True))
+    ]
 
 
-def _texts(table: pd.DataFrame, column: str) -> list[str]:
-    """The texts of a column; empty where one is missing."""
+def _values(table: pd.DataFrame, column: str) -> list[Any]:
+    """The values of a column; empty where one is missing. What is no text is refused later."""
     if column not in table.columns:
         return [""] * len(table)
-    return ["" if pd.isna(text) else text for text in table[column]]
+    return ["" if pd.api.types.is_scalar(v) and pd.isna(v) else v for v in table[column]]
 
 
 mlflow.models.set_model(TcModel())

@@ -13,6 +13,7 @@ from supervision.data.errors import CrystalError
 from supervision.models.ensemble.stacking import Stack
 from supervision.models.families import get_family, load_predictor
 from supervision.models.predictor import CONFIG_FILE, SavedPredictor
+from supervision.runtime.text import printable
 
 MEMBERS_FOLDER = "members"
 
@@ -51,9 +52,9 @@ class EnsemblePredictor:
             if rows:
                 found[rows, column] = member.predict([crystals[row] for row in rows])
         if unread := [c for c, row in zip(crystals, found, strict=True) if np.isnan(row).all()]:
-            raise CrystalError(
-                f"{unread[0].id}: There is no structure, and no model here reads a formula alone."
-            )
+            name = printable(unread[0].id)
+            reason = "There is no structure, and no model here reads a formula alone."
+            raise CrystalError(f"{name}: {reason}")
         return found
 
     def combine(self, tc: np.ndarray) -> np.ndarray:
