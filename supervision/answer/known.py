@@ -10,7 +10,12 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from supervision.answer.domain import DOMAINS, domains
-from supervision.data.composition_distance import ELEMENTS, fraction_matrix
+from supervision.data.composition_distance import (
+    ELEMENTS,
+    fraction_matrix,
+    from_sparse,
+    to_sparse,
+)
 from supervision.data.crystals import Material
 
 KNOWN_FILE = "known.safetensors"
@@ -100,26 +105,20 @@ class KnownMaterials:
         return np.maximum(2 - 2 * shared, 0)
 
     def save(self, folder: Path) -> None:
-        """Write the file that ``load`` reads; of each composition, the elements that it has."""
-        row, element = np.nonzero(self.fractions)
+        """Write the file that ``load`` reads."""
         text = "\n".join(self.formulas).encode()
         arrays = {
             "formulas": np.frombuffer(text, dtype=np.uint8),
             "tc": self.tc,
             "is_computed": self.is_computed,
-            "elements": np.bincount(row, minlength=len(self.tc)).astype(np.uint8),
-            "element": element.astype(np.uint8),
-            "fraction": self.fractions[row, element],
         }
-        save_file(arrays, folder / KNOWN_FILE)
+        save_file(arrays | to_sparse(self.fractions), folder / KNOWN_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> "KnownMaterials":
         """What ``save`` wrote; it gives the same numbers."""
         arrays = load_file(folder / KNOWN_FILE)
-        tc = arrays["tc"]
-        fractions = np.zeros((len(tc), ELEMENTS), dtype=np.float32)
-        row = np.repeat(np.arange(len(tc)), arrays["elements"])
-        fractions[row, arrays["element"]] = arrays["fraction"]
-        formulas = arrays["formulas"].tobytes().decode().split("\n")
-        return cls(formulas, tc, arrays["is_computed"], fractions)
+        text = arrays["formulas"].tobytes().decode()
+        formulas = text.split("\n") if text else []
+        fractions = from_sparse(arrays, ELEMENTS)
+        return cls(formulas, arrays["tc"], arrays["is_computed"], fractions)

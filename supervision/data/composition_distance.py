@@ -4,7 +4,7 @@
 0.043 apart, NbN and NbC are 1 apart.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,24 @@ def atomic_fractions(composition: "Composition") -> np.ndarray:
     for element, amount in composition.items():
         fractions[element.Z - 1] += amount
     return fractions / fractions.sum()
+
+
+def to_sparse(fractions: np.ndarray) -> dict[str, np.ndarray]:
+    """Atomic fractions ``[n, e]`` as arrays of the elements that occur, to be saved."""
+    row, element = np.nonzero(fractions)
+    return {
+        "elements_of_row": np.bincount(row, minlength=len(fractions)).astype(np.uint8),
+        "element": element.astype(np.uint8),
+        "fraction": fractions[row, element],
+    }
+
+
+def from_sparse(arrays: Mapping[str, np.ndarray], elements: int) -> np.ndarray:
+    """The inverse of ``to_sparse``: ``[n, elements]``."""
+    count = arrays["elements_of_row"]
+    fractions = np.zeros((len(count), elements), dtype=arrays["fraction"].dtype)
+    fractions[np.repeat(np.arange(len(count)), count), arrays["element"]] = arrays["fraction"]
+    return fractions
 
 
 def nearest_distance(fractions: np.ndarray, to: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from supervision.data.composition_distance import from_sparse, to_sparse
 from supervision.data.splits import APART
 
 KNOWN_FILE = "known.safetensors"
@@ -43,9 +44,19 @@ class KnownCompositions:
 
     def save(self, folder: Path) -> None:
         """Write the file that ``load`` reads."""
-        save_file({"fractions": self.fractions}, folder / KNOWN_FILE)
+        width = np.array([self.fractions.shape[1]])
+        save_file(to_sparse(self.fractions) | {"width": width}, folder / KNOWN_FILE)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """What ``save`` wrote."""
-        return cls(load_file(folder / KNOWN_FILE)["fractions"])
+        """What ``save`` wrote; it gives the same numbers.
+
+        Raises ValueError for a file of an earlier version.
+        """
+        arrays = load_file(folder / KNOWN_FILE)
+        if "width" not in arrays:
+            raise ValueError(
+                f"{folder / KNOWN_FILE} was written by an earlier version of this code. Load the "
+                "model with the code that trained it, or train it again."
+            )
+        return cls(from_sparse(arrays, int(arrays["width"][0])))
