@@ -36,8 +36,8 @@ def structure_features(structure: "Structure") -> np.ndarray:
     two sites at the same position, or atoms that are too close for a neighbour search.
     """
     around = find_surroundings(structure)
-    values = symmetry(structure) | layers(structure, around.sites)
-    for group in (density, disorder, shell, network, contacts):
+    values = symmetry(structure) | layers(structure, around.sites) | disorder(around.sites)
+    for group in (density, shell, network, contacts):
         values |= group(around)
     found = np.array([values[name] for name in DESCRIPTORS], dtype=float)
     return found.round(DECIMALS)

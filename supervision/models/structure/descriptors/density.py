@@ -30,17 +30,20 @@ DENSITY = {
 
 def density(around: Surroundings) -> dict[str, float]:
     """The values of DENSITY."""
-    amounts = around.sites.amounts.sum(axis=0)  # [94] atoms in the cell
+    return density_of_sites(around.sites, around.volume) | {"largest void": around.void_radius}
+
+
+def density_of_sites(sites: Sites, volume: float) -> dict[str, float]:
+    """The values of DENSITY that need no search for neighbours; the volume is in cubic angstrom."""
+    amounts = sites.amounts.sum(axis=0)  # [94] atoms in the cell
     spheres = 4 / 3 * np.pi * covalent_radius() ** 3
     return {
-        "volume per atom": around.volume / amounts.sum(),
-        "volume over that of the elements": around.volume
-        / (amounts @ magpie_property("GSvolume_pa")),
-        "valence electrons per volume": amounts @ valence_electrons() / around.volume,
-        "d electrons per volume": amounts @ d_electrons() / around.volume,
-        "mass per volume": amounts @ magpie_property("AtomicWeight") / around.volume,
-        "packing fraction": amounts @ spheres / around.volume,
-        "largest void": around.void_radius,
+        "volume per atom": volume / amounts.sum(),
+        "volume over that of the elements": volume / (amounts @ magpie_property("GSvolume_pa")),
+        "valence electrons per volume": amounts @ valence_electrons() / volume,
+        "d electrons per volume": amounts @ d_electrons() / volume,
+        "mass per volume": amounts @ magpie_property("AtomicWeight") / volume,
+        "packing fraction": amounts @ spheres / volume,
     }
 
 
@@ -58,9 +61,8 @@ DISORDER = {
 }
 
 
-def disorder(around: Surroundings) -> dict[str, float]:
+def disorder(sites: Sites) -> dict[str, float]:
     """The values of DISORDER."""
-    sites = around.sites
     vacancy = np.clip(1 - sites.occupancy, 0, 1)
     parts = np.column_stack([sites.amounts, vacancy])
     entropy = entr(parts).sum(axis=1)
