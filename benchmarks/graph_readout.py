@@ -40,7 +40,7 @@ def main() -> None:
     """Compute the features, fit each regressor, print errors and write predictions."""
     options = _options()
     result = Result.read(options.run)
-    predictor = load_predictor(predictor_folder(result))
+    predictor = load_predictor(predictor_folder(result.id))
     if not isinstance(predictor, GraphPredictor):
         raise SystemExit(
             f"Run {options.run} is of the {predictor.model_family} family, not the graph family."

@@ -226,6 +226,7 @@ def test_an_answer_has_everything(tmp_path):
         ("NaCl", "In the training data: no Tc was reported."),
         ("LaH10", "A hydride: those that superconduct near room temperature"),
         ("NiSe", "No training material has Ni, Se."),
+        ("NbNa", "No training material has just these elements: Na, Nb."),
         ("MgB2", "From the formula alone, without a structure."),
     ],
 )
@@ -321,3 +322,23 @@ def test_a_table_fits_a_terminal_whatever_the_names_are():
 
 def test_what_is_not_known_is_a_dash():
     assert shown(tc_kelvin=7.0)[1].split()[2:] == ["7.0", *["–"] * 7]
+
+
+def test_the_figure_of_an_answer_shows_its_numbers_and_neighbours():
+    (answer,) = answerer().answer([Crystal("a.cif", "", NB3SN)])
+    (ax,) = answer.plot().axes
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels[0] == "predicted, 90% interval"
+    assert labels[1:] == [f"{n.formula}, {n.distance:.3f} away" for n in answer.nearest]
+    bar, point, *neighbours = (line.get_xdata() for line in ax.lines)
+    np.testing.assert_allclose(bar**2, [answer.tc_lower, answer.tc_upper])
+    np.testing.assert_allclose(np.concatenate([point, *neighbours]) ** 2,
+                               [7, *(n.tc_kelvin for n in answer.nearest)])  # fmt: skip
+    low, high = ax.get_xlim()
+    assert low < bar[0] and bar[1] < high and max(neighbours) < high
+
+
+def test_an_answer_with_an_error_has_no_figure():
+    (answer,) = answerer().answer([Crystal("a.cif", "", "broken")])
+    with pytest.raises(ValueError, match="nothing to draw"):
+        answer.plot()

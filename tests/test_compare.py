@@ -385,7 +385,7 @@ def test_the_newest_run_of_each_kind_is_reported(trained, tmp_path):
 def test_the_error_says_why_a_predictor_cannot_be_downloaded(trained, monkeypatch):
     """The run has no artifact `predictor`, which must not hide that the disk is full."""
     run = Result.read(trained[0])
-    assert predictor_folder(run).name == "predictor"
+    assert predictor_folder(run.id).name == "predictor"
 
     def full(uri):
         if uri.endswith("/model"):
@@ -394,7 +394,7 @@ def test_the_error_says_why_a_predictor_cannot_be_downloaded(trained, monkeypatc
 
     monkeypatch.setattr("tracking.comparison.results.download", full)
     with pytest.raises(ValueError, match=f"Run {trained[0]} has no predictor .*No space left"):
-        predictor_folder(run)
+        predictor_folder(run.id)
 
 
 @pytest.mark.slow

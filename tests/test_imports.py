@@ -88,6 +88,7 @@ LAYERS = (
     "supervision.answer",
     "supervision.explain",
     "supervision.experiment",
+    "supervision.release",
     "supervision.doctor",
     "tracking",
     "entrypoints",

@@ -3,9 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervision.answer.known import Neighbour
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAN = math.nan
 WIDE = 10.0  # K; a Tc whose interval is wider is shown without decimals
@@ -56,6 +59,15 @@ class Answer:
     def decimals(self) -> int:
         """How many decimals of its temperatures mean something."""
         return 0 if self.tc_upper - self.tc_lower >= WIDE else 1
+
+    def plot(self) -> "Figure":
+        """A figure of Tc, interval, members and nearest known materials.
+
+        Raises ValueError for an answer that has an error.
+        """
+        from supervision.answer.plot import answer_figure  # matplotlib is imported where it draws
+
+        return answer_figure(self)
 
     def to_row(self) -> dict[str, Any]:
         """Plain values for JSON: None for NaN, lists and dictionaries for what is nested."""

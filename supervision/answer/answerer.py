@@ -167,6 +167,9 @@ def _remarks(
         new = {el.Z: el.symbol for el in crystal.composition if not known.elements[el.Z - 1]}
         if new:
             yield f"No training material has {', '.join(new.values())}."
+        elif not known.has_element_set(fractions):
+            symbols = sorted(element.symbol for element in crystal.composition)
+            yield f"No training material has just these elements: {', '.join(symbols)}."
     if fractions[0] >= HYDRIDE:
         yield (
             "A hydride: those that superconduct near room temperature do so under a pressure that "

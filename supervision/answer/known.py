@@ -92,6 +92,14 @@ class KnownMaterials:
         """Which elements occur, ``[118]``."""
         return np.asarray(np.any(self.fractions > 0, axis=0))
 
+    def has_element_set(self, fractions: np.ndarray) -> bool:
+        """Whether a material has all elements of a composition ``[118]``, and no others."""
+        return np.packbits(fractions > 0).tobytes() in self._element_sets
+
+    @cached_property
+    def _element_sets(self) -> frozenset[bytes]:
+        return frozenset(row.tobytes() for row in np.packbits(self.fractions > 0, axis=1))
+
     def nearest(self, fractions: np.ndarray) -> list[Neighbour]:
         """The measured materials nearest to a composition ``[118]``, the nearest first."""
         distance = np.where(self.is_computed, np.inf, self.distances(fractions.astype(np.float32)))

@@ -289,14 +289,14 @@ def model_location(result: Result) -> str:
             raise ValueError("its folds made no model")
         return f"runs:/{first}/model"
     if any(item.path == "predictor" for item in mlflow.MlflowClient().list_artifacts(result.id)):
-        return str(predictor_folder(result))
+        return str(predictor_folder(result.id))
     return f"runs:/{result.id}/model"
 
 
-def predictor_folder(result: Result) -> Path:
-    """The folder of the run's predictor, downloaded. Raises ValueError where it has none."""
+def predictor_folder(run_id: str) -> Path:
+    """The folder of a run's predictor, downloaded. Raises ValueError where it has none."""
     failures = []
-    for uri in (f"runs:/{result.id}/model", f"runs:/{result.id}/predictor"):
+    for uri in (f"runs:/{run_id}/model", f"runs:/{run_id}/predictor"):
         try:
             root = download(uri)
         except (MlflowException, OSError) as error:
@@ -306,7 +306,7 @@ def predictor_folder(result: Result) -> Path:
             if "predictor" in (config.parent.name, root.name):
                 return config.parent
     reasons = f" ({'; '.join(failures)})" if failures else ""
-    raise ValueError(f"Run {result.id} has no predictor that can be downloaded{reasons}.")
+    raise ValueError(f"Run {run_id} has no predictor that can be downloaded{reasons}.")
 
 
 def test_part(predictions: pd.DataFrame) -> pd.DataFrame:

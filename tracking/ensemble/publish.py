@@ -83,7 +83,7 @@ def _log_model(members: Mapping[str, Result], stack: Stack, held_out: pd.DataFra
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "predictor"
         folder.mkdir()
-        saved = {name: predictor_folder(result) for name, result in members.items()}
+        saved = {name: predictor_folder(result.id) for name, result in members.items()}
         write_ensemble(folder, saved, stack)
         origins = [json.loads((path / PROVENANCE_FILE).read_text()) for path in saved.values()]
         learned = sorted({id for origin in origins for id in origin["materials"]})

@@ -4,7 +4,6 @@ import numpy as np
 
 from supervision.data.cell_checks import check_geometry
 from supervision.data.crystals import Crystal
-from supervision.data.errors import CrystalError
 from supervision.data.featurize import Featurizer
 from supervision.models.composition.features import composition_features
 from supervision.models.structure.descriptors.density import (

@@ -82,6 +82,11 @@ def write_ensemble(folder: Path, members: Mapping[str, Path], stack: Stack) -> N
     """
     for name, saved in members.items():
         shutil.copytree(saved, folder / MEMBERS_FOLDER / name)
+    write_stack(folder, list(members), stack)
+
+
+def write_stack(folder: Path, members: Sequence[str], stack: Stack) -> None:
+    """Write the files of an ensemble beside its members, which are in ``MEMBERS_FOLDER``."""
     config = {
         "model_family": EnsemblePredictor.model_family,
         "config": {"members": list(members)},

@@ -1,0 +1,1 @@
+"""Builds the models that ship with the install from runs in folds, and registers them."""
