@@ -38,7 +38,7 @@ class FoldRuns:
         """
         found: dict[str, dict[str, Result]] = {}
         for result in map(Result.read, run_ids):
-            if not result.fold_runs:
+            if not result.has_folds:
                 raise ValueError(f"Run {result.id} has no folds: train with folds=5.")
             of_family = found.setdefault(result.kind.model_family, {})
             split = result.split.partition(",")[0]
