@@ -13,7 +13,7 @@ import typer
 from entrypoints.options import add_command
 
 COMMANDS = {
-    "predict": "Tc of crystals, from the best registered model or a model of your choice.",
+    "predict": "Tc of crystals, by your best model, a released one or one of your choice.",
     "explain": "Why a model predicts this Tc: features, sites, views and the doping series.",
     "train": "Train a model of one family.",
     "tune": "Search a family's settings with Optuna.",

@@ -6,14 +6,8 @@ python -m entrypoints.cross --dataset 3dsc --sources jarvis_supercon --models co
 
 from dataclasses import dataclass
 
-from entrypoints.options import (
-    Given,
-    experiment_of,
-    experiment_options,
-    make_app,
-    parse,
-    run_cli,
-)
+from entrypoints.experiment_options import experiment_of, experiment_options
+from entrypoints.options import Given, make_app, parse, run_cli
 from entrypoints.untrained import UntrainedOptions
 from supervision.experiment.sources import SourceSpec, parse_sources
 from supervision.runtime.options import option, options_of

@@ -6,15 +6,8 @@ python -m entrypoints.ensemble --dataset 3dsc --split novel --folds 5 --members 
 
 from dataclasses import dataclass
 
-from entrypoints.options import (
-    Given,
-    experiment_of,
-    experiment_options,
-    listed,
-    make_app,
-    parse,
-    run_cli,
-)
+from entrypoints.experiment_options import experiment_of, experiment_options
+from entrypoints.options import Given, listed, make_app, parse, run_cli
 from supervision.models.ensemble.stacking import METHODS
 from supervision.runtime.options import option, options_of
 from tracking.comparison.results import Result

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from entrypoints.options import Given, experiment_of, experiment_options, make_app, parse, run_cli
+from entrypoints.experiment_options import experiment_of, experiment_options
+from entrypoints.options import Given, make_app, parse, run_cli
 from supervision.data.crystals import Crystal, Reject
 from supervision.data.featurize import featurize
 from supervision.models.families import load_predictor
@@ -21,8 +22,8 @@ from supervision.models.neural import MODEL_FILE, NeuralPredictor, count_paramet
 from supervision.models.predictor import PROVENANCE_FILE
 from supervision.models.setup import WeightsInfo
 from supervision.models.weights import GraphWeights, WeightsError, catalogue_entry, get_weights
-from supervision.models.weights.sources import sha256_of
 from supervision.runtime.device import pick_device
+from supervision.runtime.files import sha256_of
 from supervision.runtime.options import Option, option, options_of
 from supervision.training.config import FitConfig
 from tracking.runs import tracked_run

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from entrypoints.options import run_cli
+from supervision.answer.loaded import ModelError
 from supervision.answer.text import answers_text
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_inputs import structure_inputs
 from supervision.explain.explanation import explain, models_by_family
 from supervision.explain.page import write_page
-from tracking.serving.model_names import ModelError
 from tracking.serving.models import load_answerer
 
 app = typer.Typer(add_completion=False)
@@ -26,7 +26,11 @@ app = typer.Typer(add_completion=False)
 def main(
     path: Annotated[Path, typer.Argument(help="a structure file")],
     model: Annotated[
-        str, typer.Option(help="registered name, model URI or folder; empty: the best champion")
+        str,
+        typer.Option(
+            help="registered name, model URI, folder or released:NAME; empty: the best champion, "
+            "or else the released default"
+        ),
     ] = "",
     graph: Annotated[str, typer.Option(help="a graph model that explains the sites")] = "",
     vision: Annotated[str, typer.Option(help="a vision model that explains the views")] = "",

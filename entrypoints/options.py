@@ -12,20 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from supervision.data.errors import CrystalError, DatasetError
-from supervision.data.splits import LeakError
-from supervision.experiment.run_folder import RunFolderError
-from supervision.experiment.spec import Experiment
-from supervision.models.weights import WeightsError
-from supervision.runtime.errors import StoreError, disk_error_message
-from supervision.runtime.lock import BusyError
+from supervision.runtime.errors import ExpectedError, disk_error_message
 from supervision.runtime.options import Option, options_of
-from supervision.training.checkpoint import CheckpointError
 
-EXPECTED = (
-    BusyError, CheckpointError, CrystalError, DatasetError, FloatingPointError, LeakError,
-    OSError, RunFolderError, StoreError, ValueError, WeightsError,
-)  # fmt: skip
+EXPECTED = (ExpectedError, FloatingPointError, OSError, ValueError)
 METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "true|false"}
 Given = Mapping[str, str]  # option -> text
 Group = tuple[str, Sequence[Option]]  # a heading of --help, and the options below it
@@ -75,22 +65,6 @@ def as_text(value: Any) -> str:
     if isinstance(value, float) and (value == 0 or value >= 1e-4):
         return f"{value:g}"
     return str(value)
-
-
-def experiment_options(*names: str) -> list[Option]:
-    """Options of an experiment by name; all of them where none is named."""
-    found = options_of(Experiment)
-    return [option for option in found if option.name in names or not names]
-
-
-def experiment_of(given: Given, **fixed: Any) -> Experiment:
-    """The experiment that options describe. Raises ValueError, naming the option at fault."""
-    values = {
-        option.name: option.resolve(given[option.name], {})
-        for option in options_of(Experiment)
-        if option.name in given
-    }
-    return Experiment.of(**values | fixed)
 
 
 def parse(config: type, given: Given) -> Any:

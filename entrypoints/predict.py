@@ -1,6 +1,7 @@
-"""Tc of structure files without a server, by the best registered model or another one.
+"""Tc of structure files without a server, by your best model, a released one or another one.
 
 python -m entrypoints.predict a.cif POSCAR folder/
+python -m entrypoints.predict a.cif --fast
 python -m entrypoints.predict a.cif --model runs:/RUN_ID/model --out predictions.csv
 python -m entrypoints.predict --formula MgB2 --formula Nb3Sn
 cat a.cif | python -m entrypoints.predict - --json
@@ -14,20 +15,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 
+import supervision
 from entrypoints.options import run_cli
 from supervision.answer.answer import Answer
+from supervision.answer.loaded import LoadedModel
 from supervision.answer.text import answers_text
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_files import find_structure_files
 from supervision.data.structure_inputs import StructureInput, file_inputs
 from supervision.runtime.errors import error_reason
 from supervision.runtime.text import csv_cell
-from tracking.serving.models import load_model
 
 app = typer.Typer(add_completion=False)
 STDIN = Path("-")
@@ -50,8 +53,15 @@ def main(
         list[str] | None, typer.Option(help="a formula without a structure; may be repeated")
     ] = None,
     model: Annotated[
-        str, typer.Option(help="registered name, model URI or folder; empty: the best champion")
+        str,
+        typer.Option(
+            help="registered name, model URI, folder or released:NAME; empty: the best champion, "
+            "or else the released default"
+        ),
     ] = "",
+    fast: Annotated[
+        bool, typer.Option("--fast", help="the released model that answers soonest")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="also write the table as CSV")] = None,
     rank: Annotated[bool, typer.Option("--rank", help="the highest Tc first")] = False,
     as_json: Annotated[
@@ -59,17 +69,18 @@ def main(
     ] = False,
 ) -> None:
     """Print critical temperatures, how sure they are, and what is known of near materials."""
-    run_cli(lambda: _predict(paths or [], formula or [], model, out, rank=rank, as_json=as_json))
+    load = partial(supervision.load, model, fast=fast)
+    run_cli(lambda: _predict(paths or [], formula or [], load, out, rank=rank, as_json=as_json))
 
 
 def _predict(
-    paths: list[Path], formulas: list[str], model: str, out: Path | None, *, rank: bool,
-    as_json: bool,
+    paths: list[Path], formulas: list[str], load: Callable[[], LoadedModel], out: Path | None, *,
+    rank: bool, as_json: bool,
 ) -> None:  # fmt: skip
     inputs, skipped = _inputs(paths, formulas)
     if out is not None:
         check_out(out)
-    loaded = load_model(model)
+    loaded = load()
     for text in filter(None, (skipped, loaded.summary())):
         print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
     answers: list[Answer] = []

@@ -10,15 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entrypoints.options import (
-    Given,
-    experiment_of,
-    experiment_options,
-    make_app,
-    parse,
-    run_cli,
-    user_path,
-)
+from entrypoints.experiment_options import experiment_of, experiment_options
+from entrypoints.options import Given, make_app, parse, run_cli, user_path
 from supervision.data.archive import Archive, DatasetSpec, write_archive
 from supervision.data.crystals import Crystal, Reject
 from supervision.data.featurize import Features, Featurizer, featurize

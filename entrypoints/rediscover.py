@@ -6,15 +6,8 @@ python -m entrypoints.rediscover --dataset 3dsc --classes cuprate,iron --models 
 
 from dataclasses import dataclass
 
-from entrypoints.options import (
-    Given,
-    experiment_of,
-    experiment_options,
-    listed,
-    make_app,
-    parse,
-    run_cli,
-)
+from entrypoints.experiment_options import experiment_of, experiment_options
+from entrypoints.options import Given, listed, make_app, parse, run_cli
 from entrypoints.untrained import UntrainedOptions
 from supervision.data.material_classes import CLASSES
 from supervision.runtime.options import option, options_of

@@ -5,15 +5,8 @@ mlflow run . -e render --env-manager local -P dataset=classics -P out=renders
 
 from dataclasses import dataclass
 
-from entrypoints.options import (
-    Given,
-    experiment_of,
-    experiment_options,
-    make_app,
-    parse,
-    run_cli,
-    user_path,
-)
+from entrypoints.experiment_options import experiment_of, experiment_options
+from entrypoints.options import Given, make_app, parse, run_cli, user_path
 from supervision.experiment.spec import Experiment, load_materials
 from supervision.models.vision.contact_sheet import draw_contact_sheet
 from supervision.models.vision.export import export_views

@@ -10,17 +10,9 @@ from typing import Any
 
 import typer
 
+from entrypoints.experiment_options import experiment_of, experiment_options
 from entrypoints.launch_torchrun import restart_with_torchrun
-from entrypoints.options import (
-    Given,
-    Group,
-    add_command,
-    experiment_of,
-    experiment_options,
-    make_app,
-    run_cli,
-    user_path,
-)
+from entrypoints.options import Given, Group, add_command, make_app, run_cli, user_path
 from supervision.experiment.run import run_other_rank, run_training
 from supervision.experiment.run_folder import train_into_folder
 from supervision.experiment.settings_file import apply_settings, read_settings

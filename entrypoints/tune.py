@@ -7,7 +7,8 @@ python -m entrypoints.tune --model-family graph --study mine --trials 40 --worke
 import time
 from dataclasses import dataclass
 
-from entrypoints.options import Given, experiment_of, experiment_options, make_app, parse, run_cli
+from entrypoints.experiment_options import experiment_of, experiment_options
+from entrypoints.options import Given, make_app, parse, run_cli
 from supervision.runtime.options import option, options_of
 from tracking.runs import tracked_run
 from tracking.tuning.search_spaces import SPACES

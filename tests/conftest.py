@@ -54,6 +54,14 @@ def own_cache(tmp_path, monkeypatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def no_released(tmp_path, monkeypatch) -> None:
+    """A clone without released models."""
+    from supervision.answer import released
+
+    monkeypatch.setattr(released, "released_folder", lambda: tmp_path / "not released")
+
+
 @pytest.fixture(scope="session")
 def database(tmp_path_factory) -> Path:
     """The SQLite file of a tracking store, all tables empty: to make them takes a second or two."""

@@ -21,11 +21,11 @@ from pymatgen.io.vasp import Poscar
 import supervision
 import supervision.data.errors as installed_errors
 from supervision.answer.answer import Answer
+from supervision.answer.loaded import LoadedModel
 from supervision.data.crystals import Crystal
 from supervision.data.datasets import load_dataset
 from supervision.data.errors import CrystalError
 from supervision.models.predictor import PROVENANCE_FILE
-from tracking.serving import models
 from tracking.serving.downloads import download
 
 CRYSTALS = {c.id: c for c in load_dataset("classics").crystals}
@@ -143,7 +143,7 @@ def test_a_model_of_the_embedded_data_set_is_a_demonstration(tmp_path):
         assert str(tmp_path) in repr(model)
 
 
-def test_a_store_without_models_says_what_to_do(tmp_path, monkeypatch):
+def test_a_store_without_models_says_what_to_do(tmp_path, no_released):
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     try:
@@ -156,7 +156,7 @@ def test_a_store_without_models_says_what_to_do(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_name_says_what_is_registered(own_store):
+def test_an_unknown_name_says_what_is_registered(own_store, no_released):
     with pytest.raises(ValueError, match=r"'nowhere' is neither .* \(none is registered\)"):
         supervision.load("nowhere")
     with pytest.raises(ValueError, match=r"^No model is registered in"):
@@ -193,7 +193,7 @@ def test_a_model_answers_by_its_own_code_and_the_package_stays(logged, loaded, t
     assert sys.modules["supervision"] is supervision
     with pytest.raises(installed_errors.CrystalError):
         Crystal("x", "", "data_x").structure  # noqa: B018
-    assert isinstance(supervision.load(logged), models.LoadedModel)
+    assert isinstance(supervision.load(logged), LoadedModel)
 
 
 NOTEBOOK = """

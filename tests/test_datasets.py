@@ -14,8 +14,8 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from supervision.data.crystals import Crystal, Reject, group_materials
 from supervision.data.datasets import Dataset, load_dataset, threedsc
-from supervision.data.datasets.table import parse_table
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.table import parse_table
 
 TABLE = "data/final/MP/3DSC_MP.csv"
 CIFS = "data/final/MP/cifs"

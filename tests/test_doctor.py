@@ -25,7 +25,7 @@ from supervision.doctor import BROKEN, CHECKS, FIX_CACHE, FIX_PACKAGES, OK, WARN
 from supervision.models.weights import ImageWeights
 from supervision.models.weights import catalogue as table
 from supervision.models.weights.catalogue import WEIGHTS
-from supervision.models.weights.sources import sha256_of
+from supervision.runtime.files import sha256_of
 from supervision.runtime.lock import TrainingLock
 from supervision.runtime.memory import Memory
 from supervision.training.checkpoint import FINISHED

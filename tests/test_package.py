@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SOURCES = (
-    "supervision", "tracking", "entrypoints", "pyproject.toml", "requirements.txt",
+    "supervision", "tracking", "entrypoints", "released", "pyproject.toml", "requirements.txt",
     "requirements-dev.txt", "README.md", "LICENSE",
 )  # fmt: skip
 TRAIN = ("train", "composition", "--limit", "60", "--trees", "10")
@@ -103,7 +103,7 @@ def test_one_command_has_the_entry_points_as_subcommands(installed):
 def test_a_model_is_trained_and_loaded_by_the_installed_package(installed, tmp_path):
     binaries, environment = installed
     run([binaries / "supervision-tc", *TRAIN], env=environment, cwd=tmp_path)
-    script = "import supervision; print(supervision.load())"
+    script = "import supervision; print(supervision.load('supervision-composition'))"
     said = run([binaries / "python", "-c", script], env=environment, cwd=tmp_path)
     assert "supervision-composition" in said and "demonstration" in said
 
@@ -146,6 +146,6 @@ def test_pip_install_in_a_fresh_environment(tmp_path):
     assert "state='ok'" in said
     assert "predict" in commands_of(binaries, environment)
     run([binaries / "supervision-tc", *TRAIN], env=environment, cwd=tmp_path)
-    script = "import supervision; print(supervision.load())"
+    script = "import supervision; print(supervision.load('supervision-composition'))"
     said = run([binaries / "python", "-c", script], env=environment, cwd=tmp_path)
     assert "demonstration" in said

@@ -8,24 +8,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mlflow
 import pandas as pd
 import pytest
 from example_structures import nb3sn
 from logged import log_untrained
 from projects import ROOT
+from versions import candidate, register
 
+import supervision
 from entrypoints import predict as entry_point
 from entrypoints.predict import check_out
 from supervision.answer.answer import Answer
+from supervision.answer.loaded import DEMONSTRATION, LoadedModel
 from supervision.data.datasets import load_dataset
-from supervision.data.datasets.table import load_cif
 from supervision.data.errors import DatasetError
 from supervision.data.structure_inputs import StructureInput
+from supervision.data.table import load_cif
 from supervision.runtime.text import csv_cell, printable
 from tracking.serving import model_names
-from tracking.serving.champion import CHAMPION, Candidate
-from tracking.serving.models import DEMONSTRATION, LoadedModel
 
 CRYSTAL = load_dataset("classics").crystals[0].cif
 
@@ -46,7 +46,7 @@ def predict(store, model, *arguments):
 def predict_here(monkeypatch, capsys, ask, paths, out=None, dataset="", **options):
     """``predict`` in this process with a model that answers by ``ask``; what it prints."""
     model = LoadedModel("a model", "", "", dataset, ask)
-    monkeypatch.setattr(entry_point, "load_model", lambda name: model)
+    monkeypatch.setattr(supervision, "load", lambda name, *, fast: model)
     entry_point.main(paths, out=out, **options)
     return capsys.readouterr()
 
@@ -232,27 +232,7 @@ def test_rows_come_in_the_order_of_the_structures():
 # --- which model answers
 
 
-def register(name, number_of, candidate, *, champion=True):
-    """A version with these tags; the model itself is not there."""
-    client = mlflow.MlflowClient()
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    version = client.create_model_version(name, f"file:///{number_of}", tags=candidate.tags())
-    client.set_registered_model_alias(name, candidate.alias, version.version)
-    if champion:
-        client.set_registered_model_alias(name, CHAMPION, version.version)
-    return str(version.version)
-
-
-def candidate(dataset, val_mae, **changed):
-    fields = {
-        "dataset": dataset, "split": "random", "split_hash": "x", "val_mae": val_mae,
-        "constant_mae": 10.0, "limit": 0, "validation_materials": 100, "against_constant": None,
-    }  # fmt: skip
-    return Candidate(**fields | changed)
-
-
-def test_the_best_champion_of_all_families_answers(own_store):
+def test_the_best_champion_of_all_families_answers(own_store, no_released):
     """And not the vision model whatever else is registered."""
     register("supervision-vision", 1, candidate("classics", 9.5))
     choice = model_names.choose_model()
@@ -288,10 +268,12 @@ def test_a_demonstration_is_named_as_one(monkeypatch, capsys, tmp_path, dataset,
 @pytest.mark.slow
 def test_predict_on_an_empty_store_says_what_to_do(tmp_path):
     (tmp_path / "a.cif").write_text(CRYSTAL)
-    uri = f"sqlite:///{tmp_path}/none.db"
+    (tmp_path / "released").mkdir()  # found before that of the checkout
+    (tmp_path / "released" / "__init__.py").touch()
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/none.db", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-m", "entrypoints.predict", str(tmp_path / "a.cif")], cwd=ROOT,
-        env=os.environ | {"MLFLOW_TRACKING_URI": uri}, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "entrypoints.predict", "a.cif"], cwd=tmp_path,
+        env=os.environ | store, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("error: No model is registered in sqlite:///")

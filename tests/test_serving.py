@@ -226,7 +226,7 @@ def test_predict_prints_a_table_with_a_row_for_a_bad_file(store, trained, crysta
     (tmp_path / "more" / "b.cif").write_text(crystals[1].cif)
     (tmp_path / "more" / "bad.cif").write_bytes(b"\x00\xff\x00")
     command = [sys.executable, "-m", "entrypoints.predict", str(tmp_path / "a.cif")]
-    command += [str(tmp_path / "more"), "--out", str(tmp_path / "out.csv")]
+    command += [str(tmp_path / "more"), "--model", MODEL, "--out", str(tmp_path / "out.csv")]
     done = subprocess.run(
         command, cwd=ROOT, env=store[1], capture_output=True, text=True, check=False
     )
@@ -244,8 +244,8 @@ def test_predict_prints_a_table_with_a_row_for_a_bad_file(store, trained, crysta
 def test_predict_fails_without_a_good_file(store, trained, tmp_path):
     (tmp_path / "bad.cif").write_text("no crystal")
     done = subprocess.run(
-        [sys.executable, "-m", "entrypoints.predict", str(tmp_path)], cwd=ROOT, env=store[1],
-        capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "entrypoints.predict", str(tmp_path), "--model", MODEL], cwd=ROOT,
+        env=store[1], capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "not a CIF file" in " ".join(done.stdout.split())  # lines are wrapped
@@ -262,9 +262,10 @@ def test_predict_runs_the_code_of_the_model_not_of_the_checkout(store, trained, 
     )
     (tmp_path / "A.CIF").write_text(crystals[1].cif)
     (tmp_path / "b.cif").symlink_to("nowhere")
+    command = [sys.executable, "-m", "entrypoints.predict", str(tmp_path), "--model", MODEL]
     done = subprocess.run(
-        [sys.executable, "-m", "entrypoints.predict", str(tmp_path), "--out", "out.csv"],
-        cwd=clone, env=store[1], capture_output=True, text=True, check=False,
+        [*command, "--out", "out.csv"], cwd=clone, env=store[1], capture_output=True, text=True,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     table = pd.read_csv(clone / "out.csv")

@@ -33,8 +33,8 @@ from supervision.models.weights import (
 from supervision.models.weights.availability import check_availability
 from supervision.models.weights.catalogue import AUTO_ORDER, IMGFOCUS, RANDOM_INIT_ENTRY, WEIGHTS
 from supervision.models.weights.convert import dinov2_from_onnx
-from supervision.models.weights.sources import Hub, Wheel, sha256_of
-from supervision.runtime.files import cache_dir
+from supervision.models.weights.sources import Hub, Wheel
+from supervision.runtime.files import cache_dir, sha256_of
 from supervision.runtime.timeouts import call_with_timeout
 
 STATE = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(1)}

@@ -18,7 +18,7 @@ from supervision.experiment.answer_data import write_answer_data
 from supervision.experiment.run import LockFolder, RunSpec
 from supervision.experiment.spec import DataSplits
 from supervision.models.predictor import PROVENANCE_FILE
-from supervision.models.weights.sources import sha256_of
+from supervision.runtime.files import sha256_of
 from supervision.training.callbacks import EpochRecord
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.resuming import checkpoints_dir, open_checkpoints

@@ -16,8 +16,8 @@ from pathlib import Path
 from stat import S_ISREG
 
 from supervision.data.cif_writer import atoms_to_cif, structure_to_cif
-from supervision.data.datasets.table import decode_cif, load_cif
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.table import decode_cif, load_cif
 from supervision.runtime.errors import error_reason
 from supervision.runtime.files import printable_path
 

@@ -3,14 +3,15 @@
 A structure that cannot be read is an input with an error, so it does not stop the others.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from supervision.data.cif_writer import atoms_to_cif, structure_to_cif
-from supervision.data.datasets.table import parse_table
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_files import find_structure_files, read_structure_file
+from supervision.data.table import parse_table
 from supervision.runtime.errors import error_reason
 from supervision.runtime.files import printable_path
 
@@ -73,12 +74,15 @@ def _inputs_of(given: object, name: str) -> list[StructureInput]:
 
 def _converter(given: object) -> Any:
     """The function that turns a structure object into CIF text, or None for other objects."""
-    from ase import Atoms
-    from pymatgen.core import IStructure
-
-    if isinstance(given, IStructure):
+    if _is_instance(given, "pymatgen.core.structure", "IStructure"):
         return structure_to_cif
-    return atoms_to_cif if isinstance(given, Atoms) else None
+    return atoms_to_cif if _is_instance(given, "ase.atoms", "Atoms") else None
+
+
+def _is_instance(given: object, module: str, name: str) -> bool:
+    """Whether it is an instance of a class; a module that nothing has imported has none."""
+    found = sys.modules.get(module)
+    return found is not None and isinstance(given, getattr(found, name))
 
 
 def _refusal(given: object) -> str:

@@ -23,8 +23,8 @@ from supervision.experiment.run_folder import (
 )
 from supervision.experiment.spec import DataSplits, Experiment
 from supervision.models.setup import WeightsInfo
-from supervision.models.weights.sources import sha256_of
 from supervision.runtime.errors import one_line
+from supervision.runtime.files import sha256_of
 from supervision.training.callbacks import EpochRecord
 
 

@@ -35,8 +35,8 @@ from supervision.experiment.run import LockFolder, RunSpec, run_training
 from supervision.experiment.spec import DataSplits, Experiment
 from supervision.models.predictor import PROVENANCE_FILE
 from supervision.models.setup import ModelSetup
-from supervision.models.weights.sources import sha256_of
-from supervision.runtime.files import atomic_write
+from supervision.runtime.errors import ExpectedError
+from supervision.runtime.files import atomic_write, sha256_of
 from supervision.runtime.images import save_png
 from supervision.runtime.lock import TrainingLock
 from supervision.runtime.signals import interrupt_on_signal
@@ -52,7 +52,7 @@ FORMAT = 2
 CONTENTS = (RUN, DATA, HISTORY, MODEL, PLOTS, SPLIT, REJECTS, PREDICTIONS)
 
 
-class RunFolderError(RuntimeError):
+class RunFolderError(ExpectedError):
     """A folder that cannot be trained into, or not be imported; the message says why."""
 
 

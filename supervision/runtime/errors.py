@@ -23,7 +23,11 @@ def error_reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or one_line(error)
 
 
-class StoreError(RuntimeError):
+class ExpectedError(RuntimeError):
+    """What a user can act on: the message is one sentence, and a command prints nothing else."""
+
+
+class StoreError(ExpectedError):
     """The tracking store failed; the message is one sentence that says what to do."""
 
 

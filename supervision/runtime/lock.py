@@ -16,10 +16,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from supervision.runtime.errors import ExpectedError
+
 LOCK_FILE_MODE = 0o666  # other users must see the lock
 
 
-class BusyError(RuntimeError):
+class BusyError(ExpectedError):
     """Another process trains here; the message names it and says what to do."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from supervision.runtime.errors import ExpectedError
 from supervision.runtime.files import PARTIAL_SUFFIX, atomic_write
 
 FORMAT = 4
@@ -18,7 +19,7 @@ PARTIAL_RESULTS = ".shelf"  # how the names of files of partial results end
 TRAIN_STATE = "train_state"  # a key: there in states written since the first step
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ExpectedError):
     """A checkpoint that cannot be used, and why."""
 
 

@@ -1,91 +1,81 @@
-"""Which model is meant: by default the best champion; else a registered name, a URI or a folder."""
+"""Which model is meant: a released one, a registered name, a URI or a folder; and the default.
 
+MLflow is imported where its store is asked, as a released model answers without it.
+"""
+
+import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import mlflow
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from supervision.answer import released
+from supervision.answer.loaded import DEMONSTRATION_DATASET, ModelError
 
-from supervision.runtime.errors import one_line
-from tracking.serving.champion import CHAMPION, Candidate
-from tracking.serving.registry import alias_holder, best_version
-
-TRAIN_FIRST = "train one with `python -m entrypoints.train_composition`"
-SQLITE = "sqlite:///"
-
-
-class ModelError(ValueError):
-    """A model that is not available; the message is one sentence that says what to do."""
+STORE_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+STORE_FILE = "mlflow.db"  # MLflow's default store, in the current folder
 
 
 class ModelChoice(NamedTuple):
-    """The URI or folder of a model, and why it is used; empty where the user named it."""
+    """The model that is meant.
+
+    Attributes:
+        location: its URI or folder, or ``released:NAME``.
+        reason: why it is used, one sentence; empty where the user named it.
+    """
 
     location: str
     reason: str
 
 
-def choose_model(model: str | Path | None = None) -> ModelChoice:
-    """The model that a name, a URI or a folder means; by default the best of all champions.
+def choose_model(model: str | Path | None = None, *, fast: bool = False) -> ModelChoice:
+    """The model that a name, a URI or a folder means; without one, the default.
 
-    Raises ModelError where there is none.
+    The default is the best of all champions. The released one takes its place where no model is
+    registered, and where the best is a demonstration.
+
+    Args:
+        fast: the released fast model; with a model as well there is a ModelError.
+
+    Raises ModelError where there is no such model.
     """
-    if model and (Path(model).is_dir() or ":/" in str(model)):
+    if fast and model:
+        raise ModelError(f"fast is a released model: leave out fast, or the model {model}.")
+    if fast:
+        return ModelChoice(released.PREFIX + released.fast_name(), "")
+    if not model:
+        return _default()
+    if str(model).startswith(released.PREFIX) or Path(model).is_dir() or ":/" in str(model):
         return ModelChoice(str(model), "")
-    if not store_exists():
-        raise ModelError(_nothing_registered())
-    try:
-        return _registered(str(model)) if model else _best()
-    except MlflowException as error:
-        raise ModelError(
-            f"The model registry at {mlflow.get_tracking_uri()} cannot be read ({one_line(error)})."
-        ) from error
+    from tracking.serving.registered import named
+
+    return ModelChoice(*named(str(model)))
 
 
-def store_exists() -> bool:
-    """Whether the tracking store is there; MLflow would create an empty SQLite file."""
-    uri = mlflow.get_tracking_uri()
-    return not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).is_file()
-
-
-def _best() -> ModelChoice:
-    found = best_version(MlflowClient())
-    if found is None:
-        raise ModelError(_nothing_registered())
-    return ModelChoice(f"models:/{found.name}/{found.version}", found.why)
-
-
-def _registered(name: str) -> ModelChoice:
-    """The champion of a registered name, or its best version where it has no champion."""
-    client = MlflowClient()
-    names = [found.name for found in client.search_registered_models()]
-    if name not in names:
-        known = f"registered are {', '.join(names)}" if names else "none is registered"
-        raise ModelError(
-            f"The model '{name}' is neither a folder nor a registered name ({known}), nor a URI."
+def _default() -> ModelChoice:
+    has_released = bool(released.released_names())
+    if has_released and not _has_store():
+        return _released_default(
+            f"there is no {STORE_FILE} in this folder, and MLFLOW_TRACKING_URI names no other store"
         )
-    if alias_holder(client, name, CHAMPION):
-        return ModelChoice(f"models:/{name}@{CHAMPION}", "")
-    versions = client.search_model_versions(f"name = '{name}'")
-    if not versions:
-        raise ModelError(f"The registered model '{name}' has no version; {TRAIN_FIRST}.")
-    best = min(versions, key=_rank)
-    return ModelChoice(
-        f"models:/{name}/{best.version}", f"{name} has no champion; this is its best version."
+    from tracking.serving import registered
+
+    best = registered.best()
+    if best and not (has_released and best.dataset == DEMONSTRATION_DATASET):
+        return ModelChoice(f"models:/{best.name}/{best.version}", best.why)
+    if not has_released:
+        raise registered.nothing_registered()
+    return _released_default(
+        f"the best registered model, {best.name}, is a demonstration (--model {best.name} or "
+        f'load("{best.name}") uses it)'
+        if best
+        else "no model is registered in the tracking store"
     )
 
 
-def _rank(version: ModelVersion) -> tuple[Any, ...]:
-    """Sort key: versions that say how they were evaluated first, by the order of champions."""
-    candidate = Candidate.of(version)
-    preference = candidate.preference if candidate else ()
-    return candidate is None, preference, int(version.version)  # an equal one changes nothing
+def _released_default(why: str) -> ModelChoice:
+    reason = f"The released default answers: {why}."
+    return ModelChoice(released.PREFIX + released.default_name(), reason)
 
 
-def _nothing_registered() -> str:
-    return (
-        f"No model is registered in {mlflow.get_tracking_uri()}: {TRAIN_FIRST}, name a model "
-        "folder, or set MLFLOW_TRACKING_URI to the store that has one."
-    )
+def _has_store() -> bool:
+    """Whether the environment names a tracking store, or the current folder has one."""
+    return any(map(os.environ.get, STORE_VARIABLES)) or Path(STORE_FILE).exists()

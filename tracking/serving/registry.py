@@ -227,10 +227,16 @@ def _no_champion(
 
 
 class BestVersion(NamedTuple):
-    """The version that answers where none is asked for, and a sentence that says why."""
+    """The version that answers where none is asked for.
+
+    Attributes:
+        dataset: the data set that it is trained on; empty where its tags do not say so.
+        why: a sentence.
+    """
 
     name: str
     version: str
+    dataset: str
     why: str
 
 
@@ -251,7 +257,8 @@ def best_version(client: MlflowClient) -> BestVersion | None:
             candidate = Candidate.of(client.get_model_version(name, versions[alias]))
             tier, preference, why = _standing(candidate)
             rank = (tier, preference, order, alias)
-            found.append((rank, BestVersion(name, versions[alias], why)))
+            dataset = candidate.dataset if candidate else ""
+            found.append((rank, BestVersion(name, versions[alias], dataset, why)))
     return min(found, key=lambda pair: pair[0])[1] if found else None
 
 

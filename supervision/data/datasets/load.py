@@ -13,10 +13,10 @@ from supervision.data.crystals import Crystal, Dataset, Reject, material_key
 from supervision.data.datasets.alexandria import load_alexandria
 from supervision.data.datasets.classics import load_classics
 from supervision.data.datasets.jarvis import load_jarvis
-from supervision.data.datasets.table import parse_table, read_cif
 from supervision.data.datasets.threedsc import open_threedsc
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.sources import SOURCES
+from supervision.data.table import parse_table, read_cif
 from supervision.runtime.files import printable_path
 
 DATASET_NAMES = ("classics", "3dsc", "jarvis_supercon", "alex_supercon")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from supervision.data.crystals import Crystal, Reject, parse_formula
 from supervision.data.datasets.load import parse_tc
-from supervision.data.datasets.table import parse_table
 from supervision.data.element_tables import atomic_number
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.table import parse_table
 from supervision.runtime.errors import one_line
 from supervision.runtime.files import atomic_write, cache_dir
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 from supervision.data.cif import MAX_CIF_BYTES
-from supervision.data.datasets.table import decode_cif, parse_table, read_cif
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.table import decode_cif, parse_table, read_cif
 from supervision.runtime.errors import one_line
 from supervision.runtime.files import atomic_write, cache_dir
 

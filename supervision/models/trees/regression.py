@@ -6,18 +6,20 @@
   1189, 2001), also with random thresholds, by LightGBM (Ke et al., NeurIPS 2017).
 
 Both minimise squared errors, take features that are not known (NaN), and give the same numbers for
-the same seed, whatever the number of cores.
+the same seed, whatever the number of cores. Only extra trees import scikit-learn and skops: the
+latter imports torch.
 """
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import lightgbm
 import numpy as np
-import skops.io
-from sklearn.ensemble import ExtraTreesRegressor
 
 from supervision.models.trees.config import TreeConfig
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesRegressor
 
 EXTRA_TREES_FILE = "model.skops"
 BOOSTING_FILE = "model.txt"
@@ -33,7 +35,7 @@ BOOSTING = {
     "verbosity": -1,
 }
 
-Trees: TypeAlias = ExtraTreesRegressor | lightgbm.Booster
+Trees: TypeAlias = "ExtraTreesRegressor | lightgbm.Booster"
 
 
 def fit_trees(
@@ -56,6 +58,8 @@ def save_trees(trees: Trees, folder: Path) -> None:
     if isinstance(trees, lightgbm.Booster):
         (folder / BOOSTING_FILE).write_text(trees.model_to_string())
     else:
+        import skops.io
+
         skops.io.dump(trees, folder / EXTRA_TREES_FILE)
 
 
@@ -67,12 +71,16 @@ def load_trees(folder: Path, model: str) -> Trees:
     """
     if model == "boosting":
         return lightgbm.Booster(model_file=folder / BOOSTING_FILE)
+    import skops.io
+
     return skops.io.load(folder / EXTRA_TREES_FILE, trusted=TRUSTED)
 
 
 def _fit_extra_trees(
     config: TreeConfig, features: np.ndarray, target: np.ndarray, weight: np.ndarray
-) -> ExtraTreesRegressor:
+) -> "ExtraTreesRegressor":
+    from sklearn.ensemble import ExtraTreesRegressor
+
     trees = ExtraTreesRegressor(
         config.trees,
         max_features=config.max_features,

@@ -23,10 +23,9 @@ from supervision.models.weights.sources import (
     StateDict,
     WeightsError,
     save_weights,
-    sha256_of,
 )
 from supervision.runtime.errors import one_line
-from supervision.runtime.files import cache_dir
+from supervision.runtime.files import cache_dir, sha256_of
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from supervision.runtime.errors import ExpectedError
+from supervision.runtime.files import sha256_of
 from supervision.runtime.timeouts import call_with_timeout
 
 HUB_SECONDS = 5.0  # time limit of a metadata request
@@ -33,7 +35,7 @@ ZIP_MAGIC = b"PK"  # first bytes of a zip archive
 StateDict = dict[str, torch.Tensor]
 
 
-class WeightsError(RuntimeError):
+class WeightsError(ExpectedError):
     """Weights are unavailable, damaged, or do not match their checksum or model."""
 
 
@@ -251,12 +253,6 @@ def _find_checkpoint(archive: zipfile.ZipFile) -> str:
     if not best + numbered:
         raise WeightsError(f"the archive contains no checkpoint: {', '.join(names[:5])}")
     return (best + numbered[-1:])[0]
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, as a hexadecimal string."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_sha256(path: Path, expected: str) -> None:

@@ -1,9 +1,10 @@
 """How much space the atoms and their electrons have, and how the sites are occupied."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.special import entr  # -x ln x
 
-from supervision.models.structure.descriptors.bonds import Surroundings
 from supervision.models.structure.descriptors.sites import (
     Sites,
     covalent_radius,
@@ -12,6 +13,9 @@ from supervision.models.structure.descriptors.sites import (
     valence_electrons,
 )
 from supervision.models.structure.descriptors.statistics import weighted_mean
+
+if TYPE_CHECKING:  # without it, no Voronoi cells are needed
+    from supervision.models.structure.descriptors.bonds import Surroundings
 
 DENSITY = {
     "volume per atom": "cubic angstrom; sets band widths and phonon frequencies",
@@ -28,7 +32,7 @@ DENSITY = {
 }
 
 
-def density(around: Surroundings) -> dict[str, float]:
+def density(around: "Surroundings") -> dict[str, float]:
     """The values of DENSITY."""
     return density_of_sites(around.sites, around.volume) | {"largest void": around.void_radius}
 

@@ -7,15 +7,17 @@ import stat
 import warnings
 from collections.abc import Set
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from supervision.data.cif import MAX_CIF_BYTES, plain_text
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.runtime.errors import error_reason
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def parse_table(raw: bytes, source: str, columns: Set[str]) -> pd.DataFrame:
+
+def parse_table(raw: bytes, source: str, columns: Set[str]) -> "pd.DataFrame":
     """Parse a CSV table in UTF-8; every cell is text. Lines with # before the header are comments.
 
     Args:
@@ -25,6 +27,8 @@ def parse_table(raw: bytes, source: str, columns: Set[str]) -> pd.DataFrame:
     Raises DatasetError if it is not a table, has rows longer than its header or lacks a required
     column.
     """
+    import pandas as pd  # CIF files are read without it
+
     raw = raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     file = io.BytesIO(raw)
     while file.getbuffer()[file.tell() : file.tell() + 1] == b"#":
