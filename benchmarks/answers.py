@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 
 from supervision.answer.calibration import LEVEL
 from supervision.answer.domain import DOMAINS, KNOWN, NEW_FAMILY, SERIES
+from supervision.answer.released import MANIFEST_FILE
 from supervision.evaluation.coverage import reliability
 from supervision.evaluation.metrics import mae, paired_bootstrap
 from supervision.release.figures import coverage_table, error_table, probability_table
-from supervision.release.manifest import MANIFEST_FILE
 from supervision.release.out_of_fold import HeldOutAnswers, OutOfFold
 from supervision.runtime.plot_style import GREY, PALETTE, STYLE, TC_TICKS
 from supervision.runtime.version import ROOT

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from entrypoints.options import listed, run_cli
+from supervision.answer.released import MANIFEST_FILE
 from supervision.experiment.sources import parse_sources
 from supervision.release.folder import ReleaseFolder
 from supervision.runtime.version import ROOT
@@ -36,15 +37,15 @@ def main(
     teach_data: Annotated[
         str, typer.Option(help="their local copies: NAME=PATH,NAME=PATH; empty: download")
     ] = "",
-    out: Annotated[Path, typer.Option(help="the folder, which must not exist or be empty")] = (
+    out: Annotated[Path, typer.Option(help="the folder, which must not hold a release")] = (
         ROOT / "released"
     ),
 ) -> None:
     """Train released models on all data, and write their folder with cards and hashes."""
 
     def build() -> None:
-        if out.is_dir() and any(out.iterdir()):
-            raise ValueError(f"{out} is not empty: move it away first.")
+        if (out / MANIFEST_FILE).is_file():
+            raise ValueError(f"{out} holds a release: move its models and its manifest away first.")
         found = FoldRuns.read(listed(runs))
         combined = listed(ensemble)
         if missing := [name for name in combined if name not in found]:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from supervision.answer.domain import KNOWN, NEW_ELEMENTS, NEW_FAMILY, SERIES
+from supervision.answer.released import MANIFEST_FILE
 from supervision.data.splits import SPLIT_KINDS
 from supervision.release.card import CardInfo, body, model_card
 from supervision.release.figures import class_table, coverage_table, error_table
-from supervision.release.manifest import MANIFEST_FILE, hashes
+from supervision.release.manifest import hashes
 from supervision.release.out_of_fold import HeldOutAnswers, OutOfFold
 from supervision.runtime.version import ROOT
 

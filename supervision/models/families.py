@@ -40,7 +40,8 @@ class ModelFamily:
             its answer; they become the requirements of the served model.
         learns_from_formulas: whether it can be trained on formulas without structures, too.
         predicts_formulas: whether it can predict them.
-        is_trained: whether its models are trained on materials, not combined from other models.
+        is_trained: whether its models are trained on materials, not made from other models.
+        registered_as: the name under which its models are registered; empty: supervision-NAME.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ModelFamily:
     learns_from_formulas: bool = False
     predicts_formulas: bool = False
     is_trained: bool = True
+    registered_as: str = ""
 
     @property
     def has_epochs(self) -> bool:
@@ -62,7 +64,7 @@ class ModelFamily:
     @property
     def model_name(self) -> str:
         """The name under which its models are registered."""
-        return f"supervision-{self.name}" if self.is_trained else "supervision"
+        return self.registered_as or f"supervision-{self.name}"
 
 
 def trained_families() -> list[ModelFamily]:

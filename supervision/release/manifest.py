@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 
-MANIFEST_FILE = "manifest.json"
+from supervision.answer.released import MANIFEST_FILE
+from supervision.runtime.files import sha256_of
+
 UNLISTED = (MANIFEST_FILE, "README.md", "__init__.py")  # texts that no model is read from
 
 
@@ -32,7 +33,7 @@ def hashes(folder: Path) -> dict[str, str]:
     """The sha256 of every file of a folder that a model is read from, by its relative path."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
+        path.relative_to(folder).as_posix(): sha256_of(path)
         for path in files
         if path.name not in UNLISTED and path.suffix != ".pyc"
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import pandas as pd
 
@@ -14,10 +15,12 @@ from supervision.experiment.spec import split_of
 from supervision.models.composition.predictor import CompositionPredictor
 from supervision.models.distilled.distil import distil
 from supervision.models.distilled.predictor import DistilledPredictor
+from supervision.models.distilled.variants import variants
 from supervision.models.ensemble.predictor import EnsemblePredictor
 from supervision.models.ensemble.stacking import Stack
 from supervision.models.families import load_predictor
 from supervision.models.predictor import SavedPredictor
+from supervision.models.trees.predictor import PreparingPredictor
 from supervision.release.training import Trained
 from tracking.comparison.results import predictor_folder
 from tracking.release.fold_runs import FoldRuns, Tables
@@ -31,7 +34,7 @@ class Teaching:
 
     Attributes:
         materials: of the data set.
-        others: of other sources.
+        others: of other sources, and made-up variants of both.
     """
 
     materials: Sequence[Material]
@@ -39,7 +42,7 @@ class Teaching:
 
     @classmethod
     def of(cls, combined: Sequence[Trained], sources: Sequence[SourceSpec]) -> "Teaching":
-        """The crystals that all members of an ensemble read."""
+        """What all members of an ensemble read."""
 
         def featurize(crystals: Sequence[Crystal]) -> list[Reject]:
             return [reject for model in combined for reject in model.setup.featurize(crystals)]
@@ -47,7 +50,15 @@ class Teaching:
         of_each = [{m.id for m in model.splits.materials} for model in combined]
         shared = set.intersection(*of_each)
         materials = [m for m in combined[0].splits.materials if m.id in shared]
-        return cls(materials, [row for s in sources for row in load_rows(s, featurize)[0]])
+        others = [row for s in sources for row in load_rows(s, featurize)[0]]
+        made = variants([c for m in (*materials, *others) for c in m.crystals])
+        rejected = {reject.name for reject in featurize(made)}
+        others += [
+            Material(c.id, c.composition.formula.replace(" ", ""), 0.0, (c,))
+            for c in made
+            if c.id not in rejected
+        ]
+        return cls(materials, others)
 
     def in_fold(self, split: Split) -> list[Material]:
         """What the models of a fold may have learned from, and others not near to its test part."""
@@ -96,8 +107,9 @@ def _of_split(
 def _distil(
     predictors: Mapping[str, SavedPredictor], materials: Sequence[Material]
 ) -> DistilledPredictor:
-    count = len(predictors)
-    teacher = EnsemblePredictor(predictors, Stack((1 / count,) * count))
-    base = predictors[BASE]
-    assert isinstance(base, CompositionPredictor)
-    return distil(teacher, base, [c for m in materials for c in m.crystals])
+    crystals = [c for m in materials for c in m.crystals]
+    for predictor in predictors.values():
+        cast(PreparingPredictor, predictor).prepare(crystals)
+    base = cast(CompositionPredictor, predictors[BASE])
+    teacher = EnsemblePredictor(predictors, Stack((1 / len(predictors),) * len(predictors)))
+    return distil(teacher, base, crystals)

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from supervision.data.crystals import Crystal
-from supervision.data.errors import crystal_errors
-from supervision.models.composition.features import FRACTIONS
 from supervision.models.distilled.featurize import DESCRIPTORS, QUICK_FEATURIZER
+from supervision.models.distilled.first_stage import FirstStage
 from supervision.models.predictor import CONFIG_FILE
 from supervision.models.trees.forest import Forest
 from supervision.models.trees.known import KnownCompositions
+from supervision.models.trees.prepared import PreparedFeatures
 from supervision.training.target import TargetTransform
 
 FIRST_FOLDER, SECOND_FOLDER = "first", "second"
@@ -30,35 +30,38 @@ class DistilledPredictor:
 
     Attributes:
         first: reads the composition features.
-        second: reads all features, what the first says, and the novelty of the composition.
-        target: of both, between kelvin and model space.
-        known: the compositions that the teacher has learned from.
+        second: reads all features, what the first says, and the novelty of the composition. It adds
+            to the first in target space, weighted by the novelty, as the teacher's corrections are.
     """
 
     model_family: ClassVar[str] = "distilled"
 
-    def __init__(
-        self, first: Forest, second: Forest, target: TargetTransform, known: KnownCompositions
-    ) -> None:
-        self.first, self.second, self.target, self.known = first, second, target, known
-        self.size: Mapping[str, int] = {"trees": len(first.root), "second_trees": len(second.root)}
+    def __init__(self, first: FirstStage, second: Forest) -> None:
+        self.first, self.second = first, second
+        self.features = PreparedFeatures(QUICK_FEATURIZER, quiet=True)
+        self.size: Mapping[str, int] = {
+            "trees": len(first.forest.root),
+            "second_trees": len(second.root),
+        }
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
-        """Tc of each crystal in kelvin, ``[n]``; raises CrystalError, naming the crystal."""
-        features = np.stack([_features(crystal) for crystal in crystals])
-        first, inputs = second_stage_inputs(self.first, self.known, features)
-        return self.target.decode(first + self.second.predict(inputs))
+        """Tc of each crystal or formula in kelvin, ``[n]``.
+
+        Raises CrystalError, naming the crystal, for one that cannot be read.
+        """
+        first, inputs, novelty = second_stage_inputs(self.first, self.features.of(crystals))
+        return self.first.target.decode(first + novelty * self.second.predict(inputs))
 
     def save(self, folder: Path) -> None:
-        """Write ``config.json``, both forests and the known compositions."""
-        for name, forest in ((FIRST_FOLDER, self.first), (SECOND_FOLDER, self.second)):
+        """Write ``config.json`` and a folder for each stage."""
+        for stage, name in ((self.first, FIRST_FOLDER), (self.second, SECOND_FOLDER)):
             (folder / name).mkdir(parents=True, exist_ok=True)
-            forest.save(folder / name)
-        self.known.save(folder)
+            stage.save(folder / name)
         config = {
             "model_family": self.model_family,
             "config": {},
-            "target": self.target.to_dict(),
+            "target": self.first.target.to_dict(),
+            "scale": self.first.scale,
             "feature_version": QUICK_FEATURIZER.version,
         }
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
@@ -67,26 +70,23 @@ class DistilledPredictor:
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
         """The predictor that ``save`` wrote; ValueError for features of another version."""
         QUICK_FEATURIZER.require_version(config["feature_version"])
-        return cls(
-            Forest.load(folder / FIRST_FOLDER),
-            Forest.load(folder / SECOND_FOLDER),
+        own = folder / FIRST_FOLDER
+        first = FirstStage(
+            Forest.load(own),
             TargetTransform(**config["target"]),
-            KnownCompositions.load(folder),
+            config["scale"],
+            KnownCompositions.load(own),
         )
+        return cls(first, Forest.load(folder / SECOND_FOLDER))
 
 
 def second_stage_inputs(
-    first: Forest, known: KnownCompositions, features: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """What the first stage says, [n], and what the second reads, ``[n, f + 2]``.
+    first: FirstStage, features: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the first stage says, what the second reads, and the weight of the second.
 
-    ``features`` ``[n, f]`` are those of ``QUICK_FEATURIZER``.
+    ``features`` ``[n, f]`` are those of ``QUICK_FEATURIZER``. Returns Tc in target space [n], the
+    features with it and the novelty ``[n, f + 2]``, and the novelty [n].
     """
-    said = first.predict(features[:, : -len(DESCRIPTORS)])
-    novelty = known.novelty(features[:, FRACTIONS])
-    return said, np.column_stack([features, said, novelty])
-
-
-def _features(crystal: Crystal) -> np.ndarray:
-    with crystal_errors(crystal.id):
-        return QUICK_FEATURIZER.build(crystal).features
+    said, novelty = first.predict(features[:, : -len(DESCRIPTORS)])
+    return said, np.column_stack([features, said, novelty]), novelty

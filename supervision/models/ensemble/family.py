@@ -21,4 +21,5 @@ FAMILY = ModelFamily(
     serving_packages=("mlflow", "numpy", "pandas"),
     learns_from_formulas=True,
     is_trained=False,
+    registered_as="supervision",
 )

@@ -22,7 +22,7 @@ from supervision.models.predictor import CONFIG_FILE
 from supervision.models.structure.config import StructureConfig
 from supervision.models.structure.featurize import STRUCTURE_FEATURIZER
 from supervision.models.trees.config import TreeConfig
-from supervision.models.trees.known import KnownCompositions
+from supervision.models.trees.known import KnownCompositions, calibration_factor
 from supervision.models.trees.out_of_fold import family_folds, out_of_fold
 from supervision.models.trees.predictor import record_of_fit
 from supervision.models.trees.prepared import PreparedFeatures
@@ -160,7 +160,7 @@ class StructurePredictor:
 
     def factor(self, novelty: np.ndarray) -> np.ndarray:
         """What the calibration multiplies Tc by, for crystals of this novelty ``[n]``, ``[n]``."""
-        return 1 + (self.scale - 1) * novelty
+        return calibration_factor(self.scale, novelty)
 
     def _first_stage(self) -> CompositionPredictor:
         config = CompositionConfig(**asdict(replace(self.config, calibrate=False)))

@@ -60,3 +60,11 @@ class KnownCompositions:
                 "model with the code that trained it, or train it again."
             )
         return cls(from_sparse(arrays, int(arrays["width"][0])))
+
+
+def calibration_factor(scale: float, novelty: np.ndarray) -> np.ndarray:
+    """What a calibration multiplies Tc by, for compositions of this novelty ``[n]``, ``[n]``.
+
+    From 1 for a known composition to the scale for a new one.
+    """
+    return 1 + (scale - 1) * novelty

@@ -18,7 +18,7 @@ from supervision.models.predictor import CONFIG_FILE, Predictor
 from supervision.models.setup import ModelSetup, WeightsInfo, no_images
 from supervision.models.trees.config import TreeConfig
 from supervision.models.trees.features import FeatureVector
-from supervision.models.trees.known import KnownCompositions
+from supervision.models.trees.known import KnownCompositions, calibration_factor
 from supervision.models.trees.out_of_fold import calibration_scale, family_folds, out_of_fold
 from supervision.models.trees.prepared import PreparedFeatures
 from supervision.models.trees.regression import (
@@ -131,7 +131,7 @@ class TreePredictor:
         """What the calibration multiplies the Tc of features ``[n, f]`` by, ``[n]``."""
         if self.scale == 1:
             return np.ones(len(features))
-        return 1 + (self.scale - 1) * self.known.novelty(features[:, self.fractions])
+        return calibration_factor(self.scale, self.known.novelty(features[:, self.fractions]))
 
     def weight(self, material: Material) -> float:
         """The weight of a material in the training."""

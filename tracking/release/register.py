@@ -1,0 +1,118 @@
+"""Registers released models, so that MLflow serves them as it serves models trained here."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+
+from supervision.answer.released import find_released
+from supervision.data.datasets.classics import load_classics
+from supervision.evaluation.metrics import mae
+from supervision.evaluation.paired_difference import PairedDifference
+from supervision.models.families import get_family, load_predictor
+from supervision.models.predictor import CONFIG_FILE, PROVENANCE_FILE
+from supervision.models.weights import WeightsError
+from supervision.release.card import body
+from supervision.release.folder import CARD_FILE
+from supervision.release.out_of_fold import OutOfFold
+from tracking import runs
+from tracking.mlflow_logger import MODEL
+from tracking.serving import registry
+from tracking.serving.champion import CHAMPION, Candidate
+
+RELEASED_TAG = "released"  # of a version: which release it is from
+
+
+def register_release(names: Sequence[str]) -> None:
+    """Log and register released models, each in a run below the active one; prints what happened.
+
+    A model that is registered already is left alone. One whose pretrained weights are unavailable
+    is named, and the others go on; then ValueError is raised.
+    """
+    failures = []
+    for name in names:
+        try:
+            for message in _register(find_released(name).folder):
+                print(message, flush=True)
+        except WeightsError as error:
+            failures.append(name)
+            print(f"{name} is not registered: {error}", flush=True)
+    if failures:
+        raise ValueError(f"Not registered: {', '.join(failures)}; the lines above say why.")
+
+
+def _register(saved: Path) -> list[str]:
+    config = json.loads((saved / CONFIG_FILE).read_text())
+    family = get_family(config["model_family"])
+    origin = json.loads((saved / PROVENANCE_FILE).read_text())
+    label = origin["run_id"]
+    client = mlflow.MlflowClient()
+    known = client.search_model_versions(
+        f"name = '{family.model_name}' and tag.{RELEASED_TAG} = '{label}'"
+    )
+    if known:
+        return [f"{family.model_name} version {known[0].version} is {label} already."]
+    card = body((saved / CARD_FILE).read_text())
+    with mlflow.start_run(nested=True, run_name=label), _complete(saved) as folder:
+        tags = {RELEASED_TAG: label, "weights_license": origin["weights_license"]}
+        mlflow.set_tags(tags | {"model_family": family.name, "dataset": origin["dataset"],
+                                "mlflow.note.content": card})  # fmt: skip
+        runs.log_metrics(_errors(OutOfFold.load(saved)))
+        example = load_classics()[0].cif
+        uri = registry.log_predictor(folder, family.name, example, origin["weights_license"])
+        tags |= {MODEL: uri, "trained_by": runs.run_id()}
+        mlflow.set_tag(MODEL, uri)
+    candidate = _candidate(origin)
+    if candidate:
+        return registry.register(uri, family.name, candidate, tags, card)
+    return _as_champion(family.model_name, uri, tags, card)
+
+
+def _as_champion(name: str, uri: str, tags: Mapping[str, str], description: str) -> list[str]:
+    """Register a version that no validation errors are known of, and let it be the champion."""
+    client = mlflow.MlflowClient()
+    created = mlflow.register_model(uri, name, tags=dict(tags))
+    client.update_model_version(name, created.version, description=description)
+    client.set_registered_model_alias(name, CHAMPION, created.version)
+    return [f"Registered {name} version {created.version}; {CHAMPION} is now this version."]
+
+
+@contextmanager
+def _complete(saved: Path) -> Iterator[Path]:
+    """A copy of its folder with all pretrained weights, so that a server needs no download."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "predictor"
+        shutil.copytree(saved, folder)
+        predictor: Any = load_predictor(saved)
+        if get_family(predictor.model_family).has_epochs:
+            predictor.save(folder)
+        yield folder
+
+
+def _errors(predictions: OutOfFold) -> dict[str, float]:
+    """The MAE in kelvin by split, out of fold."""
+    of_split = {split: predictions.of([split]) for split in predictions.splits}
+    return {f"{split}_mae": mae(of.tc, of.tc_pred) for split, of in of_split.items()}
+
+
+def _candidate(origin: Mapping[str, Any]) -> Candidate | None:
+    """What the champion rule needs to know; None where there are no validation materials."""
+    val = origin["validation"]
+    if not val:
+        return None
+    count = val["materials"]
+    return Candidate(
+        dataset=origin["dataset"],
+        split=val["split"],
+        split_hash=val["split_hash"],
+        val_mae=val["mae"],
+        constant_mae=val["constant_mae"],
+        limit=0,
+        validation_materials=count,
+        against_constant=PairedDifference(val["difference"], val["low"], val["high"], count),
+    )
