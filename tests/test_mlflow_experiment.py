@@ -1,13 +1,20 @@
 """The experiment that runs are in, and how runs begin and end there."""
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import mlflow
 import pytest
 import typer
+from projects import ROOT
 
 from entrypoints import train_composition
 from supervision.runtime.lock import BusyError
 from tracking import runs
-from tracking.mlflow_experiment import NAME
+from tracking.mlflow_experiment import NAME, experiment_id
 
 
 def experiment_of(run_id):
@@ -43,6 +50,61 @@ def test_an_experiment_that_the_environment_names_is_used_and_left_as_it_is(monk
     experiment = experiment_of(a_run())
     assert experiment.experiment_id == chosen
     assert "mlflow.experimentKind" not in experiment.tags
+
+
+@pytest.mark.usefixtures("own_store")
+@pytest.mark.parametrize("chosen", [None, "chosen"])
+def test_two_commands_that_find_no_experiment_both_use_the_one_that_is_created(monkeypatch, chosen):
+    if chosen:
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", chosen)
+    both, look_up = Barrier(2), mlflow.MlflowClient.get_experiment_by_name
+
+    def look_up_together(self, name):
+        found = look_up(self, name)
+        if found is None:
+            both.wait(60)
+        return found
+
+    mlflow.search_experiments()  # opens the store
+    monkeypatch.setattr(mlflow.MlflowClient, "get_experiment_by_name", look_up_together)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: experiment_id(), range(2))
+    assert first == second
+    assert mlflow.get_experiment(first).name == (chosen or NAME)
+    assert both.broken is False
+
+
+RUN_WHEN_TOLD = """
+from tracking import runs
+print("ready", flush=True)
+input()
+with runs.tracked_run("a run"):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_can_open_a_new_store_at_once(tmp_path):
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    named = {"MLFLOW_TRACKING_URI": store, "MLFLOW_EXPERIMENT_NAME": "chosen"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RUN_WHEN_TOLD], cwd=ROOT,
+            env=os.environ | named | {"TMPDIR": str(tmp_path)}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    client = mlflow.MlflowClient(store)
+    chosen = client.get_experiment_by_name("chosen").experiment_id
+    assert [r.info.status for r in client.search_runs([chosen])] == ["FINISHED"] * 2
 
 
 @pytest.mark.usefixtures("own_store")

@@ -27,10 +27,11 @@ from supervision.models.vision.config import VisionConfig, VisionFitConfig
 from supervision.training.callbacks import EpochRecord
 from supervision.training.config import FitConfig
 from tracking import runs
+from tracking.dead_runs import PROCESS_GONE
 from tracking.processes import Worker
 from tracking.tuning import trials, tuning
 from tracking.tuning.search_spaces import SPACES
-from tracking.tuning.trial_queue import WORKER
+from tracking.tuning.trial_queue import RUN, WORKER
 from tracking.tuning.trials import OBJECTIVES, StudyPlan, run_trials
 
 pytestmark = pytest.mark.slow
@@ -384,6 +385,81 @@ def test_a_study_completes_after_a_worker_and_then_all_processes_were_killed(sto
         assert tuned_run.data.params[name] == str(value)
     assert "registry.txt" in {a.path for a in client.list_artifacts(tuned_run.info.run_id)}
     assert runs.is_unfinished(begun) is False
+
+
+# The worker and its leader are killed between the end of a trial and the end of the trial's run.
+KILLED_AFTER_TRIAL = """
+import os, signal
+import optuna
+from tracking.tuning import trials
+tell = optuna.Study.tell
+
+def tell_and_die(*args, **options):
+    tell(*args, **options)
+    for process in (os.getppid(), os.getpid()):
+        os.kill(process, signal.SIGKILL)
+
+optuna.Study.tell = tell_and_die
+trials.main()
+"""
+LEAD = """
+import sys
+from pathlib import Path
+from tracking import runs
+from tracking.tuning import tuning, worker_pool
+from tracking.tuning.trials import StudyPlan
+plan, worker = sys.argv[1:]
+worker_pool.WORKER_COMMAND = (sys.executable, "-c", worker)
+with runs.tracked_run("study"):
+    tuning.tune(StudyPlan.read(Path(plan)), trials=1, workers=1, retrain=False)
+"""
+
+
+def test_the_run_of_a_complete_trial_is_finished_although_its_worker_was_killed(store, tmp_path):
+    experiment = Experiment(dataset="classics", limit=24, register=False)
+    plan = StudyPlan("cut", f"sqlite:///{tmp_path}/studies.db", "composition", experiment)
+    plan.write(tmp_path / "plan.json")
+    queue = plan.open_queue()
+    command = [sys.executable, "-c", LEAD, str(tmp_path / "plan.json"), KILLED_AFTER_TRIAL]
+    first = subprocess.run(command, cwd=ROOT, env=store[1], check=False)
+    assert first.returncode == -signal.SIGKILL
+    (trial,), (run,) = queue.ended(), children(queue.run)
+    assert trial.state == TrialState.COMPLETE
+    assert (run.info.status, run.data.tags["trial_state"]) == ("RUNNING", "running")
+    wait_for(lambda: not queue.leader())  # a killed process does not end at once
+
+    with runs.tracked_run("study, again"):
+        tuning.tune(plan, trials=1, workers=1, retrain=False)
+    assert len(queue.trials()) == 1
+    (run,) = children(queue.run)
+    assert (run.info.status, run.data.tags["trial_state"]) == ("FINISHED", "complete")
+    assert run.data.metrics["mae"] == trial.values[0]
+    seconds = (run.info.end_time - run.info.start_time) / 1000
+    assert seconds == pytest.approx(trial.duration.total_seconds(), abs=0.01)
+    assert mlflow.get_run(queue.run).info.status == "FINISHED"
+    queue.storage.remove_session()
+
+
+@pytest.mark.parametrize("state", ["COMPLETE", "PRUNED"])
+def test_the_run_of_an_ended_trial_gets_the_status_that_its_worker_could_not_set(plan, state):
+    queue = plan.open_queue()
+    queue.enqueue(2)
+    with runs.tracked_run("study"):
+        client, below = mlflow.MlflowClient(), {MLFLOW_PARENT_RUN_ID: runs.run_id()}
+        unended, lost = (client.create_run("0", tags=below).info.run_id for _ in range(2))
+        for run in (unended, lost):
+            trial = queue.claim()
+            trial.set_user_attr(RUN, run)
+            client.set_tag(run, "failure", PROCESS_GONE)
+            client.set_terminated(run, "KILLED")
+            ended = TrialState[state] if run == unended else TrialState.FAIL
+            queue.study.tell(trial, 1.0 if ended == TrialState.COMPLETE else None, state=ended)
+        tuning._restore_runs(queue)
+    restored = client.get_run(unended)
+    assert restored.info.status == ("FINISHED" if state == "COMPLETE" else "KILLED")
+    assert restored.data.tags["trial_state"] == state.lower()
+    assert "failure" not in restored.data.tags
+    assert client.get_run(lost).data.tags["failure"] == PROCESS_GONE
 
 
 @pytest.mark.long

@@ -2,7 +2,6 @@
 
 import json
 import os
-from contextlib import suppress
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -33,15 +32,21 @@ def experiment_id() -> str:
 
     It is created, or restored if it was deleted, where necessary.
     """
+    try:
+        return _find_or_create()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return _find_or_create()  # another process has created it just now
+
+
+def _find_or_create() -> str:
     if "MLFLOW_EXPERIMENT_ID" in os.environ or "MLFLOW_EXPERIMENT_NAME" in os.environ:
         return str(_get_experiment_id())
     client = mlflow.MlflowClient()
     known = client.get_experiment_by_name(NAME)
     if known is None:
-        with suppress(MlflowException):  # another process may have created it just now
-            return _create(client)
-        known = client.get_experiment_by_name(NAME)
-    assert known is not None
+        return _create(client)
     if known.lifecycle_stage != "active":
         client.restore_experiment(known.experiment_id)
     return str(known.experiment_id)

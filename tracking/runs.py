@@ -7,6 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import psutil
+from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import RunInfo, RunStatus
@@ -24,7 +26,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from supervision.data.crystals import Material, Reject
 from supervision.runtime.errors import StoreError, disk_error_message, one_line
 from supervision.runtime.images import save_png
-from supervision.runtime.lock import BusyError
+from supervision.runtime.lock import LOCK_FILE_MODE, BusyError, machine_lock_folder
 from supervision.runtime.signals import interrupt_on_signal
 from supervision.runtime.text import csv_cell
 from supervision.runtime.version import ROOT
@@ -57,7 +59,8 @@ def tracked_run(
     # MLflow logs a traceback of a store's error before it raises it.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with store_errors(), interrupt_on_signal() as interrupted:
-        close_dead_runs()
+        with _opening_lock():
+            close_dead_runs()
         joined = "MLFLOW_RUN_ID" in os.environ
         experiment = None if joined else experiment_id()
         run = mlflow.start_run(
@@ -87,6 +90,12 @@ def tracked_run(
         if ended is not None:
             client = mlflow.MlflowClient()
             client.set_terminated(run.info.run_id, end_time=round(1000 * ended))
+
+
+def _opening_lock() -> FileLock:
+    """Held while a command opens the store: MLflow creates the tables of a new one without."""
+    digest = sha256(mlflow.get_tracking_uri().encode()).hexdigest()
+    return FileLock(machine_lock_folder() / f"store-{digest[:16]}", mode=LOCK_FILE_MODE)
 
 
 def _log_failure(error: BaseException) -> None:

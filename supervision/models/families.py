@@ -103,7 +103,8 @@ def default_configs(
 def load_predictor(folder: Path) -> SavedPredictor:
     """A saved predictor of any family.
 
-    Raises FileNotFoundError or ValueError where there is none that this code can read.
+    Raises FileNotFoundError or ValueError where there is none that this code can read, WeightsError
+    where it was saved without pretrained weights that are unavailable.
     """
     path = folder / CONFIG_FILE
     if not path.is_file():

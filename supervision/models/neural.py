@@ -19,7 +19,7 @@ from supervision.data.crystals import Crystal, Material
 from supervision.data.errors import crystal_errors
 from supervision.models.predictor import CONFIG_FILE
 from supervision.models.setup import Featurize, Images, ModelSetup, WeightsInfo
-from supervision.models.weights import Fetched, catalogue_entry
+from supervision.models.weights import Fetched, StateDict, catalogue_entry, get_same_weights
 from supervision.runtime.device import default_workers, fast_bf16, flush_denormals, pick_device
 from supervision.runtime.progress import track
 from supervision.runtime.version import source_hash
@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # a model predicts without the trainer, and without psutil, w
     from supervision.training.two_stage import HeadFitConfig, Samples
 
 MODEL_FILE = "model.safetensors"
+BACKBONE = "backbone"  # prefix of its tensors; key in config.json: where those not saved are
 
 
 class NeuralPredictor(ABC):
@@ -65,7 +66,7 @@ class NeuralPredictor(ABC):
         self.config, self.fit_config, self.quiet = config, fit_config, quiet
         self.device = pick_device(device)
         self.workers = default_workers(self.device) if workers is None else workers
-        self.weights = {
+        self.weights: dict[str, Any] = {
             "name": fetched.name,
             "sha256": fetched.sha256,
             "config": dict(fetched.config),
@@ -174,9 +175,13 @@ class NeuralPredictor(ABC):
         with self.lock, crystal_errors(crystal.id), full_precision():
             yield self.model.to(self.device).eval()
 
-    def save(self, folder: Path) -> None:
-        """Write ``config.json`` and ``model.safetensors``."""
-        folder.mkdir(parents=True, exist_ok=True)
+    def save(self, folder: Path, *, without_pretrained: bool = False) -> None:
+        """Write ``config.json`` and ``model.safetensors``.
+
+        ``without_pretrained`` leaves out the tensors of the backbone that training did not change;
+        ``load`` gets them from the pretrained weights. Raises ValueError where the model did not
+        start from any, WeightsError where they are unavailable.
+        """
         noun, version = self.features_version
         config: dict[str, Any] = {
             "model_family": self.model_family,
@@ -185,15 +190,37 @@ class NeuralPredictor(ABC):
             "target": self.target.to_dict(),
             f"{noun}_version": version,
         }
-        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
         state = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
+        if without_pretrained:
+            config[BACKBONE] = "pretrained"
+            state = self._without_pretrained(state)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
         save_file(state, folder / MODEL_FILE)
+
+    def _without_pretrained(self, state: StateDict) -> StateDict:
+        """The tensors of a state dict that are not those of the pretrained backbone."""
+        name, sha256 = self.weights["name"], self.weights["sha256"]
+        if name == "none":
+            raise ValueError(
+                "weights=none: the backbone started from random weights, which are nowhere else; "
+                "save the model with them."
+            )
+        pretrained = _backbone_state(self.build(get_same_weights(name, sha256, self.model_family)))
+        return {
+            name: tensor
+            for name, tensor in state.items()
+            if name not in pretrained
+            # a loaded backbone may be in bfloat16
+            or not torch.equal(tensor, pretrained[name].to(tensor.dtype))
+        }
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> Self:
         """The predictor that ``save`` wrote.
 
-        Raises ValueError where it was trained on features of another version than this code's.
+        Raises ValueError where it was trained on features of another version than this code's,
+        WeightsError where it was saved without pretrained weights that are unavailable.
         """
         noun, version = cls.features_version
         theirs = config[f"{noun}_version"]
@@ -202,12 +229,17 @@ class NeuralPredictor(ABC):
                 f"The model was trained on {noun}s of version {theirs}; this code makes version "
                 f"{version}. Load it with the code that trained it, or train it again."
             )
-        weights = config["weights"]
-        row = catalogue_entry(weights["name"], cls.model_family)
-        empty = Fetched(row, None, "", "saved model", "", weights["config"])
-        predictor = cls(cls.config_class(**config["config"]), empty, FitConfig(), quiet=True)
+        weights, has_all = config["weights"], BACKBONE not in config
+        if has_all:
+            row = catalogue_entry(weights["name"], cls.model_family)
+            fetched = Fetched(row, None, "", "saved model", "", weights["config"])
+        else:
+            fetched = get_same_weights(weights["name"], weights["sha256"], cls.model_family)
+        predictor = cls(cls.config_class(**config["config"]), fetched, FitConfig(), quiet=True)
         predictor.weights = dict(weights)
-        predictor.model.load_state_dict(load_file(folder / MODEL_FILE), strict=True)
+        pretrained = {} if has_all else _backbone_state(predictor.model)
+        state = pretrained | load_file(folder / MODEL_FILE)
+        predictor.model.load_state_dict(state, strict=True)
         predictor.target = TargetTransform(**config["target"])
         return predictor
 
@@ -247,6 +279,12 @@ def neural_setup(
         variant=predictor.config.adapt,
         weights=WeightsInfo.of(fetched),
     )
+
+
+def _backbone_state(model: nn.Module) -> StateDict:
+    """The tensors of a network's backbone, by their names in the network."""
+    state = model.state_dict()
+    return {name: state[name] for name in state if name.startswith(f"{BACKBONE}.")}
 
 
 def full_precision() -> AbstractContextManager:

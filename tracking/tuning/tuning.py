@@ -11,7 +11,7 @@ from typing import Any
 
 import mlflow
 import optuna
-from mlflow.entities import RunStatus
+from mlflow.entities import Run, RunStatus
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
@@ -29,6 +29,7 @@ from tracking.tuning.study_page import BEST_FILE, format_settings, publish
 from tracking.tuning.trial_queue import (
     FAILURE,
     LOST_AFTER_SECONDS,
+    RUN,
     WORKER,
     LostTrial,
     TrialQueue,
@@ -40,6 +41,8 @@ OF_NO_STUDY_BEFORE = ("apart", "extra", "extra_weights")  # options that older s
 PLAN = "plan"  # attribute of a study: the options that must stay the same when it is resumed
 OUTAGE_SECONDS = 600  # after so long without an answer of the storage, the study ends
 POLL_SECONDS = 0.5
+# of the run of a trial that ended in this state
+RUN_STATUS = {TrialState.COMPLETE: RunStatus.FINISHED, TrialState.PRUNED: RunStatus.KILLED}
 
 
 def tune(plan: StudyPlan, *, trials: int, workers: int, retrain: bool) -> None:
@@ -77,6 +80,7 @@ def tune(plan: StudyPlan, *, trials: int, workers: int, retrain: bool) -> None:
             _worker_pool(plan, workers, runs.run_id()) as pool,
         ):
             _run_workers(queue, pool, plan, leading=True)
+        _restore_runs(queue)
         _report(plan, queue, retrain)
 
 
@@ -231,18 +235,43 @@ def _record_lost(lost: LostTrial) -> None:
     """Log that a trial was lost, and end its MLflow run, which its worker could not end."""
     outcome = "it is enqueued again" if lost.retried else "it is not run again"
     runs.log_note(f"Trial {lost.number} was lost because its worker is gone; {outcome}.")
-    unfinished = mlflow.search_runs(
-        filter_string=(
-            f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{runs.run_id()}' and "
-            f"tags.{TRIAL_NUMBER_TAG} = '{lost.number}' and attributes.status = 'RUNNING'"
-        ),
-        search_all_experiments=True,
-        output_format="list",
-    )
-    for run in unfinished:
+    of_trial = f"tags.{TRIAL_NUMBER_TAG} = '{lost.number}' and attributes.status = 'RUNNING'"
+    for run in _runs_of_study(of_trial):
         client = mlflow.MlflowClient()
         client.set_tag(run.info.run_id, TRIAL_STATE_TAG, "lost")
         client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+
+
+def _restore_runs(queue: TrialQueue) -> None:
+    """End the runs of ended trials whose worker was killed after the trial, before its run, ended.
+
+    Such a run lacks nothing else: all metrics are logged before its trial ends.
+    """
+    client = mlflow.MlflowClient()
+    ended = {trial.user_attrs.get(RUN): trial for trial in queue.trials(*RUN_STATUS)}
+    for run in _runs_of_study("attributes.status != 'FINISHED'"):
+        trial, id, tags = ended.get(run.info.run_id), run.info.run_id, run.data.tags
+        if trial is None:
+            continue
+        state, status = trial.state.name.lower(), RunStatus.to_string(RUN_STATUS[trial.state])
+        if (tags.get(TRIAL_STATE_TAG), run.info.status) == (state, status):
+            continue
+        client.set_tag(id, TRIAL_STATE_TAG, state)
+        if "failure" in tags:  # a later command has found that the process is gone
+            client.delete_tag(id, "failure")
+        assert trial.duration is not None, "the trial has ended"
+        milliseconds = round(1000 * trial.duration.total_seconds())
+        client.set_terminated(id, status, end_time=run.info.start_time + milliseconds)
+
+
+def _runs_of_study(condition: str) -> list[Run]:
+    """The runs below the active run that meet a condition."""
+    below = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{runs.run_id()}'"
+    return mlflow.search_runs(
+        filter_string=f"{below} and {condition}",
+        search_all_experiments=True,
+        output_format="list",
+    )
 
 
 def _worker_states(queue: TrialQueue, pool: WorkerPool) -> tuple[set[int], set[int]]:

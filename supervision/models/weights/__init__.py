@@ -1,7 +1,12 @@
 """Pretrained weights: a catalogue, the sources to download from, and checksum verification."""
 
 from supervision.models.weights.catalogue import CatalogueEntry, GraphWeights, ImageWeights
-from supervision.models.weights.fetch import Fetched, catalogue_entry, get_weights
+from supervision.models.weights.fetch import (
+    Fetched,
+    catalogue_entry,
+    get_same_weights,
+    get_weights,
+)
 from supervision.models.weights.sources import StateDict, WeightsError
 
 __all__ = [
@@ -12,5 +17,6 @@ __all__ = [
     "StateDict",
     "WeightsError",
     "catalogue_entry",
+    "get_same_weights",
     "get_weights",
 ]

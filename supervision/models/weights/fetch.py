@@ -102,6 +102,20 @@ def get_weights(name: str = "auto", model_family: str = "vision") -> Fetched:
     return fetched
 
 
+def get_same_weights(name: str, sha256: str, model_family: str) -> Fetched:
+    """The weights that a model was trained from, by name.
+
+    Raises WeightsError if they are unavailable, or others than those of this sha256.
+    """
+    fetched = get_weights(name, model_family)
+    if fetched.sha256 != sha256:
+        raise WeightsError(
+            f"{name} from the {fetched.source} has sha256 {fetched.sha256}, but the model was "
+            f"trained from weights with sha256 {sha256}: provide those, or train it again."
+        )
+    return fetched
+
+
 def catalogue_entry(name: str, model_family: str) -> CatalogueEntry:
     """The catalogue entry of a name; ``none`` has the architecture of RANDOM_INIT_ENTRY."""
     return catalogue.WEIGHTS[catalogue.RANDOM_INIT_ENTRY[model_family] if name == "none" else name]
