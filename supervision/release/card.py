@@ -55,7 +55,7 @@ class CardInfo:
         reads: what it reads, to be put after "a model that reads".
         version: of the package.
         commit: of the code that trained it.
-        sources: keys of ``SOURCES`` that it has learned from.
+        sources: names of what it has learned from; ``SOURCES`` says what some are.
         learned: the number of materials that it has learned from.
         made: how it was made, one sentence.
         weights, weights_license: name and licence of its pretrained weights, or ``none``.
@@ -91,7 +91,7 @@ def model_card(info: CardInfo, predictions: OutOfFold) -> str:
         _usage(info),
         "## Data",
         f"Trained on {info.learned:,} materials of:",
-        "\n".join(f"- {SOURCES[name]}." for name in info.sources),
+        "\n".join(f"- {SOURCES.get(name, name)}." for name in info.sources),
         "## Errors",
         "Each material is predicted once by a model that has not learned from its fold; the "
         "released model has learned from all folds, so that it has no figures of its own. "
