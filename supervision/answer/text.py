@@ -10,7 +10,7 @@ from supervision.runtime.text import printable
 WIDTH = 100  # columns of a terminal
 HEADERS = ("structure", "formula", "Tc (K)", "90% (K)", "P(sc)", ">10", ">20", ">40", "domain",
            "nearest known")  # fmt: skip
-TEXT_COLUMNS = {0: 24, 1: 18, 9: 18}  # the widest that they may be before the others have space
+TEXT_COLUMNS = {0: 22, 1: 18, 9: 26}  # the widest that they may be before the others have space
 LEFT = {0, 1, 8, 9}
 UNKNOWN = "–"
 
@@ -21,7 +21,8 @@ def answers_text(answers: Sequence[Answer], width: int = WIDTH) -> str:
     P(sc) is the probability that it superconducts; the next columns are those of a Tc above so
     many kelvin.
     """
-    rows = [HEADERS, *(_cells(answer) for answer in answers)]
+    folder = _common_folder([answer.name for answer in answers])
+    rows = [HEADERS, *(_cells(answer, folder) for answer in answers)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADERS))]
     for column, widest in TEXT_COLUMNS.items():
         widths[column] = min(widths[column], widest)
@@ -29,7 +30,7 @@ def answers_text(answers: Sequence[Answer], width: int = WIDTH) -> str:
         widest = max(TEXT_COLUMNS, key=lambda column: widths[column])
         widths[widest] -= 1
     lines = [_line(row, widths) for row in rows]
-    return "\n".join([*lines, *_notes(answers)])
+    return "\n".join([*lines, *_notes(answers, folder)])
 
 
 def kelvin(value: float, decimals: int) -> str:
@@ -37,7 +38,13 @@ def kelvin(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}" if math.isfinite(value) else UNKNOWN
 
 
-def _cells(answer: Answer) -> tuple[str, ...]:
+def _common_folder(names: Sequence[str]) -> str:
+    """The folder that all files are in, with its slash; empty where there is no such folder."""
+    folders = {"".join(name.rpartition("/")[:2]) for name in names}
+    return folders.pop() if len(folders) == 1 else ""
+
+
+def _cells(answer: Answer, folder: str) -> tuple[str, ...]:
     decimals = answer.decimals
     low, high = (kelvin(t, decimals) for t in (answer.tc_lower, answer.tc_upper))
     probabilities = (
@@ -45,32 +52,34 @@ def _cells(answer: Answer) -> tuple[str, ...]:
     )  # fmt: skip
     near = answer.nearest[0] if answer.nearest else None
     return (
-        printable(answer.name),
+        printable(answer.name.removeprefix(folder)),
         answer.formula or UNKNOWN,
         kelvin(answer.tc_kelvin, decimals),
         f"{low} to {high}" if UNKNOWN not in (low, high) else UNKNOWN,
         *(f"{p:.0%}" if math.isfinite(p) else UNKNOWN for p in probabilities),
         answer.domain or UNKNOWN,
-        f"{near.formula} {near.tc_kelvin:.3g} K" if near else UNKNOWN,
+        f"{near.tc_kelvin:.3g} K {near.formula}" if near else UNKNOWN,
     )
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [
-        _shortened(cell, width).ljust(width) if i in LEFT else cell.rjust(width)
+        _shortened(cell, width, i).ljust(width) if i in LEFT else cell.rjust(width)
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
     return "  ".join(cells).rstrip()
 
 
-def _shortened(text: str, width: int) -> str:
-    """The end of a long text tells more than its beginning: a path ends in the file's name."""
-    return text if len(text) <= width else f"…{text[len(text) - width + 1 :]}"
+def _shortened(text: str, width: int, column: int) -> str:
+    """A long text without its end; a long path without its beginning, as it ends in the file."""
+    if len(text) <= width:
+        return text
+    return f"…{text[len(text) - width + 1 :]}" if column == 0 else f"{text[: width - 1]}…"
 
 
-def _notes(answers: Sequence[Answer]) -> list[str]:
+def _notes(answers: Sequence[Answer], folder: str) -> list[str]:
     said = [
-        f"{printable(answer.name)}: {text}"
+        f"{printable(answer.name.removeprefix(folder))}: {text}"
         for answer in answers
         for text in (*answer.remarks, *([printable(answer.error)] if answer.error else []))
     ]

@@ -17,7 +17,7 @@ from supervision.release.figures import (
     error_table,
     probability_table,
 )
-from supervision.release.out_of_fold import HeldOutAnswers, OutOfFold
+from supervision.release.out_of_fold import PARTS, HeldOutAnswers, OutOfFold
 
 SOURCES = {
     "3dsc": (
@@ -102,8 +102,8 @@ def model_card(info: CardInfo, predictions: OutOfFold) -> str:
         "By class of material:",
         _markdown(class_table(predictions)),
         "## Intervals and probabilities",
-        f"The {LEVEL:.0%} intervals come from the predictions of these folds. Here each family is "
-        "answered by the others: families are dealt into five parts.",
+        f"The {LEVEL:.0%} intervals come from the predictions of these folds. In these tables each "
+        f"family is answered by others: families are dealt into {PARTS} parts.",
         _markdown(coverage_table(answers)),
         _markdown(probability_table(answers)),
         "## Limits",
@@ -137,7 +137,8 @@ def _header(info: CardInfo, predictions: OutOfFold) -> str:
         of = predictions.of([split])
         lines += [
             "  - task:", "      type: regression", "      name: critical temperature",
-            "    dataset:", "      type: 3dsc", f"      name: 3DSC_MP, {split}, out of fold",
+            "    dataset:", f"      type: {json.dumps(info.sources[0])}",
+            f"      name: {json.dumps(f'{info.sources[0]}, {split}, out of fold')}",
             "    metrics:", "    - type: mae", f"      value: {mae(of.tc, of.tc_pred):.2f}",
             "      name: MAE (K)",
         ]  # fmt: skip

@@ -138,9 +138,8 @@ def _card_info(version: str, name: str, made_of: Sequence[Trained], learned: int
 
 
 def _reads(name: str, made_of: Sequence[Trained]) -> str:
-    if name == FAST:
-        return get_family("distilled").reads
-    return " and ".join(get_family(model.setup.model_family).reads for model in made_of)
+    family = {ENSEMBLE: ENSEMBLE, FAST: "distilled"}.get(name, made_of[0].setup.model_family)
+    return get_family(family).reads
 
 
 def _made(name: str, made_of: Sequence[Trained]) -> str:
