@@ -19,6 +19,7 @@ from supervision.release.figures import (
 )
 from supervision.release.out_of_fold import PARTS, HeldOutAnswers, OutOfFold
 
+FILES = "## Files"
 SOURCES = {
     "3dsc": (
         "3DSC_MP, Sommer et al., Scientific Data 10, 816 (2023), CC BY 4.0: measured Tc from "
@@ -113,18 +114,19 @@ def model_card(info: CardInfo, predictions: OutOfFold) -> str:
         "## Version",
         f"Version {info.version}, trained by commit `{info.commit}`.",
         _settings(info.settings),
-        "Files, with the sha256 that is checked when the model is loaded:",
-        _markdown(pd.DataFrame(info.hashes.items(), columns=["file", "sha256"])),
         "## To cite",
         "Cite this software (CITATION.cff), the data sets above and, of models with pretrained "
         "weights, their authors.",
+        FILES,
+        "Their sha256 is checked when the model is loaded.",
+        _markdown(pd.DataFrame(info.hashes.items(), columns=["file", "sha256"])),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def body(card: str) -> str:
-    """A card without its YAML header."""
-    return card.split("\n---\n", 1)[-1].strip()
+    """A card without its YAML header and the list of files, as the registry shows it."""
+    return card.split("\n---\n", 1)[-1].partition(FILES)[0].strip()
 
 
 def _header(info: CardInfo, predictions: OutOfFold) -> str:
