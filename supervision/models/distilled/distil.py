@@ -30,6 +30,8 @@ def distil(
         base: a calibrated boosting model on the composition, which becomes the first stage.
         crystals: any that the teacher reads; their Tc is not needed. Those of compositions that
             ``base`` has learned from teach nothing, as the second stage does not touch them.
+
+    Raises ValueError where none of the crystals is new to ``base``, or it is of another kind.
     """
     first = FirstStage.of(base)
     features = PreparedFeatures(QUICK_FEATURIZER, quiet=True)
@@ -37,6 +39,8 @@ def distil(
     read = features.of(crystals)
     said, inputs, novelty = second_stage_inputs(first, read)
     is_new = novelty > 0
+    if not is_new.any():
+        raise ValueError("There is nothing to teach: all crystals have known compositions.")
     new = [crystal for crystal, chosen in zip(crystals, is_new, strict=True) if chosen]
     missing = _missing(teacher, first, new, said[is_new])
     without_structure = inputs[is_new].copy()
