@@ -37,8 +37,8 @@ def main(
     teach_data: Annotated[
         str, typer.Option(help="their local copies: NAME=PATH,NAME=PATH; empty: download")
     ] = "",
-    out: Annotated[Path, typer.Option(help="the folder, which must not hold a release")] = (
-        ROOT / "released"
+    out: Annotated[Path, typer.Option(help="the folder, which must not hold a release")] = Path(
+        "released"
     ),
 ) -> None:
     """Train released models on all data, and write their folder with cards and hashes."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "ensemble": "Combine several models into one.",
     "rediscover": "Ask models where they rank a class of superconductors that they never saw.",
     "compare": "Write one report of several runs.",
+    "release": "Register the models that come with the package.",
     "render": "Draw a data set.",
     "eval-zero-shot": "Test a model on a data set that it was not trained on.",
     "cross": "Test models on the materials of other sources, each at its distance.",

@@ -20,10 +20,11 @@ ENTRY_POINTS = (
     "eval_zero_shot",
     "cross",
     "compare",
+    "release",
     "tune",
     "test",
 )  # besides the trainings
-COMMANDS = (*ENTRY_POINTS, "prepare", "predict", "import_run")
+COMMANDS = (*ENTRY_POINTS, "prepare", "predict", "import_run", "build_release")
 Command = Any  # typer's own copy of click.Command
 HEADER = "# Written by python -m entrypoints.generate: change the options, not this file.\n"
 

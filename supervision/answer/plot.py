@@ -1,26 +1,27 @@
 """An answer as a figure: the predicted Tc with its interval, above the nearest known materials."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from supervision.answer.calibration import LEVEL
-from supervision.answer.text import kelvin
+from supervision.answer.kelvin import kelvin
 from supervision.runtime.plot_style import BLUE, GREY, RED, STYLE, TC_TICKS, TEXT_COLOUR
 
 if TYPE_CHECKING:
-    from supervision.answer.answer import Answer
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ROW_INCHES, WIDTH_INCHES = 0.42, 7.2
 LEAST_AXIS = 10.0  # K; the temperature axis does not end below it
 
 
-def answer_figure(answer: "Answer") -> Figure:
-    """The figure of an answer. Raises ValueError for one that has an error."""
+def answer_figure(answer: Any) -> "Figure":
+    """The figure of an ``Answer``. Raises ValueError for one that has an error."""
+    import matplotlib  # a library that writes a cache when it is imported
+    from matplotlib.figure import Figure
+
     if answer.error:
         raise ValueError(f"There is nothing to draw: {answer.error}")
     rows = 1 + len(answer.members) + len(answer.nearest)
@@ -43,7 +44,7 @@ def answer_figure(answer: "Answer") -> Figure:
     return drawn
 
 
-def _draw_prediction(ax: Axes, answer: "Answer") -> None:
+def _draw_prediction(ax: "Axes", answer: Any) -> None:
     if math.isfinite(answer.tc_upper):
         bounds = np.sqrt([answer.tc_lower, answer.tc_upper])
         ax.plot(bounds, [0, 0], color=BLUE, lw=8, alpha=0.3, solid_capstyle="butt")
@@ -53,7 +54,7 @@ def _draw_prediction(ax: Axes, answer: "Answer") -> None:
     ax.annotate(text, (tc, 0), (0, 8), textcoords="offset points", ha="center", weight="bold")
 
 
-def _set_temperatures(ax: Axes, answer: "Answer") -> None:
+def _set_temperatures(ax: "Axes", answer: Any) -> None:
     """A square-root axis from 0 K to beyond everything that is shown."""
     shown = [answer.tc_kelvin, answer.tc_upper, *answer.members.values(), LEAST_AXIS]
     highest = np.nanmax([*shown, *(near.tc_kelvin for near in answer.nearest)])
@@ -65,11 +66,11 @@ def _set_temperatures(ax: Axes, answer: "Answer") -> None:
     ax.set_axisbelow(True)
 
 
-def _title(answer: "Answer") -> str:
+def _title(answer: Any) -> str:
     return f"{answer.formula}: {answer.domain}" if answer.domain else answer.formula
 
 
-def _probabilities(answer: "Answer") -> str:
+def _probabilities(answer: Any) -> str:
     given = {
         "a reported Tc": answer.p_superconducting, "Tc > 10 K": answer.p_above_10,
         "> 20 K": answer.p_above_20, "> 40 K": answer.p_above_40,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from supervision.answer.answer import Answer
+from supervision.answer.kelvin import UNKNOWN, kelvin
 from supervision.runtime.text import printable
 
 WIDTH = 100  # columns of a terminal
@@ -12,7 +13,6 @@ HEADERS = ("structure", "formula", "Tc (K)", "90% (K)", "P(sc)", ">10", ">20", "
            "nearest known")  # fmt: skip
 TEXT_COLUMNS = {0: 22, 1: 18, 9: 26}  # the widest that they may be before the others have space
 LEFT = {0, 1, 8, 9}
-UNKNOWN = "–"
 
 
 def answers_text(answers: Sequence[Answer], width: int = WIDTH) -> str:
@@ -31,11 +31,6 @@ def answers_text(answers: Sequence[Answer], width: int = WIDTH) -> str:
         widths[widest] -= 1
     lines = [_line(row, widths) for row in rows]
     return "\n".join([*lines, *_notes(answers, folder)])
-
-
-def kelvin(value: float, decimals: int) -> str:
-    """A temperature to so many decimals; a dash where it is not known."""
-    return f"{value:.{decimals}f}" if math.isfinite(value) else UNKNOWN
 
 
 def _common_folder(names: Sequence[str]) -> str:

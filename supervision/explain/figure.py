@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from supervision.answer.answer import Answer
-from supervision.answer.text import UNKNOWN, kelvin
+from supervision.answer.kelvin import UNKNOWN, kelvin
 from supervision.explain.contributions import Contributions
 from supervision.explain.crystal_drawing import draw_crystal
 from supervision.explain.doping import DopingSeries
