@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from supervision.answer.domain import KNOWN, NEW_ELEMENTS, NEW_FAMILY, SERIES
+from supervision.answer.domain import KNOWN, NEW_FAMILY, SERIES
 from supervision.answer.released import MANIFEST_FILE
 from supervision.data.splits import SPLIT_KINDS
 from supervision.release.card import CardInfo, body, model_card
@@ -141,7 +141,8 @@ def test_no_family_of_a_test_fold_is_in_another_fold(model):
         folds = {(family, fold) for family, fold in zip(of.family, of.fold, strict=True)}
         assert len(folds) == len(np.unique(of.family))
     novel = predictions.of(["novel"])
-    assert np.isin(novel.domain, (NEW_FAMILY, NEW_ELEMENTS)).all()
+    assert not (novel.domain == KNOWN).any()
+    assert (novel.domain == SERIES).mean() < 0.005  # at a distance of 0.2, but for rounding
 
 
 @shipped
