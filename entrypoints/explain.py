@@ -1,11 +1,13 @@
 """Why a model predicts the Tc of a structure: one HTML file, and its figure as PNG beside it.
 
+mlflow run . -e explain --experiment-name SuperVision --env-manager local -P path=a.cif
 python -m entrypoints.explain a.cif --out explanation.html
 python -m entrypoints.explain a.cif --model FOLDER --graph runs:/RUN_ID/model --vision MODEL
+python -m entrypoints.explain --formula MgB2
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,8 +17,11 @@ from supervision.answer.text import answers_text
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_inputs import structure_inputs
-from supervision.explain.explanation import explain, models_by_family
-from supervision.explain.page import write_page
+from supervision.explain.explanation import explain, explaining, members_of
+from supervision.explain.page import PAGE_FILE, write_page
+from supervision.models.predictor import SavedPredictor
+from supervision.runtime.files import printable_path
+from tracking.explanation import log_explanation, run_if_given
 from tracking.serving.models import load_answerer
 
 app = typer.Typer(add_completion=False)
@@ -24,7 +29,8 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    path: Annotated[Path, typer.Argument(help="a structure file")],
+    path: Annotated[str, typer.Argument(help="a structure file")] = "",
+    formula: Annotated[str, typer.Option(help="a formula instead of a structure")] = "",
     model: Annotated[
         str,
         typer.Option(
@@ -32,51 +38,65 @@ def main(
             "or else the released default"
         ),
     ] = "",
+    trees: Annotated[str, typer.Option(help="boosted trees that explain the features")] = "",
     graph: Annotated[str, typer.Option(help="a graph model that explains the sites")] = "",
     vision: Annotated[str, typer.Option(help="a vision model that explains the views")] = "",
-    out: Annotated[Path, typer.Option(help="the HTML file")] = Path("explanation.html"),
+    out: Annotated[
+        str, typer.Option(help=f"the HTML file; empty: {PAGE_FILE}, in an MLflow run its artifact")
+    ] = "",
 ) -> None:
     """Write why a model predicts the Tc of a crystal: features, sites, views, doping series."""
-    run_cli(lambda: _explain(path, model, {"graph": graph, "vision": vision}, out))
+
+    def run() -> None:
+        with run_if_given(f"explain · {formula or Path(path).name}") as logged:
+            page = None if logged and not out else _checked(Path(out or PAGE_FILE).expanduser())
+            crystal = _crystal(path, formula)
+            others = {"trees": trees, "graph": graph, "vision": vision}
+            further = {key: _explaining(key, name) for key, name in others.items() if name}
+            found = explain(load_answerer(model), crystal, **further)
+            print("\n".join([answers_text([found.answer]), *found.left_out]))
+            if page:
+                print(f"Wrote {page} and {write_page(found, page)}")
+            if logged:
+                log_explanation(found)
+
+    run_cli(run)
 
 
-def _explain(path: Path, model: str, others: dict[str, str], out: Path) -> None:
-    crystal = _crystal(path)
-    _check_out(out)
-    further = {family: _of_family(name, family) for family, name in others.items() if name}
-    found = explain(load_answerer(model), crystal, **further)
-    image = write_page(found, out)
-    print(f"{answers_text([found.answer])}\n\nWrote {out} and {image}")
-
-
-def _crystal(path: Path) -> Crystal:
-    """The one structure of a file. Raises CrystalError where there is none, or several."""
-    found = structure_inputs(path)
-    if len(found) != 1:
-        raise CrystalError(f"{path} holds {len(found)} structures; explain takes one.")
-    (given,) = found
-    if given.error:
-        raise CrystalError(given.error)
-    return Crystal(given.name, given.formula, given.cif)
-
-
-def _check_out(out: Path) -> None:
+def _checked(out: Path) -> Path:
     """Raise DatasetError, before anything is computed, where the page cannot be written."""
     if out.suffix != ".html":
         raise DatasetError(f"--out must be the name of an .html file, got {out.name}.")
     if not out.parent.is_dir():
         raise DatasetError(f"There is no folder {out.parent} to write {out.name} to.")
+    return out
 
 
-def _of_family(name: str, family: str) -> Any:
-    """The predictor of a family that a model is, or has as a member."""
-    found = models_by_family(load_answerer(name).predictor)
-    if family not in found:
-        raise ModelError(
-            f"The model {name} is of the family {', '.join(found)}, but --{family} needs a model "
-            f"of the family {family}."
-        )
-    return found[family]
+def _crystal(path: str, formula: str) -> Crystal:
+    """The one structure of a file, or a formula. Raises CrystalError where there is none."""
+    if bool(path) == bool(formula):
+        raise CrystalError("Name one structure file, or give --formula MgB2.")
+    if formula:
+        return Crystal(formula, formula, "")
+    found = structure_inputs(Path(path).expanduser())
+    if len(found) != 1:
+        name = printable_path(Path(path))
+        raise CrystalError(f"{name} holds {len(found)} structures; explain takes one.")
+    (given,) = found
+    if given.error:
+        raise CrystalError(f"{given.name}: {given.error}")
+    return Crystal(given.name, given.formula, given.cif)
+
+
+def _explaining(key: str, name: str) -> SavedPredictor:
+    """The model of this name, or its member, that explains what --KEY asks for."""
+    members = members_of(load_answerer(name).predictor).values()
+    found = explaining(members)
+    if key not in found:
+        families = ", ".join(m.model_family for m in members)
+        wanted = "boosted trees" if key == "trees" else f"the family {key}"
+        raise ModelError(f"--{key} needs a model of {wanted}, but {name} is of {families}.")
+    return found[key]
 
 
 if __name__ == "__main__":

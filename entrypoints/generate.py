@@ -21,6 +21,7 @@ ENTRY_POINTS = (
     "cross",
     "compare",
     "release",
+    "explain",
     "tune",
     "test",
 )  # besides the trainings
@@ -55,10 +56,10 @@ def options_page() -> str:
     ]
     for name, (module, command) in commands.items():
         lines += ["", f"## {name}", "", f"`python -m entrypoints.{module}`. {_help(command)}", ""]
-        rows = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+        rows = [p for p in command.params if p.name != "help"]
         if rows:
             lines += ["| option | default | |", "|---|---|---|"]
-            lines += [f"| `{p.name}` | {_shown(p)} | {p.help} |" for p in rows]
+            lines += [f"| `{p.name}` | {_shown(p)} | {p.help}{_how(p)} |" for p in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -87,11 +88,20 @@ def _entry(name: str, target: tuple[str, Command]) -> str:
         shown = default if is_number else f'"{default}"'
         kind = "float" if is_number else "string"
         lines.append(f"      {option.name}: {{type: {kind}, default: {shown}}}")
-        words.append(f"--{option.name.replace('_', '-')} {{{option.name}}}")
+        flag = "" if _is_argument(option) else f"--{option.name.replace('_', '-')} "
+        words.append(f"{flag}{{{option.name}}}")
     command_lines = wrap(" ".join(words), 90, break_long_words=False, break_on_hyphens=False)
     return (
         "\n".join([*lines, "    command: >-", *(f"      {line}" for line in command_lines)]) + "\n"
     )
+
+
+def _is_argument(option: Any) -> bool:
+    return bool(option.param_type_name == "argument")
+
+
+def _how(option: Any) -> str:
+    return f" (without `--{option.name}`)" if _is_argument(option) else ""
 
 
 def _is_number(text: str) -> bool:

@@ -168,6 +168,13 @@ def test_composition_requires_neither_torch_nor_psutil(name):
     ] == []
 
 
+def test_an_explanation_imports_the_libraries_of_models_only_when_they_explain():
+    start = {"supervision.explain.explanation", "supervision.explain.page"}
+    known = start.union(*(reachable(name, imports_at_top) for name in start))
+    imports = {f.partition(".")[0] for name in known for f in imports_at_top(name)}
+    assert imports & {"lightgbm", "torch", "timm", "sklearn"} == set()
+
+
 @pytest.mark.parametrize("name", ["train_dino", "train_alignn"])
 def test_training_requires_no_hidden_package(name):
     start = {f"entrypoints.{name}", "supervision.training.two_stage"}  # which fit() imports

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from supervision.explain.sites import SiteWorth
+from supervision.explain.sites import Orbit, SiteWorth
 from supervision.models.vision.render import (
     DISK_TO_ATOMIC_RADIUS,
     tile_supercell,
@@ -12,7 +12,7 @@ from supervision.models.vision.render import (
 )
 from supervision.models.vision.scene import Scene, build_scene
 from supervision.models.vision.views import View
-from supervision.runtime.plot_style import BLUE, GREY, RED, TEXT_COLOUR
+from supervision.runtime.plot_style import BLUE, GREY, RED, TEXT_COLOUR, set_titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,8 @@ TURN_DEGREES, TILT_DEGREES = -25, 10  # away from a, so that atoms behind others
 ORBITS_SHOWN = 8
 STEP = 0.01  # of depth in angstrom, between what is drawn at one place
 DARK = 0.6  # mean of red, green and blue, of 1; below it, text is white
-SYMBOL_POINTS = 7
+SYMBOL_POINTS = 7.5
+SYMBOLS_AT_MOST = 120  # of atoms; those of more would hide each other
 LEAST_SCALE_KELVIN = 1e-3  # of colours; smaller worths are rounding
 CORNERS = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
 
@@ -38,39 +39,43 @@ def draw_crystal(ax: "Axes", found: SiteWorth) -> None:
     site, cell, bonds = tile_supercell(scene, VIEW.repeats)
     frame = _tilt() @ view_rotation(scene, VIEW)
     xyz = (scene.frac[site] + cell) @ scene.lattice @ frame.T  # right, up, nearer
+    of_structure = _sites_of(scene, found)[site]
     _outline(ax, scene.lattice @ frame.T)
     _bonds(ax, xyz, bonds)
-    _atoms(ax, xyz, scene.radius[site], colours, _sites_of(scene, found)[site], found)
+    _atoms(ax, xyz, scene.radius[site], colours[of_structure])
+    if len(site) <= SYMBOLS_AT_MOST:
+        _symbols(ax, xyz, _symbols_of(found)[of_structure], colours[of_structure])
     _key(ax, found, colours)
     ax.set(aspect="equal")
     ax.set_axis_off()
     ax.margins(0.05)
-    ax.set_title(f"Sites: graph model, {found.tc_kelvin:.1f} K")
+    set_titles(ax, f"Sites: {found.tc_kelvin:.1f} K", "red raises Tc, blue lowers it")
 
 
-def _atoms(
-    ax: "Axes",
-    xyz: np.ndarray,
-    radius: np.ndarray,
-    colours: np.ndarray,
-    site: np.ndarray,
-    found: SiteWorth,
-) -> None:
-    """Disks at ``xyz`` [m, 3] of the structure's sites [m], with their main element."""
+def _atoms(ax: "Axes", xyz: np.ndarray, radius: np.ndarray, colours: np.ndarray) -> None:
+    """Disks at ``xyz`` [m, 3], with ``colours`` ``[m, 4]``."""
     from matplotlib.patches import Circle
 
-    for (x, y, depth), size, i in zip(xyz, DISK_TO_ATOMIC_RADIUS * radius, site, strict=True):
-        style: dict[str, Any] = {"facecolor": colours[i], "edgecolor": TEXT_COLOUR, "lw": 0.8}
+    sizes = DISK_TO_ATOMIC_RADIUS * radius
+    for (x, y, depth), size, colour in zip(xyz, sizes, colours, strict=True):
+        style: dict[str, Any] = {"facecolor": colour, "edgecolor": TEXT_COLOUR, "lw": 0.8}
         ax.add_patch(Circle((x, y), size, zorder=depth, **style))
-        main = max(found.structure[i].species.items(), key=lambda part: part[1])[0].symbol
-        shade = "white" if colours[i][:3].mean() < DARK else TEXT_COLOUR
-        text: dict[str, Any] = {
-            "ha": "center",
-            "va": "center",
-            "fontsize": SYMBOL_POINTS,
-            "color": shade,
-        }
-        ax.text(x, y, main, zorder=depth + STEP, clip_on=True, **text)
+
+
+def _symbols(ax: "Axes", xyz: np.ndarray, symbols: np.ndarray, colours: np.ndarray) -> None:
+    """What is on the atoms at ``xyz`` [m, 3], just above their disks."""
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SYMBOL_POINTS}
+    for (x, y, depth), symbol, colour in zip(xyz, symbols, colours, strict=True):
+        shade = "white" if colour[:3].mean() < DARK else TEXT_COLOUR
+        ax.text(x, y, symbol, zorder=depth + STEP, clip_on=True, color=shade, **style)
+
+
+def _symbols_of(found: SiteWorth) -> np.ndarray:
+    """The main element of each site, and its number if several orbits have it, [n]."""
+    symbols = np.empty(len(found.orbit), dtype=object)
+    for orbit in found.orbits:
+        symbols[orbit.sites] = f"{orbit.main}{orbit.number or ''}"
+    return symbols
 
 
 def _bonds(ax: "Axes", xyz: np.ndarray, bonds: np.ndarray) -> None:
@@ -110,13 +115,16 @@ def _key(ax: "Axes", found: SiteWorth, colours: np.ndarray) -> None:
 
     dot: dict[str, Any] = {"marker": "o", "ls": "", "ms": 9, "markeredgecolor": TEXT_COLOUR}
     handles = [
-        Line2D(
-            [], [], markerfacecolor=colours[orbit.sites[0]], **dot,
-            label=f"{len(orbit.sites)} × {orbit.species}  {orbit.kelvin:+.1f} K",
-        )
+        Line2D([], [], markerfacecolor=colours[orbit.sites[0]], label=_line(orbit), **dot)
         for orbit in found.orbits[:ORBITS_SHOWN]
-    ]  # fmt: skip
+    ]
+    hidden = len(found.orbits) - len(handles)
+    more = f"; {hidden} more worth less" if hidden else ""
     ax.legend(
-        handles=handles, title="Tc less that with average atoms there", loc="upper center",
+        handles=handles, title=f"Tc less Tc with average atoms there{more}", loc="upper center",
         bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False, fontsize=9, title_fontsize=9,
     )  # fmt: skip
+
+
+def _line(orbit: Orbit) -> str:
+    return f"{len(orbit.sites)} × {orbit.label}  {orbit.kelvin:+.1f} K"

@@ -40,26 +40,47 @@ class DopingSeries:
     fraction: float
 
 
-def doping_series(known: KnownMaterials, crystal: Crystal, predict: Predict) -> DopingSeries | None:
-    """The measured materials within ``REACH`` that have the elements of a crystal, or one more or
-    less; None where fewer than two have been learned from.
+def doping_series(
+    known: KnownMaterials, crystal: Crystal, predict: Predict | None
+) -> DopingSeries | None:
+    """The measured materials of a series within ``REACH`` of a crystal; None for fewer than two.
+
+    The series has the elements of the crystal, or these and a further one: those of which most
+    materials are known. What lacks the element that varies belongs to it, too.
 
     Args:
-        predict: Tc of formulas in kelvin. The model has learned from these materials: how near its
-            predictions are says how it reads the series, not how well it predicts new ones.
+        predict: Tc of formulas in kelvin; None: nothing predicts them. The model has learned from
+            these materials: how near its predictions are says how it reads the series, not how well
+            it predicts new ones.
     """
     own = atomic_fractions(crystal.composition).astype(np.float32)
-    others = ((known.fractions > 0) != (own > 0)).sum(axis=1)
-    rows = np.flatnonzero((known.distances(own) <= REACH) & (others <= 1) & ~known.is_computed)
+    near = np.flatnonzero((known.distances(own) <= REACH) & ~known.is_computed)
+    has = known.fractions[near] > 0  # [n, 118]
+    elements = _elements_of_series(has, own > 0)
+    same = (has == elements).all(axis=1)
+    varying = _varying(np.vstack([known.fractions[near[same]], own]))
+    undoped = elements & (np.arange(len(elements)) != varying)
+    rows = near[same | (has == undoped).all(axis=1)]
     if len(rows) < 2:
         return None
-    varying = _varying(np.vstack([known.fractions[rows], own]))
     rows = rows[np.argsort(known.fractions[rows, varying], kind="stable")]
     formulas = [known.formulas[row] for row in rows.tolist()]
-    predicted = predict([Crystal(formula, formula, "") for formula in formulas])
+    predicted = np.full(len(rows), np.nan)
+    if predict:
+        predicted = predict([Crystal(formula, formula, "") for formula in formulas])
     columns = (formulas, known.fractions[rows, varying], known.tc[rows], predicted)
     points = (DopingPoint(name, *map(float, rest)) for name, *rest in zip(*columns, strict=True))
     return DopingSeries(Element.from_Z(varying + 1).symbol, tuple(points), float(own[varying]))
+
+
+def _elements_of_series(has: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """The elements of the series of a crystal with ``own`` [118], among materials ``[n, 118]``."""
+    further = has[(has >= own).all(axis=1)] & ~own  # of those that lack none of its elements
+    with_one = further[further.sum(axis=1) == 1].sum(axis=0)
+    elements = own.copy()
+    if with_one.max() > (~further.any(axis=1)).sum():
+        elements[with_one.argmax()] = True
+    return elements
 
 
 def _varying(fractions: np.ndarray) -> int:

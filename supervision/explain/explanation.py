@@ -2,28 +2,35 @@
 
 found = explain(Answerer.load(folder), crystal, graph=graph_model)
 write_page(found, Path("explanation.html"))
+
+Only the libraries of the models that explain are imported: a graph model needs no LightGBM.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from supervision.answer.answer import Answer
 from supervision.answer.answerer import Answerer
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
-from supervision.explain.contributions import Contributions, contributions
 from supervision.explain.doping import DopingSeries, doping_series
-from supervision.explain.sites import SiteWorth, site_worth
-from supervision.explain.views import ViewHeat, view_heat
 from supervision.models.ensemble.predictor import EnsemblePredictor
-from supervision.models.graph.predictor import GraphPredictor
+from supervision.models.families import get_family
 from supervision.models.predictor import SavedPredictor
-from supervision.models.vision.predictor import VisionPredictor
+from supervision.runtime.text import printable
 
-Models = dict[str, Any]  # predictors by model family
+if TYPE_CHECKING:
+    from supervision.explain.contributions import Contributions
+    from supervision.explain.sites import SiteWorth
+    from supervision.explain.views import ViewHeat
+
+FAMILIES = {  # of the models that explain features, sites and views, the most telling first
+    "trees": ("structure", "composition"),
+    "graph": ("graph",),
+    "vision": ("vision",),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,54 +45,107 @@ class Explanation:
     """
 
     answer: Answer
-    contributions: Contributions | None
-    sites: SiteWorth | None
-    views: ViewHeat | None
+    contributions: "Contributions | None"
+    sites: "SiteWorth | None"
+    views: "ViewHeat | None"
     series: DopingSeries | None
+
+    @property
+    def left_out(self) -> list[str]:
+        """Which parts are missing and why, one sentence each."""
+        graph, vision = "no graph model (--graph)", "no vision model (--vision)"
+        if not self.answer.atoms:
+            graph = vision = "a formula has none"
+        reasons = {
+            "Features: no model of boosted trees (--trees).": self.contributions,
+            f"Sites: {graph}.": self.sites,
+            f"Views: {vision}.": self.views,
+            "Doping series: the model knows fewer than two measured materials nearby.": self.series,
+        }
+        return [reason for reason, part in reasons.items() if part is None]
 
 
 def explain(
     answerer: Answerer,
     crystal: Crystal,
     *,
-    graph: GraphPredictor | None = None,
-    vision: VisionPredictor | None = None,
+    trees: SavedPredictor | None = None,
+    graph: SavedPredictor | None = None,
+    vision: SavedPredictor | None = None,
 ) -> Explanation:
     """The answer of a model for a crystal, and the reasons by the model: of an ensemble, by its
-    members.
+    members that have answered.
 
-    ``graph`` and ``vision`` are further models, or stand in for members; they explain what they
-    predict themselves. Raises CrystalError with one sentence for a crystal that cannot be read, and
-    ValueError for trees that are not boosted.
+    ``trees``, ``graph`` and ``vision`` are further models, or stand in for members; they explain
+    what they predict themselves. Raises CrystalError, naming the crystal, for one that cannot be
+    read, and ValueError for ``trees`` that are not boosted.
     """
     (answer,) = answerer.answer([crystal])
     if answer.error:
-        raise CrystalError(answer.error)
-    models = models_by_family(answerer.predictor)
-    models |= {m.model_family: m for m in (graph, vision) if m is not None}
-    trees, known = models.get("structure", models.get("composition")), answerer.known
+        raise CrystalError(f"{printable(answer.name)}: {answer.error}")
+    predictor, known = answerer.predictor, answerer.known
+    given = {"trees": trees, "graph": graph, "vision": vision}
+    models = explaining(_answered(predictor, answer))
+    models |= {key: model for key, model in given.items() if model}
     return Explanation(
         answer,
-        contributions(trees, crystal) if trees else None,
-        site_worth(models["graph"], crystal) if "graph" in models else None,
-        view_heat(models["vision"], crystal) if "vision" in models else None,
-        doping_series(known, crystal, _formula_predictor(models)) if known else None,
+        _contributions(models["trees"], crystal) if "trees" in models else None,
+        _site_worth(models["graph"], crystal) if "graph" in models else None,
+        _view_heat(models["vision"], crystal) if "vision" in models else None,
+        doping_series(known, crystal, _formula_reader(predictor)) if known else None,
     )
 
 
-def models_by_family(predictor: SavedPredictor) -> Models:
-    """The predictor by its family; of an ensemble, the first member of each family."""
-    if not isinstance(predictor, EnsemblePredictor):
-        return {predictor.model_family: predictor}
-    return {m.model_family: m for m in reversed(list(predictor.members.values()))}
+def members_of(predictor: SavedPredictor) -> Mapping[str, SavedPredictor]:
+    """The members of an ensemble by name; of another model, the model itself."""
+    return predictor.members if isinstance(predictor, EnsemblePredictor) else {"": predictor}
 
 
-def _formula_predictor(models: Models) -> Any:
-    """What predicts formulas without a structure: the composition model, or a first stage."""
-    if "composition" in models:
-        return models["composition"].predict
-    return models["structure"].composition.predict if "structure" in models else _unknown
+def explaining(models: Iterable[SavedPredictor]) -> dict[str, SavedPredictor]:
+    """Of these models, the first that can explain, by the keys of ``FAMILIES``."""
+    models = list(models)
+    able = {
+        key: [m for family in families for m in models if m.model_family == family and _can(m)]
+        for key, families in FAMILIES.items()
+    }
+    return {key: found[0] for key, found in able.items() if found}
 
 
-def _unknown(crystals: Sequence[Crystal]) -> np.ndarray:
-    return np.full(len(crystals), np.nan)
+def _can(model: Any) -> bool:
+    """Whether a model of a family that explains can do so: of trees, boosted ones can."""
+    return model.model_family in ("graph", "vision") or model.config.model == "boosting"
+
+
+def _answered(predictor: SavedPredictor, answer: Answer) -> list[SavedPredictor]:
+    """The members that have answered: some need a structure."""
+    members = members_of(predictor)
+    return [m for name, m in members.items() if not math.isnan(answer.members.get(name, 0))]
+
+
+def _formula_reader(predictor: Any) -> Any:
+    """What predicts formulas without a structure: the model, or its first stage; None if nothing
+    does.
+    """
+    members: Any = members_of(predictor).values()
+    if any(get_family(m.model_family).predicts_formulas for m in members):
+        return predictor.predict
+    first_stages = [m.composition.predict for m in members if m.model_family == "structure"]
+    return first_stages[0] if first_stages else None
+
+
+def _contributions(model: Any, crystal: Crystal) -> "Contributions":
+    from supervision.explain.contributions import contributions
+
+    return contributions(model, crystal)
+
+
+def _site_worth(model: Any, crystal: Crystal) -> "SiteWorth":
+    from supervision.explain.sites import site_worth
+
+    return site_worth(model, crystal)
+
+
+def _view_heat(model: Any, crystal: Crystal) -> "ViewHeat":
+    from supervision.explain.views import view_heat
+
+    return view_heat(model, crystal)

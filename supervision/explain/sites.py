@@ -10,7 +10,7 @@ nothing. The worths of several sites do not add up to the Tc: two sites can need
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,20 +22,37 @@ from supervision.models.graph.build import build_graph
 from supervision.models.graph.featurize import build_crystal_graph
 from supervision.models.graph.model import N_COMPOSITION_FEATURES, GraphRegressor
 from supervision.models.graph.predictor import GraphPredictor
-from supervision.models.graph.symmetry_folding import atom_classes
+from supervision.models.graph.symmetry_folding import FoldedGraph, atom_classes
 
 if TYPE_CHECKING:
     from pymatgen.core import PeriodicSite, Structure
 
 FULL = 0.999  # occupancy of a site without vacancies, up to rounding
+MAX_ORBITS = 32  # each costs a prediction; in larger cells, all sites of one species are an orbit
 
 
 class Orbit(NamedTuple):
-    """Sites of equal surroundings: what is on each, such as ``La0.925Sr0.075``, and their worth."""
+    """Sites that are occluded at once.
+
+    Attributes:
+        species: what is on each, such as ``La0.925Sr0.075``.
+        main: its most abundant element.
+        number: from 1, of the orbits with this main element, that of the largest worth in magnitude
+            first; 0 for the only one.
+        sites: their indices in the structure.
+        kelvin: their worth.
+    """
 
     species: str
+    main: str
+    number: int
     sites: list[int]
     kelvin: float
+
+    @property
+    def label(self) -> str:
+        """Its species, and its number among others such as ``O (O2)``."""
+        return f"{self.species} ({self.main}{self.number})" if self.number else self.species
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +61,8 @@ class SiteWorth:
 
     Attributes:
         structure: with n sites.
-        orbit: of each site, from 0, [n]; sites of one orbit have equal surroundings.
+        orbit: of each site, from 0, [n]; sites of one orbit have equal surroundings, or in cells of
+            more than ``MAX_ORBITS`` of these, equal species.
         kelvin: the predicted Tc less that with average atoms on the orbit of the site, [n].
         tc_kelvin: the predicted Tc.
     """
@@ -58,11 +76,18 @@ class SiteWorth:
     def orbits(self) -> list[Orbit]:
         """The orbits, that of the largest worth in magnitude first."""
         members = [np.flatnonzero(self.orbit == o).tolist() for o in range(self.orbit.max() + 1)]
-        found = [
-            Orbit(_species(self.structure[sites[0]]), sites, float(self.kelvin[sites[0]]))
-            for sites in members
+        members.sort(key=lambda sites: -abs(self.kelvin[sites[0]]))
+        main = [_by_abundance(self.structure[sites[0]])[0][0].symbol for sites in members]
+        return [
+            Orbit(
+                _species(self.structure[sites[0]]),
+                symbol,
+                main[: n + 1].count(symbol) if main.count(symbol) > 1 else 0,
+                sites,
+                float(self.kelvin[sites[0]]),
+            )
+            for n, (sites, symbol) in enumerate(zip(members, main, strict=True))
         ]
-        return sorted(found, key=lambda orbit: -abs(orbit.kelvin))
 
 
 def site_worth(predictor: GraphPredictor, crystal: Crystal) -> SiteWorth:
@@ -70,22 +95,41 @@ def site_worth(predictor: GraphPredictor, crystal: Crystal) -> SiteWorth:
 
     Raises CrystalError, naming the crystal, for one that cannot be read.
     """
-    neighbourhood = predictor.neighbourhood
+    neighbourhood, folded = predictor.neighbourhood, predictor.config.backend != "dgl"
     with predictor.reading(crystal) as model, torch.inference_mode():
         structure = crystal.structure
-        orbit = atom_classes(build_graph(structure, neighbourhood))
-        graph = build_crystal_graph(crystal, neighbourhood, folded=False)  # an atom a site
+        graph = build_crystal_graph(crystal, neighbourhood, folded=folded)
+        classes = atom_classes(build_graph(structure, neighbourhood))  # of the sites, [n]
+        rows = np.arange(len(graph.atoms)) if folded else classes  # of the graph's atoms
+        orbit = _orbits(graph, rows)
         batch = collate([graph]).to(predictor.device)
-        occluded = [_occlude(batch, orbit == o, model) for o in range(orbit.max() + 1)]
+        occluded = [_occlude(batch, orbit[rows] == o, model) for o in range(orbit.max() + 1)]
         outputs = torch.cat([model(given) for given in (batch, *occluded)]).cpu().numpy()
     tc, *without = predictor.target.decode(outputs).tolist()
-    return SiteWorth(structure, orbit, tc - np.array(without)[orbit], tc)
+    of_site = orbit[classes]
+    return SiteWorth(structure, of_site, tc - np.array(without)[of_site], tc)
+
+
+def _orbits(graph: FoldedGraph, rows: np.ndarray) -> np.ndarray:
+    """The orbit of each class of atoms, which ``rows`` are of: all are, or all of one species."""
+    count = rows.max() + 1
+    if count <= MAX_ORBITS:
+        return np.arange(count)
+    first = np.unique(rows, return_index=True)[1]
+    species = np.column_stack([graph.features, graph.properties])[first]
+    return np.unique(species, axis=0, return_inverse=True)[1].ravel()
 
 
 def _species(site: "PeriodicSite") -> str:
     """The elements of a site, the most abundant first, with their occupancy unless it is full."""
-    parts = sorted(site.species.items(), key=lambda part: -part[1])
-    return "".join(el.symbol if x > FULL else f"{el.symbol}{x:.3g}" for el, x in parts)
+    return "".join(
+        el.symbol if x > FULL else f"{el.symbol}{x:.3g}" for el, x in _by_abundance(site)
+    )
+
+
+def _by_abundance(site: "PeriodicSite") -> list[tuple[Any, float]]:
+    """The elements of a site with their occupancies, the most abundant first."""
+    return sorted(site.species.items(), key=lambda part: -part[1])
 
 
 def _occlude(batch: GraphBatch, sites: np.ndarray, model: GraphRegressor) -> GraphBatch:

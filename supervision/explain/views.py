@@ -1,11 +1,13 @@
 """Where a vision model looks in each view: attention weighted by its gradients, as a heat map.
 
-Chefer, Gur and Wolf (CVPR 2021): the relevance of an attention map A is the mean over heads of the
-positive part of A times the gradient of the output to A, and the relevance of the tokens passes
-from block to block through it, beside the residual connection. There the output is read from the
-class token. Here it is read from all visible patches of several blocks, so the relevance starts at
-each of these: at a patch, the positive part of gradient times (token - mean of the training), which
-is what the patch adds to the pooled token to first order. It then flows down to the first block:
+Chefer, Gur and Wolf (ICCV 2021, "Generic attention-model explainability", eq. 5 and 6): the
+relevance of an attention map A is the mean over heads of the positive part of A times the gradient
+of the output to A, and the relevance of the tokens passes from block to block through it, beside
+the residual connection. (Attention rollout, Abnar and Zuidema, ACL 2020, has A alone.) There the
+output is read from the class token. Here it is read from all visible patches of several blocks, so
+the relevance starts at each of these: at a patch, the positive part of gradient times (token - mean
+of the training), which is what the patch adds to the pooled token to first order. It then flows
+down to the first block:
 
     relevance = relevance + readout[block]
     relevance = relevance + relevance @ attention[block]

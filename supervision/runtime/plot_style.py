@@ -1,6 +1,9 @@
 """The colours of all plots, the Tc that their axes name, and matplotlib's settings."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TEXT_COLOUR, BLUE, GREY, RED = "#1b2a3a", "#2a6f97", "#9fb3c8", "#d1495b"
 PALETTE = (
@@ -23,3 +26,10 @@ STYLE: dict[Any, Any] = {
     "ytick.color": TEXT_COLOUR,
     "figure.dpi": 140,
 }
+
+
+def set_titles(ax: "Axes", title: str, subtitle: str) -> None:
+    """A title, and a line below it that is smaller and not bold."""
+    ax.set_title(f"{title}\n")
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    ax.annotate(subtitle, (0, 1), (0, 6), fontsize=9, **place)

@@ -146,7 +146,10 @@ class StructurePredictor:
 
         Raises CrystalError, naming the crystal, for one that has no structure or cannot be read.
         """
-        given = self.inputs(crystals)
+        return self.tc_of(self.inputs(crystals))
+
+    def tc_of(self, given: StageInputs) -> np.ndarray:
+        """Tc in kelvin, ``[n]``, from what the stages read."""
         correction = predict_trees(self.correction, given.corrected)
         tc = self.composition.target.decode(given.first + given.novelty * correction)
         return tc * self.factor(given.novelty)
