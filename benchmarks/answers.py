@@ -21,7 +21,7 @@ from supervision.answer.released import MANIFEST_FILE
 from supervision.evaluation.coverage import reliability
 from supervision.evaluation.metrics import mae, paired_bootstrap
 from supervision.release.figures import coverage_table, error_table, probability_table
-from supervision.release.out_of_fold import HeldOutAnswers, OutOfFold
+from supervision.release.out_of_fold import CALIBRATED_ON, HeldOutAnswers, OutOfFold
 from supervision.runtime.plot_style import GREY, PALETTE, STYLE, TC_TICKS
 from supervision.runtime.version import ROOT
 
@@ -45,6 +45,9 @@ def main() -> None:
     answers = HeldOutAnswers.cross_fit(default)
     print(f"\n## The {LEVEL:.0%} interval of the {manifest['default']}\n")
     print(_markdown(coverage_table(answers)))
+    print("\n## The intervals of the other models\n")
+    others = {name: of for name, of in found.items() if name != manifest["default"]}
+    print(_markdown(_coverage_of(others)))
     print("\n## Its probabilities\n")
     print(_markdown(probability_table(answers)))
     with matplotlib.rc_context(STYLE):
@@ -55,6 +58,20 @@ def _errors(found: dict[str, OutOfFold]) -> pd.DataFrame:
     tables = [error_table(of).assign(model=name) for name, of in found.items()]
     joined = pd.concat(tables, ignore_index=True)
     return joined[["model", *(c for c in joined if c != "model")]]
+
+
+def _coverage_of(found: dict[str, OutOfFold]) -> pd.DataFrame:
+    """Coverage and mean width of each model, by split."""
+    rows = []
+    for name, of in found.items():
+        table = coverage_table(HeldOutAnswers.cross_fit(of)).set_index("materials")
+        row = {"model": name}
+        for split in (s for s in CALIBRATED_ON if s in of.splits):
+            whole = table.loc[f"all of `{split}`"]
+            row[f"`{split}`: coverage"] = whole["coverage"]
+            row[f"`{split}`: mean width (K)"] = whole["mean width (K)"]
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("–")
 
 
 def _fast_against(default: OutOfFold, fast: OutOfFold) -> str:
