@@ -37,7 +37,7 @@ def register_release(names: Sequence[str]) -> None:
     failures = []
     for name in names:
         try:
-            for message in _register(find_released(name).folder):
+            for message in _register(find_released(name)):
                 print(message, flush=True)
         except WeightsError as error:
             failures.append(name)
@@ -46,7 +46,8 @@ def register_release(names: Sequence[str]) -> None:
         raise ValueError(f"Not registered: {', '.join(failures)}; the lines above say why.")
 
 
-def _register(saved: Path) -> list[str]:
+def _register(model: SavedModel) -> list[str]:
+    saved = model.folder
     config = json.loads((saved / CONFIG_FILE).read_text())
     family = get_family(config["model_family"])
     origin = json.loads((saved / PROVENANCE_FILE).read_text())
@@ -61,7 +62,7 @@ def _register(saved: Path) -> list[str]:
     with mlflow.start_run(nested=True, run_name=label), _complete(saved) as folder:
         tags = {RELEASED_TAG: label, "weights_license": origin["weights_license"]}
         mlflow.set_tags(tags | {"model_family": family.name, "dataset": origin["dataset"],
-                                "mlflow.note.content": card})  # fmt: skip
+                                "mlflow.note.content": f"{model.description}\n\n{card}"})  # fmt: skip
         runs.log_metrics(_errors(OutOfFold.load(saved)))
         example = load_classics()[0].cif
         uri = registry.log_predictor(folder, family.name, example, origin["weights_license"])
