@@ -8,6 +8,7 @@ Prints the tables of results/answer.md and writes answer.png.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -65,7 +66,7 @@ def _coverage_of(found: dict[str, OutOfFold]) -> pd.DataFrame:
     rows = []
     for name, of in found.items():
         table = coverage_table(HeldOutAnswers.cross_fit(of)).set_index("materials")
-        row = {"model": name}
+        row: dict[str, Any] = {"model": name}
         for split in (s for s in CALIBRATED_ON if s in of.splits):
             whole = table.loc[f"all of `{split}`"]
             row[f"`{split}`: coverage"] = whole["coverage"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import mlflow
 
+from supervision.answer.loaded import SavedModel
 from supervision.answer.released import find_released
 from supervision.data.datasets.classics import load_classics
 from supervision.evaluation.metrics import mae
@@ -61,8 +62,9 @@ def _register(model: SavedModel) -> list[str]:
     card = body((saved / CARD_FILE).read_text())
     with mlflow.start_run(nested=True, run_name=label), _complete(saved) as folder:
         tags = {RELEASED_TAG: label, "weights_license": origin["weights_license"]}
+        note = f"{model.description}\n\n{card}"
         mlflow.set_tags(tags | {"model_family": family.name, "dataset": origin["dataset"],
-                                "mlflow.note.content": f"{model.description}\n\n{card}"})  # fmt: skip
+                                "mlflow.note.content": note})  # fmt: skip
         runs.log_metrics(_errors(OutOfFold.load(saved)))
         example = load_classics()[0].cif
         uri = registry.log_predictor(folder, family.name, example, origin["weights_license"])
