@@ -260,9 +260,11 @@ def test_predict_runs_the_code_of_the_model_not_of_the_checkout(store, trained, 
     edited.write_text(
         edited.read_text() + "\nTargetTransform.decode = lambda self, x: x * 0 + 77\n"
     )
-    (tmp_path / "A.CIF").write_text(crystals[1].cif)
-    (tmp_path / "b.cif").symlink_to("nowhere")
-    command = [sys.executable, "-m", "entrypoints.predict", str(tmp_path), "--model", MODEL]
+    asked = tmp_path / "asked"
+    asked.mkdir()
+    (asked / "A.CIF").write_text(crystals[1].cif)
+    (asked / "b.cif").symlink_to("nowhere")
+    command = [sys.executable, "-m", "entrypoints.predict", str(asked), "--model", MODEL]
     done = subprocess.run(
         [*command, "--out", "out.csv"], cwd=clone, env=store[1], capture_output=True, text=True,
         check=False,
