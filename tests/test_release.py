@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from supervision.answer.domain import KNOWN, NEW_FAMILY, SERIES
+from supervision.answer.known import KnownMaterials
 from supervision.answer.released import MANIFEST_FILE
+from supervision.data.composition_distance import fraction_matrix
+from supervision.data.crystals import group_materials
+from supervision.data.datasets import load_dataset
 from supervision.data.splits import SPLIT_KINDS
+from supervision.experiment.spec import Experiment, split_of
 from supervision.release.card import CardInfo, body, model_card
 from supervision.release.figures import class_table, coverage_table, error_table
 from supervision.release.manifest import hashes
@@ -184,3 +189,24 @@ def test_the_figures_of_a_card_are_those_of_its_predictions_and_of_the_results(m
         assert value in card and value in results
     for value in coverage_table(HeldOutAnswers.cross_fit(predictions))["coverage"]:
         assert value in card
+
+
+@shipped
+@pytest.mark.long
+@pytest.mark.shared
+def test_folds_and_domains_of_a_release_are_those_of_the_data(shared_data):
+    """The graph model has learned from 3DSC alone: its materials, folds and domains, made again."""
+    data = str(shared_data / "3dsc" / "3DSC_MP.tar.xz")
+    found = OutOfFold.load(RELEASED / "graph").of(["novel"])
+    materials = [m for m in group_materials(load_dataset("3dsc", data).crystals)
+                 if "Am" not in m.chemsys]  # which has no features  # fmt: skip
+    row = {m.id: i for i, m in enumerate(sorted(materials, key=lambda m: m.id))}
+    np.testing.assert_allclose(found.tc, [m.tc for m in sorted(materials, key=lambda m: m.id)])
+    for fold in range(1, 6):
+        split = split_of(materials, Experiment(dataset="3dsc", split="novel", folds=5, fold=fold))
+        tested = split.select(materials, "test")
+        rows = [row[m.id] for m in tested]
+        assert (found.fold[rows] == fold).all() and (found.fold == fold).sum() == len(rows)
+        known = KnownMaterials.of(split.apart_from_test(materials))
+        domain = known.domain(fraction_matrix([m.formula for m in tested]))
+        np.testing.assert_array_equal(found.domain[rows], domain)
