@@ -219,7 +219,7 @@ def test_documentation_counts_the_families():
     assert [row[:4] for row in page_table("Families")] == counted
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.shared
 def test_disagreements_with_3dsc_are_documented():
     """Tc agrees within 20% and the lattice within 3%, or docs/classics.md explains why not."""

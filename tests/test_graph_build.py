@@ -172,7 +172,7 @@ def tied(structure):
     return False
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.shared
 def test_graphs_match_alignn_on_200_ordered_structures(shared_data, capsys):
     crystals = load_dataset("3dsc", str(shared_data / "3dsc" / "3DSC_MP.tar.xz")).crystals

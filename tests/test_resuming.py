@@ -126,6 +126,7 @@ def test_a_terminated_run_saves_its_state_and_resumes(store, environment, uninte
     resume(store, environment, stopped, uninterrupted)
 
 
+@pytest.mark.long
 def test_two_processes_log_one_run(store, environment, uninterrupted):
     """The head, fitted by the first process, is the same; dropout masks then differ."""
     before = len(runs())
