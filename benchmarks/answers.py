@@ -16,9 +16,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from supervision.answer.calibration import LEVEL
+from supervision.answer.calibration import LEVEL, REPORTED
 from supervision.answer.domain import DOMAINS, KNOWN, NEW_FAMILY, SERIES
 from supervision.answer.released import MANIFEST_FILE
+from supervision.data.splits import SPLIT_KINDS
 from supervision.evaluation.coverage import reliability
 from supervision.evaluation.metrics import mae, paired_bootstrap
 from supervision.release.figures import coverage_table, error_table, probability_table
@@ -29,6 +30,7 @@ from supervision.runtime.version import ROOT
 SPLIT = "novel"
 SHOWN = (KNOWN, SERIES, NEW_FAMILY)  # domains
 HIGHEST = 90  # K
+WARM, HOT = 15.0, 40.0  # K
 
 
 def main() -> None:
@@ -46,6 +48,7 @@ def main() -> None:
     answers = HeldOutAnswers.cross_fit(default)
     print(f"\n## The {LEVEL:.0%} interval of the {manifest['default']}\n")
     print(_markdown(coverage_table(answers)))
+    print(f"\n{_outside(answers)}")
     print("\n## The intervals of the other models\n")
     others = {name: of for name, of in found.items() if name != manifest["default"]}
     print(_markdown(_coverage_of(others)))
@@ -73,6 +76,22 @@ def _coverage_of(found: dict[str, OutOfFold]) -> pd.DataFrame:
             row[f"`{split}`: mean width (K)"] = whole["mean width (K)"]
         rows.append(row)
     return pd.DataFrame(rows).fillna("–")
+
+
+def _outside(answers: HeldOutAnswers) -> str:
+    """Where materials of high Tc are, and what makes the intervals of new families wide."""
+    of, (low, high) = answers.of, answers.interval.T
+    is_high, is_novel = of.tc > WARM, of.split == SPLIT_KINDS.index(SPLIT)
+    above, below = (of.tc > high)[is_high], (of.tc < low)[is_high]
+    unreported = [
+        f"{(of.tc[is_novel & (of.tc_pred > kelvin)] < REPORTED).mean():.0%} over {kelvin:g} K"
+        for kelvin in (WARM, HOT)
+    ]
+    return (
+        f"Of {is_high.sum():,} materials over {WARM:g} K, {above.sum()} are above their interval "
+        f"and {below.sum()} below it ({above.mean() + below.mean():.0%}). Without a reported Tc, "
+        f"of predictions on {SPLIT}: {', '.join(unreported)}."
+    )
 
 
 def _fast_against(default: OutOfFold, fast: OutOfFold) -> str:
