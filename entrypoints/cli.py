@@ -14,6 +14,7 @@ from entrypoints.options import add_command
 
 COMMANDS = {
     "predict": "Tc of crystals, by your best model, a released one or one of your choice.",
+    "app": "The page: Tc of your crystals in a browser, and /predict for any client.",
     "explain": "Why a model predicts this Tc: features, sites, views and the doping series.",
     "train": "Train a model of one family.",
     "tune": "Search a family's settings with Optuna.",

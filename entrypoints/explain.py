@@ -12,14 +12,12 @@ from typing import Annotated
 import typer
 
 from entrypoints.options import run_cli
-from supervision.answer.loaded import ModelError
 from supervision.answer.text import answers_text
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_inputs import structure_inputs
-from supervision.explain.explanation import explain, explaining, members_of
+from supervision.explain.explanation import explain, explaining_model
 from supervision.explain.page import PAGE_FILE, write_page
-from supervision.models.predictor import SavedPredictor
 from supervision.runtime.files import printable_path
 from tracking.explanation import log_explanation, run_if_given
 from tracking.serving.models import load_answerer
@@ -52,7 +50,11 @@ def main(
             page = None if logged and not out else _checked(Path(out or PAGE_FILE).expanduser())
             crystal = _crystal(path, formula)
             others = {"trees": trees, "graph": graph, "vision": vision}
-            further = {key: _explaining(key, name) for key, name in others.items() if name}
+            further = {
+                key: explaining_model(key, name, load_answerer(name).predictor)
+                for key, name in others.items()
+                if name
+            }
             found = explain(load_answerer(model), crystal, **further)
             print("\n".join([answers_text([found.answer]), *found.left_out]))
             if page:
@@ -86,17 +88,6 @@ def _crystal(path: str, formula: str) -> Crystal:
     if given.error:
         raise CrystalError(f"{given.name}: {given.error}")
     return Crystal(given.name, given.formula, given.cif)
-
-
-def _explaining(key: str, name: str) -> SavedPredictor:
-    """The model of this name, or its member, that explains what --KEY asks for."""
-    members = members_of(load_answerer(name).predictor).values()
-    found = explaining(members)
-    if key not in found:
-        families = ", ".join(m.model_family for m in members)
-        wanted = "boosted trees" if key == "trees" else f"the family {key}"
-        raise ModelError(f"--{key} needs a model of {wanted}, but {name} is of {families}.")
-    return found[key]
 
 
 if __name__ == "__main__":

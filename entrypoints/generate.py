@@ -22,6 +22,7 @@ ENTRY_POINTS = (
     "compare",
     "release",
     "explain",
+    "app",
     "tune",
     "test",
 )  # besides the trainings

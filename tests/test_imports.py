@@ -89,6 +89,7 @@ LAYERS = (
     "supervision.explain",
     "supervision.experiment",
     "supervision.release",
+    "supervision.web",
     "supervision.doctor",
     "tracking",
     "entrypoints",
@@ -200,7 +201,15 @@ def test_the_other_package_named_supervision_is_not_required():
 
 # --- at import
 
-DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+DEFINITIONS = (
+    ast.Import,
+    ast.ImportFrom,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Assign,
+    ast.AnnAssign,
+)
 GUARDS = ("__name__ == '__main__'", "TYPE_CHECKING")
 RUN_AT_IMPORT = {
     "entrypoints": ["os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')"],

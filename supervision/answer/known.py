@@ -18,9 +18,11 @@ from supervision.data.composition_distance import (
     to_sparse,
 )
 from supervision.data.crystals import Material
+from supervision.data.splits import APART
 
 KNOWN_FILE = "known.safetensors"
 NEAREST = 3
+FAMILY_SHOWN = 200
 SAME = 1e-4  # distance of compositions that are equal up to rounding
 FRACTION_DECIMALS = 4  # to which equal compositions agree
 
@@ -102,12 +104,30 @@ class KnownMaterials:
 
     def nearest(self, fractions: np.ndarray) -> list[Neighbour]:
         """The measured materials nearest to a composition ``[118]``, the nearest first."""
-        distance = np.where(self.is_computed, np.inf, self.distances(fractions.astype(np.float32)))
-        first = np.argsort(distance, kind="stable")[:NEAREST]
+        distance = self._measured_distances(fractions)
+        return self._neighbours(distance, np.isfinite(distance), NEAREST)
+
+    def family(self, fractions: np.ndarray) -> list[Neighbour]:
+        """The measured materials of the family of a composition ``[118]``, the nearest first.
+
+        They have the same elements, or are within the distance at which families end; at most
+        FAMILY_SHOWN.
+        """
+        distance = self._measured_distances(fractions)
+        same = (self.fractions > 0) == (fractions > 0)
+        in_family = (distance <= APART) | (np.isfinite(distance) & same.all(axis=1))
+        return self._neighbours(distance, in_family, FAMILY_SHOWN)
+
+    def _measured_distances(self, fractions: np.ndarray) -> np.ndarray:
+        """Of a composition ``[118]`` to every material, infinite to those computed, [n]."""
+        return np.where(self.is_computed, np.inf, self.distances(fractions.astype(np.float32)))
+
+    def _neighbours(self, distance: np.ndarray, chosen: np.ndarray, count: int) -> list[Neighbour]:
+        """Up to ``count`` of the chosen materials, the nearest first."""
+        rows = np.flatnonzero(chosen)
         return [
             Neighbour(self.formulas[i], float(self.tc[i]), float(distance[i]))
-            for i in first
-            if np.isfinite(distance[i])
+            for i in rows[np.argsort(distance[rows], kind="stable")][:count]
         ]
 
     def distances(self, fractions: np.ndarray) -> np.ndarray:

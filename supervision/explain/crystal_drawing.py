@@ -10,7 +10,7 @@ from supervision.models.vision.render import (
     tile_supercell,
     view_rotation,
 )
-from supervision.models.vision.scene import Scene, build_scene
+from supervision.models.vision.scene import build_scene, structure_sites
 from supervision.models.vision.views import View
 from supervision.runtime.plot_style import BLUE, GREY, RED, TEXT_COLOUR, set_titles
 
@@ -39,7 +39,7 @@ def draw_crystal(ax: "Axes", found: SiteWorth) -> None:
     site, cell, bonds = tile_supercell(scene, VIEW.repeats)
     frame = _tilt() @ view_rotation(scene, VIEW)
     xyz = (scene.frac[site] + cell) @ scene.lattice @ frame.T  # right, up, nearer
-    of_structure = _sites_of(scene, found)[site]
+    of_structure = structure_sites(scene, found.structure)[site]
     _outline(ax, scene.lattice @ frame.T)
     _bonds(ax, xyz, bonds)
     _atoms(ax, xyz, scene.radius[site], colours[of_structure])
@@ -92,13 +92,6 @@ def _tilt() -> np.ndarray:
     (s, t), (c, d) = (f(np.radians([TURN_DEGREES, TILT_DEGREES])) for f in (np.sin, np.cos))
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
     return np.array([[1, 0, 0], [0, d, -t], [0, t, d]]) @ turn
-
-
-def _sites_of(scene: Scene, found: SiteWorth) -> np.ndarray:
-    """The index in the structure of each site of the scene, which sorts them."""
-    offset = found.structure.frac_coords[None] - scene.frac[:, None]
-    offset -= np.round(offset)
-    return (offset**2).sum(axis=2).argmin(axis=1)
 
 
 def _outline(ax: "Axes", lattice: np.ndarray) -> None:

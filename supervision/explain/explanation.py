@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from supervision.answer.answer import Answer
 from supervision.answer.answerer import Answerer
+from supervision.answer.loaded import ModelError
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 from supervision.explain.doping import DopingSeries, doping_series
@@ -109,6 +110,19 @@ def explaining(models: Iterable[SavedPredictor]) -> dict[str, SavedPredictor]:
         for key, families in FAMILIES.items()
     }
     return {key: found[0] for key, found in able.items() if found}
+
+
+def explaining_model(key: str, name: str, predictor: SavedPredictor) -> SavedPredictor:
+    """The model, or of an ensemble the member, that explains what ``key`` of ``FAMILIES`` stands
+    for. Raises ModelError, naming the model by ``name``, where none does.
+    """
+    members = list(members_of(predictor).values())
+    found = explaining(members)
+    if key not in found:
+        families = ", ".join(m.model_family for m in members)
+        wanted = "boosted trees" if key == "trees" else f"the family {key}"
+        raise ModelError(f"--{key} needs a model of {wanted}, but {name} is of {families}.")
+    return found[key]
 
 
 def _can(model: Any) -> bool:

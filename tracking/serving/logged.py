@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 import pandas as pd
@@ -24,6 +24,7 @@ from tracking.serving.downloads import download
 from tracking.serving.model_code import ModelCode
 from tracking.serving.registered import store_exists
 
+NOTE = "mlflow.note.content"  # tag: the description of a run
 ROW_PREFIX = re.compile(r"Row \d+: ")  # before the error of a model of an earlier version
 
 
@@ -40,15 +41,30 @@ def load_logged(location: str, reason: str) -> LoadedModel:
         return LoadedModel(location, reason, _description(run_id), dataset_of(folder), ask)
 
 
-def logged_predictor(location: str) -> Path:
-    """The folder of the saved predictor in the model at a URI or in a folder.
+class LoggedPredictor(NamedTuple):
+    """The saved predictor of a model that MLflow logged.
+
+    Attributes:
+        folder: of the predictor.
+        note: what the run that trained it says of it, in Markdown; empty where that is not known.
+    """
+
+    folder: Path
+    note: str
+
+
+def find_logged(location: str) -> LoggedPredictor:
+    """The predictor in the model at a URI or in a folder.
 
     Raises ModelError with one sentence where there is no model.
     """
     folder = _local_copy(location)
     if saved := saved_in(folder):
-        return saved.folder
-    return next(folder.glob(f"artifacts/*/{CONFIG_FILE}"), folder / CONFIG_FILE).parent
+        return LoggedPredictor(saved.folder, "")
+    with loading(location, MlflowException):
+        run_id = mlflow.models.Model.load(str(folder)).run_id or ""
+    predictor = next(folder.glob(f"artifacts/*/{CONFIG_FILE}"), folder / CONFIG_FILE).parent
+    return LoggedPredictor(predictor, _tags(run_id).get(NOTE, ""))
 
 
 def _local_copy(location: str) -> Path:
@@ -84,11 +100,16 @@ def _columns(given: StructureInput) -> dict[str, str]:
 
 def _description(run_id: str) -> str:
     """Name and test error of the run that trained the model; empty where the store lacks it."""
-    if not run_id or not store_exists():
-        return ""
-    try:
-        tags = mlflow.get_run(run_id).data.tags
-    except MlflowException:
-        return ""
-    note = tags.get("mlflow.note.content", "").partition("\n")[0]  # none: it ended before its test
+    tags = _tags(run_id)
+    note = tags.get(NOTE, "").partition("\n")[0]  # none: it ended before its test
     return f"{tags['mlflow.runName']}: {note}" if note else ""
+
+
+def _tags(run_id: str) -> dict[str, str]:
+    """The tags of a run; none where the store lacks it."""
+    if not run_id or not store_exists():
+        return {}
+    try:
+        return dict(mlflow.get_run(run_id).data.tags)
+    except MlflowException:
+        return {}

@@ -27,7 +27,7 @@ def load_model(model: str | Path | None = None, *, fast: bool = False) -> Loaded
     """
     with quiet():
         location, reason = choose_model(model, fast=fast)
-        if saved := _saved(location):
+        if saved := find_saved(location):
             return load_saved(saved, reason)
         from tracking.serving.logged import load_logged
 
@@ -42,17 +42,17 @@ def load_answerer(model: str | Path | None = None) -> Answerer:
     """
     with quiet():
         location, _ = choose_model(model)
-        if saved := _saved(location):
+        if saved := find_saved(location):
             folder = saved.folder
         else:
-            from tracking.serving.logged import logged_predictor
+            from tracking.serving.logged import find_logged
 
-            folder = logged_predictor(location)
+            folder = find_logged(location).folder
         with loading(location):
             return Answerer.load(folder)
 
 
-def _saved(location: str) -> SavedModel | None:
+def find_saved(location: str) -> SavedModel | None:
     """The saved predictor that a location means; None where MLflow has to read it."""
     if location.startswith(PREFIX):
         return find_released(location.removeprefix(PREFIX))

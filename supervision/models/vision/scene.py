@@ -115,6 +115,13 @@ def build_scene(structure: "Structure", *, bonding: str = "fast") -> Scene:
     )
 
 
+def structure_sites(scene: Scene, structure: "Structure") -> np.ndarray:
+    """The index in its structure of each site of a scene, which sorts them, [n]."""
+    offset = structure.frac_coords[None] - scene.frac[:, None]
+    offset -= np.round(offset)
+    return np.asarray((offset**2).sum(axis=2).argmin(axis=1))
+
+
 def _to_grid(values: np.ndarray) -> np.ndarray:
     """Values in units of GRID_STEP, as integers.
 

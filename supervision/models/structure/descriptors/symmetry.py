@@ -1,6 +1,6 @@
 """The space group of a disordered crystal, and the size and shape of its primitive cell."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gemmi
 import numpy as np
@@ -33,13 +33,8 @@ def symmetry(structure: "Structure") -> dict[str, float]:
 
     Sites are equivalent only if they have the same elements with the same occupancies.
     """
-    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
-
-    try:
-        found = SpacegroupAnalyzer(
-            structure, symprec=SYMMETRY_TOLERANCE_ANGSTROM, angle_tolerance=NO_ANGLE_TOLERANCE
-        ).get_symmetry_dataset()
-    except SymmetryUndeterminedError:
+    found = _find_symmetry(structure)
+    if found is None:
         return dict.fromkeys(SYMMETRY, np.nan)
     # The operations that spglib finds lack those that the lattice of a supercell breaks.
     group = gemmi.find_spacegroup_by_number(found.number)
@@ -61,3 +56,21 @@ def symmetry(structure: "Structure") -> dict[str, float]:
         "second lattice length": second / shortest,
         "third lattice length": third / shortest,
     }
+
+
+def space_group(structure: "Structure") -> str:
+    """The international symbol of the space group; empty where spglib finds no symmetry."""
+    found = _find_symmetry(structure)
+    return "" if found is None else str(found.international)
+
+
+def _find_symmetry(structure: "Structure") -> Any:
+    """What spglib finds; None where it finds no symmetry."""
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+    try:
+        return SpacegroupAnalyzer(
+            structure, symprec=SYMMETRY_TOLERANCE_ANGSTROM, angle_tolerance=NO_ANGLE_TOLERANCE
+        ).get_symmetry_dataset()
+    except SymmetryUndeterminedError:
+        return None

@@ -1,0 +1,1 @@
+"""The page, its server, and what the page shows of a crystal."""

@@ -1,0 +1,188 @@
+"""The server: the page, what it asks, and predictions for any client.
+
+    app = create_app(site)
+
+It answers only by the models of its site and by files of this package. Texts of requests stay in
+memory, and nothing in them is evaluated.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from supervision.answer.request import MAX_REQUEST_SECONDS, RequestError, answer_request
+from supervision.data.crystals import Crystal
+from supervision.data.datasets.classics import load_classics
+from supervision.data.errors import CrystalError
+from supervision.explain.explanation import explain
+from supervision.explain.page import html
+from supervision.runtime.deadline import call_within
+from supervision.runtime.heap import limit_malloc_arenas, trim_heap
+from supervision.web.bodies import (
+    crystal_of,
+    number_field,
+    parse_json,
+    rows_to_predict,
+    text_field,
+)
+from supervision.web.crystal_view import crystal_view
+from supervision.web.errors import RefusedError, error_response
+from supervision.web.guard import Guard
+from supervision.web.page import render_page
+from supervision.web.series import doped, substitution_series
+from supervision.web.site import Site
+
+HERE = Path(__file__).parent
+MAX_SECONDS = 8  # of what is drawn of a crystal
+MAX_EXPLANATION_SECONDS = 60
+Result = TypeVar("Result")
+log = logging.getLogger("supervision.web")
+
+
+def create_app(site: Site) -> FastAPI:
+    """The application; its models have answered once when this returns."""
+    limit_malloc_arenas()
+    app = FastAPI(title="SuperVision", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    _add_page(app, site)
+    _add_predictions(app, site, Computer())
+    _add_errors(app)
+    _warm(site)
+    return app
+
+
+class Computer:
+    """Runs computations in as many threads as there are cores; the others wait."""
+
+    def __init__(self) -> None:
+        self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compute")
+
+    async def run(self, call: Callable[[], Result], seconds: float) -> Result:
+        """Return or raise what ``call`` does; raise RefusedError if it takes longer."""
+
+        def limited() -> Result:
+            try:
+                return call_within(seconds, call)
+            finally:
+                trim_heap()
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, limited)
+        except TimeoutError as error:
+            message = f"This took longer than {seconds:g} s and was given up."
+            raise RefusedError(400, message) from error
+
+
+def _add_page(app: FastAPI, site: Site) -> None:
+    page = render_page(site)
+    examples = {crystal.id: crystal for crystal in load_classics()}
+
+    @app.get("/")
+    async def index() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"model": site.model.name}
+
+    @app.get("/examples/{name}")
+    async def example(name: str) -> dict[str, str]:
+        if name not in examples:
+            raise RefusedError(404, "There is no such example.")
+        return {"name": examples[name].formula, "text": examples[name].cif}
+
+
+def _add_predictions(app: FastAPI, site: Site, computer: Computer) -> None:
+    drawing = Lock()  # matplotlib's settings are shared by all threads
+
+    @app.post("/predict")
+    async def predict(request: Request) -> JSONResponse:
+        rows, strict = rows_to_predict(parse_json(await request.body()))
+        found = await computer.run(
+            lambda: answer_request(site.model.answerer, rows, strict=strict), MAX_REQUEST_SECONDS
+        )
+        return JSONResponse({"predictions": found})
+
+    @app.post("/crystal")
+    async def crystal(request: Request) -> JSONResponse:
+        given = crystal_of(parse_json(await request.body()))
+        known = site.model.answerer.known
+        return JSONResponse(await computer.run(lambda: crystal_view(given, known), MAX_SECONDS))
+
+    @app.post("/series")
+    async def series(request: Request) -> JSONResponse:
+        content = parse_json(await request.body())
+        given, pair = crystal_of(content), _pair(content)
+        return JSONResponse(
+            await computer.run(lambda: substitution_series(site.fast, given, *pair), MAX_SECONDS)
+        )
+
+    @app.post("/substitute")
+    async def substitute(request: Request) -> JSONResponse:
+        content = parse_json(await request.body())
+        given, pair, fraction = (
+            crystal_of(content),
+            _pair(content),
+            number_field(content, "fraction"),
+        )
+        found = await computer.run(lambda: doped(given, *pair, fraction), MAX_SECONDS)
+        return JSONResponse({"name": found.id, "text": found.cif})
+
+    @app.post("/explain")
+    async def explanation(request: Request) -> HTMLResponse:
+        given = crystal_of(parse_json(await request.body()))
+
+        def explained() -> str:
+            found = explain(site.model.answerer, given, **site.explaining)
+            with drawing:
+                return html(found)
+
+        return HTMLResponse(await computer.run(explained, MAX_EXPLANATION_SECONDS))
+
+
+def _pair(content: dict[str, Any]) -> tuple[str, str]:
+    return text_field(content, "host"), text_field(content, "dopant")
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error is one sentence; what is not expected is logged here, not sent."""
+
+    @app.exception_handler(RefusedError)
+    async def refused(_: Request, error: RefusedError) -> Response:
+        return error.response()
+
+    @app.exception_handler(RequestError)
+    @app.exception_handler(CrystalError)
+    @app.exception_handler(ValueError)
+    async def bad_input(_: Request, error: Exception) -> Response:
+        return error_response(400, str(error))
+
+    @app.exception_handler(HTTPException)
+    async def no_route(_: Request, error: HTTPException) -> Response:
+        return error_response(error.status_code, f"{error.detail}.")
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> Response:
+        log.error("unexpected error", exc_info=error)
+        return error_response(500, "The server failed to answer; its log says why.")
+
+
+def _warm(site: Site) -> None:
+    """Answer once, so that the first request waits for no library."""
+    example = load_classics()[0]
+    for model in (site.model, site.fast):
+        (answer,) = model.answerer.answer([Crystal(example.id, "", example.cif)])
+        if answer.error:
+            raise RuntimeError(f"The model {model.name} cannot answer: {answer.error}")
+    crystal_view(example, site.model.answerer.known)

@@ -1,0 +1,55 @@
+"""The page, rendered once: all that it shows besides what its scripts ask for."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markdown_it import MarkdownIt
+
+from supervision.answer.request import MAX_ROWS
+from supervision.data.cif import MAX_CIF_BYTES
+from supervision.data.datasets.classics import read_table
+from supervision.data.elements import ELEMENTS
+from supervision.runtime.version import code_version
+from supervision.web.guard import MAX_BODY_BYTES
+from supervision.web.site import Site
+
+BATCH_ROWS = 16  # that the page sends at once, so that it can show its progress
+ISOTOPES = {"D", "T"}
+EXAMPLES = (
+    "lsco0.15", "yba2cu3o6.93", "ba0.6k0.4fe2as2", "lafeaso0.89f0.11", "mgb2", "nb3sn", "pbmo6s8",
+    "lao0.5f0.5bis2", "k3c60", "nb",
+)  # fmt: skip
+
+
+def render_page(site: Site) -> str:
+    """The HTML text of the page."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(page_context(site))
+
+
+def page_context(site: Site) -> dict[str, Any]:
+    """What the template is rendered with."""
+    card = MarkdownIt("commonmark", {"html": False}).enable("table").render(site.model.card)
+    model = {name: getattr(site.model, name) for name in ("name", "reason", "description")}
+    entries = {entry.id: entry for entry in read_table()}
+    examples = [
+        {"id": name, "name": entries[name].formula, "note": entries[name].family}
+        for name in EXAMPLES
+    ]
+    return {
+        "model": model | {"card": card},
+        "examples": examples,
+        "dopants": [{"symbol": symbol} for symbol in ELEMENTS if symbol not in ISOTOPES],
+        "version": code_version(),
+        "limits": {
+            "rows": MAX_ROWS, "characters": MAX_CIF_BYTES, "bytes": MAX_BODY_BYTES,
+            "batch": BATCH_ROWS,
+        },
+    }  # fmt: skip

@@ -1,0 +1,55 @@
+"""The models that the page asks, with their cards."""
+
+from collections.abc import Mapping
+
+from supervision.answer import released
+from supervision.answer.answerer import Answerer
+from supervision.answer.loaded import SavedModel, loading, quiet
+from supervision.explain.explanation import explaining_model
+from supervision.release.card import body
+from supervision.release.folder import CARD_FILE
+from supervision.web.site import ServedModel, Site
+from tracking.serving.model_names import choose_model
+from tracking.serving.models import find_saved, load_answerer
+
+
+def load_site(model: str, explaining: Mapping[str, str]) -> Site:
+    """The models of a server; without a name, the default one answers.
+
+    Args:
+        explaining: the names of further models that explain, by the keys of
+            ``supervision.explain.explanation.FAMILIES``; empty names are left out.
+
+    Raises ModelError with one sentence for a model that is not available.
+    """
+    fast = released.PREFIX + released.fast_name()
+    return Site(
+        model=load_served(model),
+        fast=load_served(fast),
+        explaining={
+            key: explaining_model(key, name, load_answerer(name).predictor)
+            for key, name in explaining.items()
+            if name
+        },
+    )
+
+
+def load_served(model: str) -> ServedModel:
+    """A model with its card. Raises ModelError with one sentence where there is no such model."""
+    with quiet():
+        location, reason = choose_model(model)
+        found, card = _with_card(location)
+        with loading(location):
+            answerer = Answerer.load(found.folder)
+    return ServedModel(found.location, reason, found.description, card, answerer)
+
+
+def _with_card(location: str) -> tuple[SavedModel, str]:
+    """A model and its card: the file beside it or, of a logged model, what its run says."""
+    if saved := find_saved(location):
+        card = saved.folder / CARD_FILE
+        return saved, body(card.read_text()) if card.is_file() else ""
+    from tracking.serving.logged import find_logged
+
+    folder, note = find_logged(location)
+    return SavedModel(folder, location, note.partition("\n")[0]), note
