@@ -13,10 +13,13 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 from projects import command_of
+from pymatgen.io.vasp import Poscar
 from servers import ask, rows, serving
 
 from supervision.answer.answer import Answer
+from supervision.answer.request import MAX_ROWS
 from supervision.data.crystals import Crystal
 from supervision.data.datasets import load_dataset
 from supervision.models.families import load_predictor
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[1]
 ALIAS = "champion-classics-random"
 MODEL = f"models:/supervision-vision@{ALIAS}"
+JSON = {"Content-Type": "application/json"}
 TRAIN = {"dataset": "classics", "limit": 24, "epochs": 1, "views": 2, "weights": "none"}
 
 
@@ -146,6 +150,14 @@ def test_rest_predicts_the_number_of_the_training_code(server, crystals):
     np.testing.assert_allclose(served, predictor.predict(fresh), atol=1e-4)
 
 
+def test_rest_reads_a_poscar_as_its_cif(server, crystals):
+    cif, poscar = crystals[0].cif, Poscar(crystals[0].structure).get_str(significant_figures=16)
+    _, answer = ask(server, rows(cif, poscar))
+    of_cif, of_poscar = answer["predictions"]
+    assert of_poscar["formula"] == of_cif["formula"]
+    assert of_poscar["tc_kelvin"] == pytest.approx(of_cif["tc_kelvin"], abs=1e-4)
+
+
 def test_rest_predicts_the_number_in_predictions_csv(server, trained):
     path = download(f"runs:/{trained.info.run_id}/predictions.csv")
     table = pd.read_csv(path).set_index("material_id")["tc_pred"]
@@ -193,6 +205,37 @@ def test_a_table_without_a_column_of_crystals_is_a_400(server):
     status, answer = ask(server, {"dataframe_split": {"columns": ["cfi"], "data": [["x"]]}})
     assert status == 400
     assert "no column 'cif'" in answer["message"]
+
+
+def test_a_request_of_too_many_rows_is_a_400(server):
+    status, answer = ask(server, rows(*["x"] * (MAX_ROWS + 1)))
+    assert status == 400
+    assert "The input has 257 rows, more than 256; send it in several requests." in str(answer)
+    assert ask(server, rows(*["x"] * MAX_ROWS))[0] == 200
+
+
+# What MLflow's own server answers, as docs/serving.md says it: where one of these fails, a newer
+# MLflow has changed, and so should the page.
+OF_MLFLOW = {
+    "no content type": ({}, rows("x"), 500, "Internal Server Error"),
+    "100,000 brackets": (JSON, b"[" * 100_000, 500, "Internal Server Error"),
+    "5,000 digits": (JSON, b'{"dataframe_records": [%s]}' % (b"1" * 5000), 500, "Internal Server"),
+    "no CSV": ({"Content-Type": "text/csv"}, b"", 400, '"stack_trace": "Traceback'),
+    "a bad row": (JSON, rows("x") | {"params": {"strict": True}}, 400, "Failed to predict data '"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(OF_MLFLOW))
+def test_what_mlflows_own_server_answers_is_what_the_page_says(server, name):
+    headers, body, status, said = OF_MLFLOW[name]
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = requests.post(f"{server}/invocations", data=data, headers=headers, timeout=60)
+    assert answer.status_code == status
+    assert said in answer.text
+
+
+def test_mlflows_own_server_has_a_page_of_its_interface(server):
+    assert "Swagger UI" in requests.get(f"{server}/docs", timeout=60).text
 
 
 def test_an_answer_has_the_id_that_the_row_was_given(server, crystals):

@@ -125,7 +125,7 @@ def test_an_edited_crystal_is_predicted_as_on_its_curve(url):
 @pytest.mark.parametrize(
     ("path", "change", "message"),
     [
-        ("crystal", {"text": ""}, "The structure is empty"),
+        ("crystal", {"text": ""}, "is empty"),
         ("crystal", {"text": 1}, "must have a text 'text'"),
         ("crystal", {"text": "data_x"}, "so no atoms"),
         ("series", {"host": "Fe"}, "The crystal has no 'Fe' to replace"),

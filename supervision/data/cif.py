@@ -93,7 +93,8 @@ def parse_cif(text: str) -> Structure:
 
     Raises CrystalError with one sentence if the text holds no crystal or is ambiguous.
     """
-    _check_text(text)
+    if not is_cif(check_text(text)):
+        raise CrystalError("The text is not a CIF file: it has no data_ block.")
     try:
         return _build_structure(read_tags(plain_text(text)))
     except CrystalError:
@@ -107,17 +108,21 @@ def plain_text(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _check_text(text: object) -> None:
-    """Raise CrystalError for an input that is not CIF text or is too long."""
-    missing = text is None or (not isinstance(text, str) and str(text) in ("nan", "<NA>"))
-    if missing or (isinstance(text, str) and not text.strip()):
+def check_text(given: object) -> str:
+    """The text of a crystal. Raises CrystalError for what is no text, empty or too long."""
+    missing = given is None or (not isinstance(given, str) and str(given) in ("nan", "<NA>"))
+    if missing or (isinstance(given, str) and not given.strip()):
         raise CrystalError("The CIF text is empty; give the content of a .cif file.")
-    if not isinstance(text, str):
-        raise CrystalError(f"A CIF must be text, not {printable(str(text)[:40])}.")
-    if len(text) > MAX_CIF_BYTES:
+    if not isinstance(given, str):
+        raise CrystalError(f"A CIF must be text, not {printable(str(given)[:40])}.")
+    if len(given) > MAX_CIF_BYTES:
         raise CrystalError(f"The CIF text is longer than {MAX_CIF_BYTES // 10**6} MB.")
-    if "\x00" in text or not BLOCK_START.search(plain_text(text)):
-        raise CrystalError("The text is not a CIF file: it has no data_ block.")
+    return given
+
+
+def is_cif(text: str) -> bool:
+    """Whether a text has a data block."""
+    return "\x00" not in text and BLOCK_START.search(plain_text(text)) is not None
 
 
 def _build_structure(tags: Tags) -> Structure:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.runtime.text import printable
 
 if TYPE_CHECKING:
     from pymatgen.core import Composition, Structure
 
 MAX_REJECTED_FRACTION = 0.05  # of the rows of a data set, unless allow_loss=true
+MAX_FORMULA_CHARACTERS = 1_000  # pymatgen takes seconds for 100,000
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -221,7 +223,11 @@ def parse_formula(formula: str) -> "Composition":
     """The composition that a formula means. Raises CrystalError if it is not one."""
     from pymatgen.core import Composition, Element
 
-    message = f"'{str(formula)[:60]}' is not a chemical formula."
+    message = f"'{printable(str(formula)[:60])}' is not a chemical formula."
+    if not isinstance(formula, str):
+        raise CrystalError(message)
+    if len(formula) > MAX_FORMULA_CHARACTERS:
+        raise CrystalError(f"The formula is longer than {MAX_FORMULA_CHARACTERS:,} characters.")
     try:
         found = Composition(formula)
         amounts = [Fraction(x).limit_denominator(10**6) for x in found.values()]

@@ -3,7 +3,9 @@
     found = find_structure_files([Path("folder"), Path("POSCAR")])
     texts = read_structure_file(found.files[0])
 
-The name of a file says its kind; the content does where the name is unknown.
+The name of a file says its kind; the content does where the name is unknown, or is none:
+
+    text = structure_text_to_cif(text)
 """
 
 import json
@@ -15,8 +17,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from stat import S_ISREG
 
+from supervision.data.cif import check_text, is_cif
 from supervision.data.cif_writer import atoms_to_cif, structure_to_cif
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.poscar import is_poscar, poscar_to_cif
 from supervision.data.table import decode_cif, load_cif
 from supervision.runtime.errors import error_reason
 from supervision.runtime.files import printable_path
@@ -25,7 +29,6 @@ MAX_FILE_BYTES = 200_000_000  # of a file that is not CIF: trajectories hold man
 MAX_NAMES_SHOWN = 3  # of skipped files
 CIF_BLOCK = re.compile(r"^\s*data_", re.IGNORECASE | re.MULTILINE)
 POSCAR_NAMES = ("*poscar*", "*contcar*", "*.vasp")
-SYMBOLS_LINE, MIN_LINES = 5, 8  # of a POSCAR, counted from 0; VASP 4 has the counts there
 MULTIPLE = "extxyz"  # the format whose structures are all read; of others the last one is
 ASE_FORMATS = {  # by the name of a file in lower case
     "*.extxyz": MULTIPLE,
@@ -113,6 +116,21 @@ def read_structure_file(path: Path) -> list[str]:
         raise CrystalError("The file is damaged, or not of the kind that its name says.") from error
 
 
+def structure_text_to_cif(given: object) -> str:
+    """CIF text as it is, and POSCAR text as CIF text.
+
+    Raises CrystalError with one sentence for what is neither, empty, too long, or no text.
+    """
+    text = check_text(given)
+    if is_poscar(text):
+        return poscar_to_cif(text)
+    if not is_cif(text):
+        raise CrystalError(
+            "The text is not a CIF file: it has no data_ block; nor is it a POSCAR of VASP 5."
+        )
+    return text
+
+
 def _reader_by_name(path: Path) -> Reader | None:
     name = path.name.lower()
     if name.endswith(".cif"):
@@ -126,11 +144,14 @@ def _reader_by_name(path: Path) -> Reader | None:
 
 
 def _reader_by_content(path: Path) -> Reader:
-    """The reader of a file with an unknown name: CIF, or what ASE recognises."""
+    """The reader of a file with an unknown name: CIF, POSCAR, or what ASE recognises."""
     from ase.io.formats import UnknownFileTypeError, filetype
 
     _check_file(path)
-    if CIF_BLOCK.search(decode_cif(path.read_bytes())):
+    text = decode_cif(path.read_bytes())
+    if is_poscar(text):
+        return _read_poscar
+    if CIF_BLOCK.search(text):
         return _read_cif
     try:
         format = filetype(str(path))
@@ -149,19 +170,7 @@ def _read_cif(path: Path) -> list[str]:
 
 
 def _read_poscar(path: Path) -> list[str]:
-    from pymatgen.io.vasp import Poscar
-
-    text = decode_cif(path.read_bytes())
-    lines = text.splitlines()
-    if len(lines) < MIN_LINES:
-        raise CrystalError("The POSCAR is incomplete: it has no atoms.")
-    if re.fullmatch(r"[\s\d]*", lines[SYMBOLS_LINE]):  # pymatgen would make elements up
-        raise CrystalError(
-            "The POSCAR does not name its elements; add a line of symbols above their counts."
-        )
-    if set(lines[SYMBOLS_LINE + 1].split()) == {"0"}:
-        raise CrystalError("The structure has no atoms.")
-    return [structure_to_cif(Poscar.from_str(text).structure)]
+    return [poscar_to_cif(decode_cif(path.read_bytes()))]
 
 
 def _read_json(path: Path) -> list[str]:

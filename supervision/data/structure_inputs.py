@@ -10,14 +10,18 @@ from typing import Any, NamedTuple
 
 from supervision.data.cif_writer import atoms_to_cif, structure_to_cif
 from supervision.data.errors import CrystalError, DatasetError
-from supervision.data.structure_files import find_structure_files, read_structure_file
+from supervision.data.structure_files import (
+    find_structure_files,
+    read_structure_file,
+    structure_text_to_cif,
+)
 from supervision.data.table import parse_table
 from supervision.runtime.errors import error_reason
 from supervision.runtime.files import printable_path
 
 TABLE_COLUMNS = ("cif", "path", "formula")  # of which a table has one; the first counts
 MAX_NAME = 200  # characters of a path that is shown
-ACCEPTED = "a pymatgen Structure, ASE Atoms, a path, CIF text, or a list of these"
+ACCEPTED = "a pymatgen Structure, ASE Atoms, a path, CIF or POSCAR text, or a list of these"
 
 
 class StructureInput(NamedTuple):
@@ -30,7 +34,7 @@ class StructureInput(NamedTuple):
 
 
 def structure_inputs(structures: Any) -> list[StructureInput]:
-    """The structures in a pymatgen Structure, ASE Atoms, path, CIF text, or a list of these.
+    """The structures in a pymatgen Structure, ASE Atoms, path, CIF or POSCAR text, or a list.
 
     A path may be a structure file, a folder, or a CSV table with a column ``cif``, ``path`` or
     ``formula``.
@@ -61,9 +65,7 @@ def _inputs_of(given: object, name: str) -> list[StructureInput]:
             return file_inputs(find_structure_files([given]).files)
         except (DatasetError, OSError) as error:  # of a name that is too long, too
             return [StructureInput(printable_path(given)[:MAX_NAME], "", _sentence(error))]
-    if isinstance(given, str):
-        return [StructureInput(name, given)]
-    convert = _converter(given)
+    convert = structure_text_to_cif if isinstance(given, str) else _converter(given)
     if convert is None:
         return [StructureInput(name, "", _refusal(given))]
     try:
@@ -103,7 +105,7 @@ def _file_inputs(path: Path) -> list[StructureInput]:
 
 
 def _table_inputs(table: Path) -> list[StructureInput]:
-    """The rows of a CSV table: CIF text, paths inside its folder (relative to it), or formulas."""
+    """The rows of a CSV table: texts, paths inside its folder (relative to it), or formulas."""
     rows = parse_table(table.read_bytes(), str(table), set())
     column = next((name for name in TABLE_COLUMNS if name in rows.columns), None)
     if column is None:
@@ -116,7 +118,7 @@ def _table_inputs(table: Path) -> list[StructureInput]:
         if column == "formula":
             found.append(StructureInput(name, "", formula=value))
         elif "\n" in value or "\r" in value:
-            found.append(StructureInput(name, value))
+            found += _inputs_of(value, name)
         else:
             found += _listed_inputs(table.parent, value, name)
     return found

@@ -20,14 +20,14 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from supervision.answer.request import MAX_REQUEST_SECONDS, RequestError, answer_request
-from supervision.data.crystals import Crystal
+from supervision.answer.request import RequestError, answer_request
+from supervision.answer.warm_up import warm_up
 from supervision.data.datasets.classics import load_classics
 from supervision.data.errors import CrystalError
 from supervision.explain.explanation import explain
 from supervision.explain.page import html
 from supervision.runtime.deadline import call_within
-from supervision.runtime.heap import limit_malloc_arenas, trim_heap
+from supervision.runtime.heap import limit_malloc_arenas
 from supervision.web.bodies import (
     crystal_of,
     number_field,
@@ -43,6 +43,7 @@ from supervision.web.series import doped, substitution_series
 from supervision.web.site import Site
 
 HERE = Path(__file__).parent
+PREDICTING = 8  # requests whose rows are answered in turn; the others wait for one of these
 MAX_SECONDS = 8  # of what is drawn of a crystal
 MAX_EXPLANATION_SECONDS = 60
 Result = TypeVar("Result")
@@ -56,29 +57,27 @@ def create_app(site: Site) -> FastAPI:
     app.add_middleware(Guard)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     _add_page(app, site)
-    _add_predictions(app, site, Computer())
+    _add_predictions(app, site)
+    _add_drawings(app, site)
     _add_errors(app)
     _warm(site)
     return app
 
 
 class Computer:
-    """Runs computations in as many threads as there are cores; the others wait."""
+    """Runs computations in a number of threads; the others wait."""
 
-    def __init__(self) -> None:
-        self.threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="compute")
+    def __init__(self, threads: int) -> None:
+        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="compute")
 
-    async def run(self, call: Callable[[], Result], seconds: float) -> Result:
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """Return or raise what ``call`` does."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+
+    async def run_within(self, seconds: float, call: Callable[[], Result]) -> Result:
         """Return or raise what ``call`` does; raise RefusedError if it takes longer."""
-
-        def limited() -> Result:
-            try:
-                return call_within(seconds, call)
-            finally:
-                trim_heap()
-
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, limited)
+            return await self.run(lambda: call_within(seconds, call))
         except TimeoutError as error:
             message = f"This took longer than {seconds:g} s and was given up."
             raise RefusedError(400, message) from error
@@ -103,40 +102,45 @@ def _add_page(app: FastAPI, site: Site) -> None:
         return {"name": examples[name].formula, "text": examples[name].cif}
 
 
-def _add_predictions(app: FastAPI, site: Site, computer: Computer) -> None:
-    drawing = Lock()  # matplotlib's settings are shared by all threads
+def _add_predictions(app: FastAPI, site: Site) -> None:
+    computer = Computer(PREDICTING)
 
     @app.post("/predict")
     async def predict(request: Request) -> JSONResponse:
         rows, strict = rows_to_predict(parse_json(await request.body()))
-        found = await computer.run(
-            lambda: answer_request(site.model.answerer, rows, strict=strict), MAX_REQUEST_SECONDS
-        )
+        found = await computer.run(lambda: answer_request(site.model.answerer, rows, strict=strict))
         return JSONResponse({"predictions": found})
+
+
+def _add_drawings(app: FastAPI, site: Site) -> None:
+    """What the page asks for besides predictions."""
+    computer = Computer(os.cpu_count() or 1)
+    drawing = Lock()  # matplotlib's settings are shared by all threads
 
     @app.post("/crystal")
     async def crystal(request: Request) -> JSONResponse:
         given = crystal_of(parse_json(await request.body()))
         known = site.model.answerer.known
-        return JSONResponse(await computer.run(lambda: crystal_view(given, known), MAX_SECONDS))
+        return JSONResponse(
+            await computer.run_within(MAX_SECONDS, lambda: crystal_view(given, known))
+        )
 
     @app.post("/series")
     async def series(request: Request) -> JSONResponse:
         content = parse_json(await request.body())
         given, pair = crystal_of(content), _pair(content)
         return JSONResponse(
-            await computer.run(lambda: substitution_series(site.fast, given, *pair), MAX_SECONDS)
+            await computer.run_within(
+                MAX_SECONDS, lambda: substitution_series(site.fast, given, *pair)
+            )
         )
 
     @app.post("/substitute")
     async def substitute(request: Request) -> JSONResponse:
         content = parse_json(await request.body())
-        given, pair, fraction = (
-            crystal_of(content),
-            _pair(content),
-            number_field(content, "fraction"),
-        )
-        found = await computer.run(lambda: doped(given, *pair, fraction), MAX_SECONDS)
+        given, pair = crystal_of(content), _pair(content)
+        fraction = number_field(content, "fraction")
+        found = await computer.run_within(MAX_SECONDS, lambda: doped(given, *pair, fraction))
         return JSONResponse({"name": found.id, "text": found.cif})
 
     @app.post("/explain")
@@ -148,7 +152,7 @@ def _add_predictions(app: FastAPI, site: Site, computer: Computer) -> None:
             with drawing:
                 return html(found)
 
-        return HTMLResponse(await computer.run(explained, MAX_EXPLANATION_SECONDS))
+        return HTMLResponse(await computer.run_within(MAX_EXPLANATION_SECONDS, explained))
 
 
 def _pair(content: dict[str, Any]) -> tuple[str, str]:
@@ -164,7 +168,6 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestError)
     @app.exception_handler(CrystalError)
-    @app.exception_handler(ValueError)
     async def bad_input(_: Request, error: Exception) -> Response:
         return error_response(400, str(error))
 
@@ -179,10 +182,7 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _warm(site: Site) -> None:
-    """Answer once, so that the first request waits for no library."""
-    example = load_classics()[0]
+    """Answer and draw once, so that no request waits for a library."""
     for model in (site.model, site.fast):
-        (answer,) = model.answerer.answer([Crystal(example.id, "", example.cif)])
-        if answer.error:
-            raise RuntimeError(f"The model {model.name} cannot answer: {answer.error}")
-    crystal_view(example, site.model.answerer.known)
+        warm_up(model.answerer)
+    crystal_view(load_classics()[0], site.model.answerer.known)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervision.data.crystals import Crystal
+from supervision.data.structure_files import structure_text_to_cif
 from supervision.web.errors import RefusedError
 
 MAX_NAME = 200  # characters of the name of a structure
@@ -42,11 +43,12 @@ def rows_to_predict(content: Mapping[str, Any]) -> tuple[list[dict[str, Any]], b
 
 
 def crystal_of(content: Mapping[str, Any]) -> Crystal:
-    """The structure in a body with ``name`` and ``text``. Raises RefusedError without a text."""
-    text = text_field(content, "text")
-    if not text.strip():
-        raise RefusedError(400, "The structure is empty: 'text' holds no text.")
-    return Crystal(text_field(content, "name")[:MAX_NAME] or "structure", "", text)
+    """The structure in a body with ``name`` and ``text`` (CIF or POSCAR).
+
+    Raises RefusedError without a text, and CrystalError for one that is neither.
+    """
+    cif = structure_text_to_cif(text_field(content, "text"))
+    return Crystal(text_field(content, "name")[:MAX_NAME] or "structure", "", cif)
 
 
 def text_field(content: Mapping[str, Any], name: str) -> str:

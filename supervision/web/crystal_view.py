@@ -13,6 +13,7 @@ from supervision.answer.known import KnownMaterials
 from supervision.data.composition_distance import atomic_fractions
 from supervision.data.crystals import Crystal
 from supervision.data.elements import element
+from supervision.data.errors import crystal_errors
 from supervision.data.substitution import dopant_fraction, mixed_pairs, site_elements
 from supervision.models.structure.descriptors.symmetry import space_group
 from supervision.models.vision.render import draw, tile_supercell
@@ -33,11 +34,12 @@ VACANCY = 1e-3  # a site with less missing is full: occupancies are rounded
 def crystal_view(crystal: Crystal, known: KnownMaterials | None) -> dict[str, Any]:
     """Formula, cell, atoms, bonds, sites, images, substitutions, and known materials of the family.
 
-    Lengths are in angstrom, temperatures in kelvin; docs/serving.md lists the fields. Raises
-    CrystalError or ValueError with one sentence for a crystal that cannot be drawn.
+    Lengths are in angstrom, temperatures in kelvin; docs/app.md lists the fields. Raises
+    CrystalError with one sentence for a crystal that cannot be drawn.
     """
     structure = crystal.structure
-    scene = build_scene(structure)
+    with crystal_errors():
+        scene = build_scene(structure)
     return {
         "formula": crystal.composition.reduced_formula,
         "space_group": space_group(structure),

@@ -1,9 +1,10 @@
-"""The served model, which is logged as this file: CIF texts or formulas in, answers out.
+"""The served model, which is logged as this file: crystals in, answers out.
 
 MLflow runs this file when it loads the model (models from code), with the model's own copy of the
 ``supervision`` package on the path; nothing is pickled.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from supervision.answer.answerer import Answerer
-from supervision.data.crystals import Crystal
-from supervision.runtime.heap import limit_malloc_arenas, trim_heap
-
-COLUMNS = ("cif", "formula")  # of which a row needs one
+from supervision.answer.request import RequestError, answer_request
+from supervision.answer.warm_up import warm_up
+from supervision.runtime.heap import limit_malloc_arenas
 
 
 class TcModel(PythonModel):
@@ -25,9 +25,12 @@ class TcModel(PythonModel):
     answerer: Answerer
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the model that was logged."""
+        """Load the model that was logged, and let it answer once."""
+        # Threads that spin while they wait take a busy machine thrice as long; set before torch.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         limit_malloc_arenas()
         self.answerer = Answerer.load(Path(context.artifacts["predictor"]))
+        warm_up(self.answerer)
 
     def predict(
         self,
@@ -37,38 +40,25 @@ class TcModel(PythonModel):
     ) -> list[dict[str, Any]]:
         """A table with a column ``cif`` or ``formula`` -> the answer for each row, in their order.
 
-        A column ``id`` names the rows. With ``params={"strict": True}``, and for a table without
-        the columns or rows, it raises MlflowException (status 400 over REST).
+        A column ``id`` names the rows. Raises MlflowException (status 400 over REST) where the
+        request is refused: see ``answer_request``, whose ``strict`` is that of ``params``.
         """
-        if not any(column in model_input.columns for column in COLUMNS):
-            raise MlflowException.invalid_parameter_value(
-                "The input has no column 'cif'; send the text of a CIF file under that name."
-            )
-        if model_input.empty:
-            raise MlflowException.invalid_parameter_value("The input has no rows.")
+        strict = bool((params or {}).get("strict"))
         try:
-            answers = self.answerer.answer(_crystals(model_input))
-        finally:
-            trim_heap()
-        failed = [answer for answer in answers if answer.error]
-        if failed and (params or {}).get("strict"):
-            raise MlflowException.invalid_parameter_value(f"{failed[0].name}: {failed[0].error}")
-        return [answer.to_row() for answer in answers]
+            return answer_request(self.answerer, _rows(model_input), strict=strict)
+        except RequestError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
 
 
-def _crystals(table: pd.DataFrame) -> list[Crystal]:
-    ids, cifs, formulas = (_values(table, column) for column in ("id", *COLUMNS))
-    return [
-        Crystal(str(id) or f"Row {row}", formula, cif)
-        for row, (id, formula, cif) in enumerate(zip(ids, formulas, cifs, strict=True))
-    ]
+def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    """The rows of a table with None for what is missing; an empty one for a table of no columns.
 
-
-def _values(table: pd.DataFrame, column: str) -> list[Any]:
-    """The values of a column; empty where one is missing. What is no text is refused later."""
-    if column not in table.columns:
-        return [""] * len(table)
-    return ["" if pd.api.types.is_scalar(v) and pd.isna(v) else v for v in table[column]]
+    MLflow leaves out columns that are not in the signature, and pandas then counts no rows.
+    """
+    if not len(table.columns):
+        return [{}]
+    table = table.astype(object)
+    return table.where(table.notna(), None).to_dict("records")
 
 
 mlflow.models.set_model(TcModel())
