@@ -20,7 +20,7 @@ def material(formula, tc, *, is_computed=False):
 
 @pytest.fixture(scope="module")
 def mixed():
-    """A cubic cell with a mixed site that is a fifth vacant at its corner, and one in its centre."""
+    """Cubic: a mixed site at the corner, a fifth vacant, and oxygen in the centre."""
     return Structure(Lattice.cubic(4.0), [{"Ba": 0.5, "K": 0.3}, "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
