@@ -7,7 +7,7 @@ Limits bound what a request costs. Those of one crystal are with the readers: ch
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from threading import RLock
 from typing import Any
@@ -38,21 +38,31 @@ class RequestError(ValueError):
 
 
 def answer_request(
-    answerer: Answerer, rows: Sequence[Mapping[str, Any]], *, strict: bool = False
+    answerer: Answerer,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    strict: bool = False,
+    is_abandoned: Callable[[], bool] | None = None,
 ) -> list[dict[str, Any]]:
     """The answer for each row as ``Answer.to_row`` gives it, in their order.
 
     A row has ``cif`` (CIF or POSCAR text) or ``formula``, and may have an ``id``, which names the
     answer. One that cannot be answered, or not in time, has an ``error`` and costs no other.
 
-    Raises RequestError without rows, with more than MAX_ROWS, without one of the columns and, with
-    ``strict``, for the first row that has an error.
+    Args:
+        strict: whether a row that has an error refuses the request.
+        is_abandoned: asked before each row; whether nobody waits for the answers any more.
+
+    Raises RequestError without rows, with more than MAX_ROWS, without one of the columns, with
+    ``strict`` for the first row that has an error, and where it is abandoned.
     """
     _check(rows)
     end = time.monotonic() + MAX_REQUEST_SECONDS
     answers = []
     try:
         for number, row in enumerate(rows):
+            if is_abandoned and is_abandoned():
+                raise RequestError("The client has left.")
             answer = _answer_in_time(answerer, number, row, end)
             if strict and answer.error:
                 raise RequestError(f"{answer.name}: {answer.error}")

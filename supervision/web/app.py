@@ -6,14 +6,11 @@ It answers only by the models of its site and by files of this package. Texts of
 memory, and nothing in them is evaluated.
 """
 
-import asyncio
 import logging
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -26,7 +23,6 @@ from supervision.data.datasets.classics import load_classics
 from supervision.data.errors import CrystalError
 from supervision.explain.explanation import explain
 from supervision.explain.page import html
-from supervision.runtime.deadline import call_within
 from supervision.runtime.heap import limit_malloc_arenas
 from supervision.web.bodies import (
     crystal_of,
@@ -35,6 +31,7 @@ from supervision.web.bodies import (
     rows_to_predict,
     text_field,
 )
+from supervision.web.computer import Computer
 from supervision.web.crystal_view import crystal_view
 from supervision.web.errors import RefusedError, error_response
 from supervision.web.guard import Guard
@@ -46,7 +43,6 @@ HERE = Path(__file__).parent
 PREDICTING = 8  # requests whose rows are answered in turn; the others wait for one of these
 MAX_SECONDS = 8  # of what is drawn of a crystal
 MAX_EXPLANATION_SECONDS = 60
-Result = TypeVar("Result")
 log = logging.getLogger("supervision.web")
 
 
@@ -62,25 +58,6 @@ def create_app(site: Site) -> FastAPI:
     _add_errors(app)
     _warm(site)
     return app
-
-
-class Computer:
-    """Runs computations in a number of threads; the others wait."""
-
-    def __init__(self, threads: int) -> None:
-        self.threads = ThreadPoolExecutor(threads, thread_name_prefix="compute")
-
-    async def run(self, call: Callable[[], Result]) -> Result:
-        """Return or raise what ``call`` does."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
-
-    async def run_within(self, seconds: float, call: Callable[[], Result]) -> Result:
-        """Return or raise what ``call`` does; raise RefusedError if it takes longer."""
-        try:
-            return await self.run(lambda: call_within(seconds, call))
-        except TimeoutError as error:
-            message = f"This took longer than {seconds:g} s and was given up."
-            raise RefusedError(400, message) from error
 
 
 def _add_page(app: FastAPI, site: Site) -> None:
@@ -108,7 +85,12 @@ def _add_predictions(app: FastAPI, site: Site) -> None:
     @app.post("/predict")
     async def predict(request: Request) -> JSONResponse:
         rows, strict = rows_to_predict(parse_json(await request.body()))
-        found = await computer.run(lambda: answer_request(site.model.answerer, rows, strict=strict))
+        found = await computer.run(
+            request,
+            lambda left: answer_request(
+                site.model.answerer, rows, strict=strict, is_abandoned=left.is_set
+            ),
+        )
         return JSONResponse({"predictions": found})
 
 
@@ -122,7 +104,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         given = crystal_of(parse_json(await request.body()))
         known = site.model.answerer.known
         return JSONResponse(
-            await computer.run_within(MAX_SECONDS, lambda: crystal_view(given, known))
+            await computer.run_within(request, MAX_SECONDS, lambda: crystal_view(given, known))
         )
 
     @app.post("/series")
@@ -131,7 +113,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         given, pair = crystal_of(content), _pair(content)
         return JSONResponse(
             await computer.run_within(
-                MAX_SECONDS, lambda: substitution_series(site.fast, given, *pair)
+                request, MAX_SECONDS, lambda: substitution_series(site.fast, given, *pair)
             )
         )
 
@@ -140,7 +122,9 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         content = parse_json(await request.body())
         given, pair = crystal_of(content), _pair(content)
         fraction = number_field(content, "fraction")
-        found = await computer.run_within(MAX_SECONDS, lambda: doped(given, *pair, fraction))
+        found = await computer.run_within(
+            request, MAX_SECONDS, lambda: doped(given, *pair, fraction)
+        )
         return JSONResponse({"name": found.id, "text": found.cif})
 
     @app.post("/explain")
@@ -152,7 +136,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
             with drawing:
                 return html(found)
 
-        return HTMLResponse(await computer.run_within(MAX_EXPLANATION_SECONDS, explained))
+        return HTMLResponse(await computer.run_within(request, MAX_EXPLANATION_SECONDS, explained))
 
 
 def _pair(content: dict[str, Any]) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from supervision.web.errors import RefusedError
+from supervision.web.errors import RETRY_SECONDS, RefusedError
 
 MAX_BODY_BYTES = 8_000_000  # four of the longest CIF texts, a thousand of those in 3DSC
 MAX_RECEIVED_BYTES = 100_000_000  # of a body that is too large; then the connection is closed
@@ -41,67 +41,69 @@ class Guard:
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
+        refusal = self._refusal(scope)
+        is_admitted = refusal is None
+        self.requests += is_admitted
         try:
-            self._admit(scope)
+            body = await _receive(receive, keep=is_admitted)
+            if refusal:
+                raise refusal
+            if body is not None:
+                await self.app(scope, _replaying(body, receive), send)
         except RefusedError as error:
-            await error.response()(scope, receive, send)
-            return
-        self.requests += 1
-        try:
-            await self._handle(scope, receive, send)
+            response = error.response()
+            response.headers["Connection"] = "close"  # else uvicorn reads the rest of the body
+            await response(scope, receive, send)
         finally:
-            self.requests -= 1
+            self.requests -= is_admitted
 
-    def _admit(self, scope: Scope) -> None:
-        """Raise RefusedError where the headers of a request are reason enough."""
-        headers = dict(scope["headers"])
-        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if media_type != MEDIA_TYPE:
-            raise RefusedError(415, "Send the header Content-Type: application/json.")
+    def _refusal(self, scope: Scope) -> RefusedError | None:
+        """Why a request is refused by its headers, if it is."""
+        media_type = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0]
+        if media_type.strip().lower() != MEDIA_TYPE:
+            return RefusedError(415, "Send the header Content-Type: application/json.")
         if self.requests >= MAX_REQUESTS:
-            raise RefusedError(
-                503, f"The server is busy with {self.requests} requests; ask again in 2 seconds."
+            return RefusedError(
+                503,
+                f"The server is busy with {MAX_REQUESTS} requests; ask again in "
+                f"{RETRY_SECONDS} seconds.",
             )
-
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            async with asyncio.timeout(MAX_BODY_SECONDS):
-                body = await _read(receive)
-        except TimeoutError:
-            message = f"The body did not arrive within {MAX_BODY_SECONDS} seconds."
-            await RefusedError(408, message).response()(scope, receive, send)
-            return
-        except RefusedError as error:
-            await error.response()(scope, receive, send)
-            return
-        if body is not None:
-            await self.app(scope, _replaying(body, receive), send)
+        return None
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body; None where the client has gone. Raises RefusedError if it is too large.
+async def _receive(receive: Receive, *, keep: bool) -> bytes | None:
+    """The whole body, or an empty one without ``keep``; None where the client has gone.
 
-    The rest of a body that is too large is received and dropped, as most clients read no response
-    before they have sent all.
+    What is not kept is received all the same, as most clients read no response before they have
+    sent all. Raises RefusedError for a body that is too large or too slow.
     """
+    try:
+        async with asyncio.timeout(MAX_BODY_SECONDS):
+            return await _receive_all(receive, keep=keep)
+    except TimeoutError:
+        message = f"The body did not arrive within {MAX_BODY_SECONDS} seconds."
+        raise RefusedError(408, message) from None
+
+
+async def _receive_all(receive: Receive, *, keep: bool) -> bytes | None:
     body, size = bytearray(), 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        part = message.get("body", b"")
-        size += len(part)
-        body += part
-        if size > MAX_BODY_BYTES:
+        size += len(message.get("body", b""))
+        if keep and size <= MAX_BODY_BYTES:
+            body += message.get("body", b"")
+        else:
             body.clear()
-        is_complete = not message.get("more_body", False)
-        if size > MAX_BODY_BYTES and (is_complete or size > MAX_RECEIVED_BYTES):
-            megabytes = MAX_BODY_BYTES // 10**6
-            raise RefusedError(
-                413, f"The request is larger than {megabytes} MB; send fewer structures at once."
-            )
-        if is_complete:
-            return bytes(body)
+        if not message.get("more_body", False) or size > MAX_RECEIVED_BYTES:
+            break
+    if size > MAX_BODY_BYTES:
+        megabytes = MAX_BODY_BYTES // 10**6
+        raise RefusedError(
+            413, f"The request is larger than {megabytes} MB; send fewer structures at once."
+        )
+    return bytes(body)
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:
