@@ -34,17 +34,15 @@ async function run(task, status = "Predicting…") {
 
 /** Show the answer for one crystal; a row that is known already is not asked for again. */
 async function answerOne(input, { signal }, row) {
-  const drawing = input.text === undefined ? null : crystal(input, signal);
-  drawing?.catch(() => {}); // awaited below, after the answer
   row ??= (await predict([input], signal))[0];
   if (row.error) throw new RequestError(`${input.name}: ${row.error}`);
   showOnly("answer");
   byId("back").hidden = !many.found;
   view.showAnswer(input, row);
   byId("answer-title").focus();
-  if (!drawing) return;
+  if (input.text === undefined) return;
   try {
-    await view.showCrystal(input, row, await drawing);
+    await view.showCrystal(input, row, await crystal(input, signal));
   } catch (error) {
     if (error instanceof RequestError) view.withoutCrystal();
     throw error;

@@ -15,7 +15,8 @@ async function readFile(file, characters) {
   const { name } = file;
   if (file.size > characters) return { name, error: tooLong(file.size, characters) };
   try {
-    return { name, text: await file.text() };
+    const text = await file.text();
+    return text.includes("\0") ? { name, error: "It is not a text file." } : { name, text };
   } catch {
     return { name, error: "It cannot be read; is it a folder? Choose the files in it instead." };
   }

@@ -8,7 +8,7 @@ const HEIGHT = 250;
 const TOP = 30; // pixels above the plot, for the predicted Tc
 const BASE = HEIGHT - 40; // the axis
 const NONE_WIDTH = 84; // for materials of which no Tc is reported
-const RADII = [5, 4, 3.2, 2.5, 2]; // of dots; the first with which they fit
+const RADII = [5, 4, 3.2, 2.6]; // of dots; the first with which they fit, or the last, overlapping
 const REACH = 24; // pixels from a pointer to the dot that it names
 const HINT = "Point at a dot, or move with the arrow keys, to name a material.";
 
@@ -107,7 +107,7 @@ export class Scale {
   /** The dots: one of them is in the tab order, arrow keys go to the others. */
   #dots(axis) {
     const x = this.known.map(({ tc_kelvin: tc }) => (tc > 0 ? axis.at(tc) : null));
-    const { radius, places } = swarm(x, this.known);
+    const { radius, places } = swarm(x);
     this.places = places;
     this.circles = this.known.map((material, i) =>
       svg("circle", {
@@ -161,30 +161,33 @@ function noneReported(count) {
   ];
 }
 
-/** Places of dots that do not hide each other, stacked on the axis. */
-function swarm(x, known) {
+/** Places of dots that do not hide each other, stacked on the axis; x is null for those apart. */
+function swarm(x) {
   for (const radius of RADII) {
-    const places = stacked(x, known, radius);
-    const isLast = radius === RADII.at(-1);
-    if (isLast || places.every(([, y]) => y > TOP + radius)) return { radius, places };
+    const pitch = 2 * radius + 1;
+    const places = stacked(x, pitch);
+    const room = (BASE - TOP) / pitch / (1 + Math.max(0, ...places.map(([, level]) => level)));
+    if (room < 1 && radius !== RADII.at(-1)) continue;
+    const height = pitch * Math.min(1, room);
+    return { radius, places: places.map(([at, level]) => [at, BASE - height * (level + 0.6)]) };
   }
 }
 
-function stacked(x, known, radius) {
-  const pitch = 2 * radius + 1;
+/** The x of each dot, and its level, counted from the axis. */
+function stacked(x, pitch) {
   const perRow = Math.floor((NONE_WIDTH - 8) / pitch);
-  const levels = []; // where the last dot of each level is
+  const last = []; // the x of the last dot of each level
   let none = 0;
-  return known.map((_, i) => {
-    if (x[i] === null) {
-      const place = [8 + pitch * ((none % perRow) + 0.5), BASE - pitch * (Math.floor(none / perRow) + 0.6)];
+  return x.map((at) => {
+    if (at === null) {
+      const place = [8 + pitch * ((none % perRow) + 0.5), Math.floor(none / perRow)];
       none++;
       return place;
     }
-    let level = levels.findIndex((last) => x[i] - last >= pitch);
-    if (level < 0) level = levels.length;
-    levels[level] = x[i];
-    return [x[i], BASE - pitch * (level + 0.6)];
+    const free = last.findIndex((before) => at - before >= pitch);
+    const level = free < 0 ? last.length : free;
+    last[level] = at;
+    return [at, level];
   });
 }
 

@@ -25,7 +25,8 @@ export class Substitution {
   show(input, crystal) {
     this.input = input;
     this.pairs = crystal.substitutions;
-    const hosts = new Set([...this.pairs.map(({ host }) => host), ...crystal.elements]);
+    const present = crystal.sites.flatMap(({ species }) => species.map(({ symbol }) => symbol));
+    const hosts = new Set([...this.pairs.map(({ host }) => host), ...present]);
     this.host.replaceChildren(...[...hosts].map((symbol) => el("option", {}, symbol)));
     this.#fillDopants();
     this.#load();
@@ -49,7 +50,10 @@ export class Substitution {
     this.request?.abort();
     byId("series").hidden = true;
     this.#say("");
-    if (!this.dopant.value) return;
+    if (!this.dopant.value) {
+      this.#say("Choose an element to see how Tc changes as it takes the place of another.");
+      return;
+    }
     const { signal } = (this.request = new AbortController());
     this.#say("Predicting the series…");
     try {
