@@ -20,6 +20,7 @@ from supervision.answer.loaded import (
 )
 from supervision.data.structure_inputs import StructureInput
 from supervision.models.predictor import CONFIG_FILE
+from tracking.description import NOTE_TAG, result_in
 from tracking.serving.downloads import download
 from tracking.serving.model_code import ModelCode
 from tracking.serving.registered import store_exists
@@ -90,5 +91,5 @@ def _description(run_id: str) -> str:
         tags = mlflow.get_run(run_id).data.tags
     except MlflowException:
         return ""
-    note = tags.get("mlflow.note.content", "").partition("\n")[0]  # none: it ended before its test
-    return f"{tags['mlflow.runName']}: {note}" if note else ""
+    result = result_in(tags.get(NOTE_TAG, ""))  # none: it ended before its test
+    return f"{tags['mlflow.runName']}: {result}" if result else ""
