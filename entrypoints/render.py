@@ -15,7 +15,9 @@ from supervision.models.vision.scene import BONDINGS
 from supervision.models.vision.views import select_views
 from supervision.runtime.options import option, options_of
 from tracking import runs
+from tracking.description import describe_run
 
+SHEET_FILE = "plots/contact_sheet.png"
 DATA = ("dataset", "data", "limit", "seed", "allow_loss")
 
 
@@ -53,9 +55,12 @@ def render(experiment: Experiment, options: RenderOptions) -> None:
         runs.log_rejects,
     )
     sheet = draw_contact_sheet(materials, bonding=bonding, seed=experiment.seed)
-    runs.log_image(sheet, "plots/contact_sheet.png")
+    runs.log_image(sheet, SHEET_FILE)
     crystals = [c for m in materials for c in m.crystals]
-    print(f"{len(crystals)} structures of {len(materials)} materials can be drawn.")
+    found = f"{len(crystals)} structures of {len(materials)} materials can be drawn."
+    print(found)
+    look = {SHEET_FILE: "six crystals in six views", "rejects.csv": "what cannot be drawn"}
+    describe_run(f"Drawings of {experiment.dataset}, as vision models see it.", found, look)
     if options.out:
         views = select_views(options.views)
         manifest = export_views(crystals, views, user_path(options.out), bonding=bonding)

@@ -14,31 +14,43 @@ from contextlib import contextmanager
 import pytest
 
 
+def free_port():
+    """A port of this machine that no one listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextmanager
 def serving(model, environment, log, *, manager="local", seconds=120):
     """A real ``mlflow models serve`` process, started in another folder; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model]
+    command += ["--env-manager", manager, "-p", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with starting(command, f"{url}/ping", environment, log, seconds=seconds):
+        yield url
+
+
+@contextmanager
+def starting(command, health, environment, log, *, seconds=120):
+    """A server, started in another folder, that answers at the address ``health``."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", manager,
-         "-p", str(port)],
-        cwd="/", env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT,
+        command, cwd="/", env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(2 * seconds):
             if process.poll() is not None:
                 pytest.fail("the server did not start: " + log.read_text()[-2000:])
             try:
-                urllib.request.urlopen(f"{url}/ping", timeout=2)
+                urllib.request.urlopen(health, timeout=2)
                 break
             except OSError:
                 time.sleep(0.5)
         else:
             pytest.fail("the server did not start: " + log.read_text()[-2000:])
-        yield url
+        yield
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)

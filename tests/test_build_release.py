@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from described import check_links, description_of
 from projects import ROOT
 
 import supervision
@@ -126,7 +127,11 @@ def test_a_registered_release_answers_the_same(installed, store, monkeypatch):
     again = CliRunner().invoke(app, ["--models", "ensemble"])
     assert "is released-" in again.output and again.exit_code == 0
     versions = mlflow.MlflowClient().search_model_versions("name = 'supervision'")
-    assert len(versions) == 1 and "Intended use" in versions[0].description
+    (version,) = versions
+    check_links(version.description)
+    for part in ("Trained on 120 materials", "## Errors", "## Limits", "get-artifact?"):
+        assert part in version.description
+    description_of(version.run_id, "Test MAE", "the constant median's", "card.html")
     asked = pd.DataFrame({"cif": [cif]})
     served = mlflow.pyfunc.load_model("models:/supervision-distilled@champion")
     assert np.isfinite(served.predict(asked)[0]["tc_kelvin"])

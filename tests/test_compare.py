@@ -10,6 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from described import description_of
 from typer.testing import CliRunner
 
 from entrypoints import compare as entry
@@ -377,6 +378,7 @@ def test_the_newest_run_of_each_kind_is_reported(trained, tmp_path):
     run = re.search(r"Run (\w+)", done.output)[1]
     name = mlflow.get_run(run).info.run_name
     assert name == "compare · classics · 3 models"
+    description_of(run, "Comparison of ", "comparison.html", "constant median")
     listed = {item.path for item in mlflow.MlflowClient().list_artifacts(run)}
     assert {"comparison.md", "comparison.html", "comparison"} <= listed
 

@@ -6,6 +6,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from described import description_of
 from typer.testing import CliRunner
 
 from entrypoints import cross as entry
@@ -118,6 +119,7 @@ def test_the_command_evaluates_what_each_model_can_read(own_store, tmp_path):
     assert "| new families |                 15 (1)" in (tmp_path / "page.md").read_text()
     run = mlflow.search_runs(output_format="list", search_all_experiments=True)[0]
     assert run.data.tags["model_family"] == "cross"
+    description_of(run.info.run_id, "supercon: MAE in K: constant median", "cross.html")
 
 
 def test_a_source_with_hardly_any_new_material_is_one_sentence(own_store, tmp_path):

@@ -14,6 +14,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from described import description_of
 from example_structures import la2cuo4, mgb2, nb3sn, niobium, triclinic
 from logged import log_untrained, untrained
 from projects import command_of
@@ -686,6 +687,7 @@ def test_without_a_run_nothing_is_logged_and_in_one_page_figure_and_numbers_are(
     expected = Answerer.load(tmp_path / "trees").answer([Crystal("MgB2", "MgB2", "")])[0]
     assert found.data.metrics == {"tc_kelvin": pytest.approx(expected.tc_kelvin)}
     assert found.data.tags["formula"] == "MgB2" and found.data.tags["domain"] == expected.domain
+    description_of(created, "for MgB2", f"Tc {expected.tc_kelvin:.1f} K", PAGE_FILE)
 
 
 def test_a_mistake_fails_the_run(composition, own_store, tmp_path, capsys, monkeypatch):
@@ -695,6 +697,7 @@ def test_a_mistake_fails_the_run(composition, own_store, tmp_path, capsys, monke
     code, said = run(capsys, "missing.cif", "--model", trees)
     assert code == 2 and "missing.cif" in said
     assert mlflow.get_run(created).info.status == "FAILED"
+    description_of(created, "failed", "missing.cif", "failure.txt")
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from described import description_of
 
 from supervision.models.families import get_family
 from tracking import child_training, runs
@@ -76,6 +77,7 @@ def test_every_material_is_evaluated_once_by_the_model_of_its_fold(trainings):
     )
     assert data.params["folds"] == "3" and data.params["fold"] == "0"
     assert data.tags["mlflow.runName"] == "x · 3 folds · y"
+    description_of(run, "on 3 folds", "Test MAE 2.00 K", "predictions.csv")
 
 
 def test_folds_that_have_finished_are_not_trained_again(trainings, monkeypatch):

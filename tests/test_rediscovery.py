@@ -7,6 +7,7 @@ from typing import ClassVar
 import mlflow
 import numpy as np
 import pytest
+from described import description_of
 from scipy.stats import mannwhitneyu
 from typer.testing import CliRunner
 
@@ -200,6 +201,7 @@ def test_the_command_writes_a_table_and_a_figure(own_store, tmp_path):
     assert "| A15" in text and "a perfect model" in text
     assert (tmp_path / "page" / "rediscovery.png").read_bytes().startswith(b"\x89PNG")
     run = mlflow.search_runs(output_format="list", search_all_experiments=True)[0]
+    description_of(run.info.run_id, "A15 compounds", "50 by chance", "rediscovery.html")
     table = runs.read_table(run.info.run_id, "rediscovery.csv")
     perfect = table[table["model"] == "a perfect model"].iloc[0]
     assert perfect["best_percentile"] >= table["best_percentile"].max() - 1e-9

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from described import description_of
 from mlflow import MlflowClient
 
 from supervision.evaluation.paired_difference import PairedDifference
 from tracking import evaluation_report, runs
-from tracking.evaluation_report import log_evaluation, summary
+from tracking.evaluation_report import describe_evaluation, log_evaluation, summary
 from tracking.mlflow_logger import MLflowLogger
 from tracking.serving import registry
 from tracking.serving.champion import Candidate
@@ -407,12 +408,12 @@ def test_a_lower_error_on_few_materials_is_not_called_better(own_store):
     with runs.tracked_run("test"):
         run = runs.run_id()
         evaluation = log_evaluation(table, (), "title")
+        describe_evaluation(evaluation, "A test.")
     text = summary(evaluation)
     assert evaluation.metrics["test_mae"] < evaluation.metrics["null_constant_median_test_mae"]
     assert "not shown to differ from the constant median's 23.33 K" in text
     assert "n=6" in text
-    tags = MlflowClient().get_run(run).data.tags
-    assert tags["mlflow.note.content"].startswith(text)
+    assert description_of(run).startswith(f"A test.\n{text}\n**Look first** at [")
 
 
 def test_the_model_of_a_run_is_logged_again_only_where_it_has_changed(client, monkeypatch):

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
+from described import description_of
 from projects import command_of
 from pymatgen.io.vasp import Poscar
 from servers import ask, rows, serving
@@ -73,7 +74,7 @@ def test_the_run_is_finished_and_has_its_tags(trained):
     promised = {"dataset": "classics", "split": "random", "weights": "none",
                 "pretrained": "false", "model_family": "vision"}  # fmt: skip
     assert promised.items() <= tags.items()
-    assert "Test MAE" in tags["mlflow.note.content"]
+    description_of(trained.info.run_id, "Test MAE", "the constant median's", "**Look first**")
     assert tags["code_version"]
     assert {"split_hash", "dataset_hash"} <= set(trained.data.params)
     assert trained.data.params["epochs"] == "1"
@@ -125,7 +126,7 @@ def test_predictions_give_the_logged_metrics(trained):
 def test_the_champion_is_registered_and_described(store, trained):
     client = mlflow.MlflowClient()
     version = client.get_model_version_by_alias("supervision-vision", ALIAS)
-    assert "Test MAE" in version.description
+    assert "Test MAE" in version.description and "## Limits" in version.description
     assert version.tags["weights_license"] == "none"
     assert "cif" in client.get_registered_model("supervision-vision").description
     model = mlflow.models.get_model_info(MODEL)

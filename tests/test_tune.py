@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import mlflow
 import psutil
 import pytest
+from described import description_of
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
@@ -151,6 +152,7 @@ def test_a_trial_that_is_worse_than_others_is_pruned_with_a_reason(plan, fake_fa
     assert run.info.status == "KILLED"
     assert run.data.tags["trial_state"] == "pruned"
     assert "the best validation MAE by epoch 1 was 90.000 K" in run.data.tags["pruned_because"]
+    description_of(run.info.run_id, "Trial 5 of study", "90.000 K", "not tested")
 
 
 def test_the_head_alone_counts_as_the_best_epoch_when_trials_are_pruned(
@@ -369,7 +371,7 @@ def test_a_study_completes_after_a_worker_and_then_all_processes_were_killed(sto
 
     run = mlflow.get_run(begun)
     assert run.info.status == "FINISHED"
-    assert "default" in run.data.tags["mlflow.note.content"]
+    description_of(begun, "[tuned](", "[default](", "Test MAE", "study.html")
     client = mlflow.MlflowClient()
     names = {artifact.path for artifact in client.list_artifacts(begun)}
     assert {"best.json", "study.html", "trials.csv", "default_against_tuned.csv"} <= names

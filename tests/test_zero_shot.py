@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from described import description_of
 from example_structures import la2cuo4, mgb2, nb3sn, niobium
 from pymatgen.io.vasp import Poscar
 from typer.testing import CliRunner
@@ -181,7 +182,7 @@ def test_a_source_trained_here_does_not_train_on_the_tested_data_set(own_store, 
     for name in ("variance_ratio", "pred_above_20", "share_of_known_elements"):
         assert np.isfinite(metrics[f"transfer_{name}"])
     sentence = f"{metrics['source_shared_removed']:.0f} whose composition is in this data set"
-    assert sentence in tags["mlflow.note.content"]
+    description_of(run.info.run_id, sentence, "on which it was not trained", "Test MAE")
     listed = {item.path for item in mlflow.MlflowClient().list_artifacts(run.info.run_id, "plots")}
     assert {"plots/distributions.png", "plots/source_training_curve.png"} <= listed
     evaluate_saved_source(run, jarvis)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from supervision.data.crystals import Crystal, Reject
 from supervision.data.sources import SOURCES
 from supervision.data.splits import APART
-from supervision.evaluation.by_distance import FEWEST, errors_by_distance
+from supervision.evaluation.by_distance import ALL, FEWEST, errors_by_distance
 from supervision.experiment.cross import OtherMaterials, fit_to_all, predict_others
 from supervision.experiment.sources import SourceSpec, load_rows
 from supervision.experiment.spec import Experiment, split_materials
@@ -21,6 +21,7 @@ from supervision.models.setup import Featurize, MakeSetup, ModelSetup
 from supervision.runtime.plot_style import GREY, PALETTE, STYLE, TEXT_COLOUR
 from tracking import runs
 from tracking.comparison.html_page import Page
+from tracking.description import describe_run
 from tracking.evaluation_report import CONSTANT, NEAREST
 
 TITLE = "Models on materials of other sources"
@@ -52,7 +53,7 @@ def cross(
     for name, setup in setups.items():
         fit_to_all(setup, splits)
         print(f"{name} is trained.", flush=True)
-    page, rejects = Page(TITLE), list(splits.dataset.rejects)
+    page, rejects, found = Page(TITLE), list(splits.dataset.rejects), []
     page.text(EXPLANATION)
     for source in sources:
         able = {name: setup for name, setup in setups.items() if _reads(setup, source.name)}
@@ -62,8 +63,12 @@ def cross(
             rows, rejected = load_rows(source, _featurize_for(able))
             rejects += rejected
             runs.log_rejects(rejects)
-            _report(source.name, OtherMaterials.beside(splits.materials, rows), able, page)
+            others = OtherMaterials.beside(splits.materials, rows)
+            found.append(f"{source.name}: {_report(source.name, others, able, page)}")
             page.log("cross.md")  # after every source: what is done is saved
+            what = f"{', '.join(models)} trained on {splits.dataset.name}, tested on other sources."
+            look = {"cross.html": "errors by distance, tables and figures on one page"}
+            describe_run(what, "\n".join(found), look)
     if out:
         page.write(out)
     print(f"Run {runs.run_id()}", flush=True)
@@ -85,15 +90,18 @@ def _reads(setup: ModelSetup, source: str) -> bool:
 
 def _report(
     source: str, others: OtherMaterials, setups: Mapping[str, ModelSetup], page: Page
-) -> None:
-    """Predict the materials of a source; log the predictions, and add tables and a figure."""
+) -> str:
+    """Predict the materials of a source; log the predictions, and add tables and a figure.
+
+    Returns the errors on all its materials in one sentence.
+    """
     kind = "computed" if SOURCES[source].is_computed else "measured"
     page.heading(f"{source}: {len(others.materials)} materials with {kind} Tc")
     if len(others.materials) < FEWEST:
         text = f"{source} has fewer than {FEWEST} materials that the data set does not have."
         print(text, flush=True)
         page.text(text)
-        return
+        return text
     predictions = {CONSTANT: others.constant, NEAREST: others.nearest}
     predictions |= {name: predict_others(setup, others.materials) for name, setup in setups.items()}
     facts = {
@@ -112,6 +120,8 @@ def _report(
     page.text("Rank correlation (Spearman):")
     page.table(shown_table(table, _spearman))
     print(f"{source}:\n{shown_table(table, _mae).to_string(index=False)}", flush=True)
+    of_all = table[table["bin"] == ALL].to_dict("records")
+    return "MAE in K: " + ", ".join(f"{row['model']} {_mae(row)}" for row in of_all) + "."
 
 
 def shown_table(table: pd.DataFrame, show: Callable[[Mapping[Any, Any]], str]) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,9 +20,22 @@ from supervision.experiment.baselines import baseline_predictions
 from supervision.experiment.spec import DataSplits
 from supervision.training.callbacks import EpochRecord
 from tracking import plots, runs
+from tracking.description import TEST_ERROR, describe_run
+from tracking.serving.model_page import PARITY_FILE
 
 CONSTANT, FAMILY_MEAN, NEAREST = "constant median", "family mean", "nearest composition"
 BASELINES = (CONSTANT, FAMILY_MEAN, NEAREST)  # columns of the predictions
+LOOK = {
+    PARITY_FILE: "predicted against measured Tc",
+    "plots/error_by_band.png": "the error by Tc",
+    "comparison.csv": "the baselines",
+    "predictions.csv": "every prediction",
+}
+PROTOCOL = (
+    "The epoch was chosen on validation materials; test materials were evaluated once, after "
+    "training."
+)
+METRICS = ("test_mae", "val_mae_final")
 
 
 @dataclass(frozen=True)
@@ -32,11 +44,13 @@ class Evaluation:
 
     Attributes:
         metrics: what was logged, by name.
+        bands: errors on the test materials by measured Tc.
         val_against_constant: MAE minus that of the constant median on the validation materials.
         test_against_constant: the same on the test materials.
     """
 
     metrics: Mapping[str, float]
+    bands: pd.DataFrame
     val_against_constant: PairedDifference
     test_against_constant: PairedDifference
 
@@ -75,24 +89,23 @@ def predictions_table(predictions: Sequence[Prediction], splits: DataSplits) -> 
 def log_evaluation(
     predictions: pd.DataFrame, history: Sequence[EpochRecord], title: str
 ) -> Evaluation:
-    """Log metrics, intervals, tables, plots and the run's description.
+    """Log metrics, intervals, tables and plots.
 
     ``predictions`` come from ``predictions_table``.
     """
     test = predictions[predictions["split"] == "test"]
     val = predictions[predictions["split"] == "val"]
+    bands = metrics.band_table(test["tc"].to_numpy(), test["tc_pred"].to_numpy())
     evaluation = Evaluation(
-        _errors(test, val) | _baseline_errors(test, val), _against_constant(val),
+        _errors(test, val) | _baseline_errors(test, val), bands, _against_constant(val),
         _against_constant(test),
     )  # fmt: skip
     runs.log_metrics({k: v for k, v in evaluation.metrics.items() if np.isfinite(v)})
-    bands = metrics.band_table(test["tc"].to_numpy(), test["tc_pred"].to_numpy())
     runs.log_table(predictions, "predictions.csv")
     runs.log_table(bands, "bands.csv")
     runs.log_table(_comparison(test), "comparison.csv")
     lines = {name: evaluation.metrics[f"null_{_slug(name)}_val_mae"] for name in BASELINES}
     runs.log_figures(_figures(test, bands, history, lines, title))
-    mlflow.set_tag("mlflow.note.content", note(evaluation, bands))
     print(f"Validation MAE of the final model: {evaluation.metrics['val_mae_final']:.3f} K.")
     print(summary(evaluation), flush=True)
     return evaluation
@@ -103,28 +116,31 @@ def summary(evaluation: Evaluation) -> str:
     logged = evaluation.metrics
     constant = f"the constant median's {logged['null_constant_median_test_mae']:.2f} K"
     return (
-        f"Test MAE {logged['test_mae']:.2f} K (95% {logged['test_mae_low']:.2f} to "
+        f"{TEST_ERROR} {logged['test_mae']:.2f} K (95% {logged['test_mae_low']:.2f} to "
         f"{logged['test_mae_high']:.2f}), RMSE {logged['test_rmse']:.2f} K, "
         f"R2 {logged['test_r2']:.3f}: {evaluation.test_against_constant.describe(constant)}; "
         f"family mean {logged['null_family_mean_test_mae']:.2f} K."
     )
 
 
-def note(evaluation: Evaluation, bands: pd.DataFrame) -> str:
-    """The run's description in the MLflow UI, as Markdown."""
-    lines = [
-        summary(evaluation),
-        "",
-        "| Tc (K) | materials | MAE (K) | bias (K) |",
-        "|---|---|---|---|",
-    ]
-    for row in bands[bands["n"] > 0].to_dict("records"):
+def describe_evaluation(
+    evaluation: Evaluation, what: str, look: Mapping[str, str] | None = None, more: str = ""
+) -> None:
+    """Describe the active run by its errors; ``look`` and ``more`` come before what all have."""
+    details = "\n\n".join(filter(None, (more, _band_table(evaluation), PROTOCOL)))
+    describe_run(what, summary(evaluation), {**(look or {}), **LOOK}, metrics=METRICS, more=details)
+
+
+def errors_section(evaluation: Evaluation) -> str:
+    """The errors as a model card has them."""
+    return f"{summary(evaluation)}\n\n{_band_table(evaluation)}\n\n{PROTOCOL}"
+
+
+def _band_table(evaluation: Evaluation) -> str:
+    """The test errors by measured Tc."""
+    lines = ["| Tc (K) | materials | MAE (K) | bias (K) |", "|---|---|---|---|"]
+    for row in evaluation.bands[evaluation.bands["n"] > 0].to_dict("records"):
         lines.append(f"| {row['band']} | {row['n']} | {row['mae']:.2f} | {row['bias']:+.2f} |")
-    lines += [
-        "",
-        "The epoch was chosen on validation materials; test materials were evaluated once, after "
-        "training.",
-    ]
     return "\n".join(lines)
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import mlflow
 
+from supervision.answer.text import kelvin
 from supervision.explain.explanation import Explanation
 from supervision.explain.page import PAGE_FILE, write_page
 from tracking import runs
+from tracking.description import describe_run
 
 NUMBERS = (
     "tc_kelvin", "tc_lower", "tc_upper", "p_superconducting", "p_above_10", "p_above_20",
@@ -49,3 +51,14 @@ def log_explanation(found: Explanation) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_page(found, Path(folder) / PAGE_FILE)
         mlflow.log_artifacts(folder)
+    tc, low, high = (
+        kelvin(value, answer.decimals)
+        for value in (answer.tc_kelvin, answer.tc_lower, answer.tc_upper)
+    )
+    usual = kelvin(answer.domain_error, 1)
+    describe_run(
+        f"Why {answer.model_version} predicts this Tc for {answer.formula}.",
+        f"Tc {tc} K (90% {low} to {high}); domain {answer.domain}, where the MAE is {usual} K.",
+        {PAGE_FILE: "the explanation on one page"},
+        metrics=NUMBERS[:3],
+    )

@@ -10,7 +10,7 @@ import pandas as pd
 from supervision.models.families import ModelFamily
 from tracking import runs
 from tracking.child_training import train_child
-from tracking.evaluation_report import log_evaluation
+from tracking.evaluation_report import describe_evaluation, log_evaluation
 
 FOLD_TAG = "fold"  # of a child run; it is no result of its own
 CHILDREN_TAG = "fold_runs"  # of the run of the whole: the ids of its children, by fold
@@ -45,7 +45,12 @@ def train_folds(
     title = _log_common(children)
     tables = [runs.read_table(run, "predictions.csv") for run in children]
     numbered = [table.assign(fold=number) for number, table in enumerate(tables, start=1)]
-    log_evaluation(pd.concat(numbered, ignore_index=True), (), title)
+    evaluated = log_evaluation(pd.concat(numbered, ignore_index=True), (), title)
+    what = (
+        f"Training of a model that reads {family.reads}, on {folds} folds in the runs below this "
+        "one: every material is predicted once, by the model of its fold."
+    )
+    describe_evaluation(evaluated, what)
     print(f"Run {runs.run_id()}", flush=True)
 
 

@@ -7,6 +7,8 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.fluent import _get_experiment_id
 
+from tracking.description import NOTE_TAG
+
 NAME = "SuperVision"
 VIEW = "errors"  # the name of the shared view in links
 COLUMNS = (
@@ -74,7 +76,7 @@ def _describe(client: mlflow.MlflowClient, experiment: str) -> None:
         "mlflow.experiment.primaryMetric.name": "val_mae_final",
         "mlflow.experiment.primaryMetric.greaterIsBetter": "False",
         f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": COLUMNS}),
-        "mlflow.note.content": DESCRIPTION.format(link=link),
+        NOTE_TAG: DESCRIPTION.format(link=link),
     }
     for name, value in tags.items():
         client.set_experiment_tag(experiment, name, value)

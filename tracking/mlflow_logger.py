@@ -17,15 +17,23 @@ from supervision.evaluation.prediction import Prediction
 from supervision.experiment.answer_data import write_answer_data
 from supervision.experiment.run import LockFolder, RunSpec
 from supervision.experiment.spec import DataSplits
+from supervision.models.families import get_family
 from supervision.models.predictor import PROVENANCE_FILE
 from supervision.runtime.files import sha256_of
 from supervision.training.callbacks import EpochRecord
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.resuming import checkpoints_dir, open_checkpoints
 from tracking import runs
-from tracking.evaluation_report import Evaluation, log_evaluation, predictions_table, summary
+from tracking.evaluation_report import (
+    Evaluation,
+    describe_evaluation,
+    errors_section,
+    log_evaluation,
+    predictions_table,
+)
 from tracking.inputs import log_inputs
 from tracking.serving import registry
+from tracking.serving.model_page import card, data_section, picture_section
 from tracking.system_metrics import log_system_metrics
 
 MODEL, CONTENT = "model_uri", "model_sha256"  # tags
@@ -134,6 +142,8 @@ class MLflowLogger:
         """Metrics, tables and plots; then the model is registered, unless ``register=false``."""
         table = predictions_table(predictions, splits)
         evaluated = log_evaluation(table, history, spec.title(splits.dataset.name))
+        curve = {"plots/training_curve.png": "the training curve"} if len(history) > 1 else {}
+        describe_evaluation(evaluated, _what(spec, splits), curve)
         if spec.experiment.register:
             register(spec, splits, evaluated)
         else:
@@ -169,21 +179,30 @@ def register(spec: RunSpec, splits: DataSplits, evaluated: Evaluation) -> None:
         against_constant=evaluated.val_against_constant,
     )
     tags = {"weights": weights.name, "weights_license": weights.license}
-    start = f"weights {weights.name} ({weights.license})" if weights.pretrained else "no weights"
-    description = (
-        f"{spec.model_family} on {splits.dataset.name} ({len(splits.materials)} materials), "
-        f"{experiment.split} split, {start}. " + summary(evaluated)
+    extra = list(dict.fromkeys(row.source for row in splits.extra))
+    data = data_section(len(splits.materials), splits.dataset.name, extra)
+    errors = errors_section(evaluated)
+    register_model(spec.model_family, candidate, tags, card(_what(spec, splits), data, errors))
+
+
+def _what(spec: RunSpec, splits: DataSplits) -> str:
+    """What was trained, on what, from which weights: one sentence."""
+    weights = f", from the weights {spec.weights.name} ({spec.weights.license})"
+    return (
+        f"A model that reads {get_family(spec.model_family).reads}, trained on "
+        f"{len(spec.learned(splits)):,} materials, split `{spec.experiment.split_label}` of "
+        f"{splits.dataset.name}{weights if spec.weights.pretrained else ''}."
     )
-    register_model(spec.model_family, candidate, tags, description)
 
 
 def register_model(
-    model_family: str, candidate: registry.Candidate, tags: Mapping[str, str], description: str
+    model_family: str, candidate: registry.Candidate, tags: Mapping[str, str], card: str
 ) -> None:
-    """Register the active run's logged model; logs and prints what changed and why."""
+    """Register the active run's logged model, with a card; logs and prints what changed and why."""
     uri = runs.tag(MODEL)
     own = {"trained_by": runs.run_id(), MODEL: uri}
-    messages = registry.register(uri, model_family, candidate, {**tags, **own}, description)
+    illustrated = f"{card}\n\n{picture_section(runs.run_id())}"
+    messages = registry.register(uri, model_family, candidate, {**tags, **own}, illustrated)
     mlflow.log_text("\n".join(messages), "registry.txt")
     print("\n".join(messages), flush=True)
 

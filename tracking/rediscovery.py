@@ -23,6 +23,7 @@ from supervision.runtime.plot_style import GREY, PALETTE, STYLE
 from supervision.runtime.version import source_hash
 from tracking import runs
 from tracking.comparison.html_page import Page
+from tracking.description import describe_run
 
 TABLE, KEY_TAG = "rediscovery.csv", "rediscovery_key"
 PERFECT, MEAN = "a perfect model", "mean of the models"
@@ -142,8 +143,20 @@ def _publish(table: pd.DataFrame, out: Path | None) -> None:
     page.image("rediscovery", figure(table), TITLE)
     page.table(shown_table(table))
     page.log("rediscovery.md")
+    classes = ", ".join(CLASSES[name].title for name in dict.fromkeys(table["class"]))
+    look = {"rediscovery.html": "the page with its figure", TABLE: "every rank"}
+    describe_run(
+        f"Rediscovery of {classes} by models that have not seen them.", _ranks(table), look
+    )
     if out:
         page.write(out)
+
+
+def _ranks(table: pd.DataFrame) -> str:
+    """The mean percentile over classes of the median member by each model, in one sentence."""
+    of_model = table.groupby("model", sort=False)["median_percentile"].mean()
+    ranks = ", ".join(f"{name} {value:.0f}" for name, value in of_model.items())
+    return f"Mean percentile of a class's median member, 50 by chance: {ranks}."
 
 
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -33,8 +33,10 @@ from supervision.runtime.version import ROOT
 from supervision.training.callbacks import EpochRecord
 from tracking import restore_killed_status
 from tracking.dead_runs import close_dead_runs, process_tag
+from tracking.description import NOTE_TAG, describe_run, run_link
 from tracking.mlflow_experiment import describe_experiment, experiment_id
 
+FAILURE_FILE = "failure.txt"
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"  # of runs that ``mlflow run`` created
 
 
@@ -99,10 +101,13 @@ def _opening_lock() -> FileLock:
 
 
 def _log_failure(error: BaseException) -> None:
-    """The tag ``failure`` and, but for a refusal, the traceback as ``failure.txt``."""
+    """The tag ``failure``, the description and, but for a refusal, the traceback."""
     mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
+    look = {}
     if not isinstance(error, BusyError):
-        mlflow.log_text(_without_paths(traceback.format_exc()), "failure.txt")
+        mlflow.log_text(_without_paths(traceback.format_exc()), FAILURE_FILE)
+        look = {FAILURE_FILE: "the traceback"}
+    describe_run("This run has failed.", f"{type(error).__name__}: {one_line(error)}.", look)
 
 
 @contextmanager
@@ -168,6 +173,11 @@ def run_id() -> str:
 def tag(name: str) -> str:
     """A tag of the active run; empty where it has none of this name."""
     return mlflow.MlflowClient().get_run(run_id()).data.tags.get(name, "")
+
+
+def description(run: str) -> str:
+    """The description of a run; empty where it has none."""
+    return mlflow.MlflowClient().get_run(run).data.tags.get(NOTE_TAG, "")
 
 
 def log_settings(params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
@@ -265,13 +275,16 @@ def resume_run(earlier: str) -> None:
         client.delete_run(here)
     mlflow.start_run(run_id=earlier, log_system_metrics=False)
     mlflow.set_tags(process_tag())
-    if "failure" in client.get_run(earlier).data.tags:
-        mlflow.delete_tag("failure")
+    for name in {"failure", NOTE_TAG} & client.get_run(earlier).data.tags.keys():
+        mlflow.delete_tag(name)
 
 
 def mark_as_helper(other: str, role: str) -> None:
-    """Say in the active run's name and in a tag what it does for another run: ``resumes``, ..."""
+    """Say what the active run does for another one: ``resumes``, ``helps``."""
     mlflow.set_tags({role: other, "mlflow.runName": f"{role} {other[:8]}"})
+    describe_run(
+        f"This command {role} [another run]({run_link(other)}), which has the results.", ""
+    )
 
 
 def log_table(table: pd.DataFrame, name: str) -> None:

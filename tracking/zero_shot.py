@@ -24,7 +24,7 @@ from supervision.models.setup import Featurize, WeightsInfo
 from supervision.runtime.version import code_version
 from supervision.training.callbacks import Callbacks, EpochRecord
 from tracking import plots, runs
-from tracking.evaluation_report import log_evaluation, predictions_table
+from tracking.evaluation_report import describe_evaluation, log_evaluation, predictions_table
 from tracking.inputs import log_inputs
 
 
@@ -80,15 +80,18 @@ def evaluate(source: Source, experiment: Experiment, featurize: Featurize) -> No
     runs.log_params(source.model.size)
     parts = {part: splits.part(part) for part in ("val", "test")}
     predictions = predictions_table(predict_materials(source.model, parts), splits)
-    log_evaluation(predictions, (), title)
-    log_domain_shift(predictions, splits, training, source.name, title)
+    evaluated = log_evaluation(predictions, (), title)
+    shift = log_domain_shift(predictions, splits, training, source.name, title)
+    what = f"{source.name}, tested on {dataset}, on which it was not trained."
+    look = {"transfer.md": "the domain shift", "plots/distributions.png": "the distributions of Tc"}
+    describe_evaluation(evaluated, what, look, shift)
     print(f"Run {runs.run_id()}", flush=True)
 
 
 def log_domain_shift(
     predictions: pd.DataFrame, splits: DataSplits, training: SourceTraining, name: str, title: str
-) -> None:
-    """Log the diagnosis: tables, figures, and a paragraph that becomes the run's description."""
+) -> str:
+    """Log the diagnosis as tables and figures; returns it as Markdown."""
     test = predictions[predictions["split"] == "test"]
     tc, tc_pred = test["tc"].to_numpy(), test["tc_pred"].to_numpy()
     source_tc = np.array([m.tc for m in training.materials]) if training.materials else None
@@ -109,7 +112,6 @@ def log_domain_shift(
     runs.log_table(table, "distributions.csv")
     markdown = _markdown(text, table, bands)
     mlflow.log_text(markdown, "transfer.md")
-    mlflow.set_tag("mlflow.note.content", markdown)
     figures = {"distributions": plots.distributions(sets, title)}
     if training.history:
         figures["source_training_curve"] = plots.training_curve(
@@ -117,6 +119,7 @@ def log_domain_shift(
         )
     runs.log_figures(figures)
     print(text, flush=True)
+    return markdown
 
 
 def _overlap_sentence(training: SourceTraining) -> str:

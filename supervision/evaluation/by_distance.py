@@ -11,7 +11,7 @@ from supervision.evaluation.ranking import spearman
 
 EDGES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0, 2.0)  # of the bins; the last one includes its upper edge
 FEWEST = 10  # materials of a bin that is reported
-NEW_FAMILIES = "new families"
+ALL, NEW_FAMILIES = "all", "new families"
 
 
 def errors_by_distance(
@@ -21,7 +21,7 @@ def errors_by_distance(
     predictions: Mapping[str, np.ndarray],
     groups: np.ndarray,
 ) -> pd.DataFrame:
-    """One row per bin and model: all materials, the bins of distance, and ``NEW_FAMILIES``.
+    """One row per bin and model: ``ALL``, the bins of distance, and ``NEW_FAMILIES``.
 
     Bins of fewer than ``FEWEST`` materials are left out. Columns: ``bin``, ``n``, ``groups`` (their
     number), ``distance`` (median), ``model``, ``mae, mae_low, mae_high`` in kelvin, ``spearman``;
@@ -34,7 +34,7 @@ def errors_by_distance(
         predictions: in kelvin, [n], by the name of the model.
         groups: what is independent, such as the family of each material, [n].
     """
-    bins = {"all": np.ones(len(tc), dtype=bool)} | {
+    bins = {ALL: np.ones(len(tc), dtype=bool)} | {
         f"{low:g} to {high:g}": (distance >= low) & ((distance < high) | (high == EDGES[-1]))
         for low, high in pairwise(EDGES)
     }

@@ -4,6 +4,7 @@ Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,10 @@ from supervision.release.figures import (
 from supervision.release.out_of_fold import PARTS, HeldOutAnswers, OutOfFold
 
 FILES = "## Files"
+BY_CLASS = "By class of material:"
+SHORT = ("## Data", "## Errors", "## Limits")  # sections
 SOURCES = {
+    "classics": "classics, the small embedded data set: the model is a demonstration",
     "3dsc": (
         "3DSC_MP, Sommer et al., Scientific Data 10, 816 (2023), CC BY 4.0: measured Tc from "
         "SuperCon, structures from the Materials Project"
@@ -34,16 +38,19 @@ SOURCES = {
         "structures; their computed Tc is not used"
     ),
 }
+LIMITS_OF_ALL = (
+    "Intervals and probabilities hold on average over materials like those of the tables. They "
+    "are measured on the data set, which has been selected by what people chose to measure.",
+    "Pressure, magnetic order and strain are not in a crystal structure; elements beyond Pu are "
+    "refused.",
+)
 LIMITS = (
     "Labels are what people reported. A Tc of 0 means that none was reported: three in ten "
     "materials, learned and scored as 0 K. A prediction does not say that a material does not "
     "superconduct.",
     "Errors are largest where they matter most: the Tc of a new family over 40 K is "
     "underestimated. Use the model to rank candidates, and read the interval.",
-    "Intervals and probabilities hold on average over materials like those of the tables. They "
-    "are measured on the data set, which has been selected by what people chose to measure.",
-    "Pressure, magnetic order and strain are not in a crystal structure; elements beyond Pu are "
-    "refused.",
+    *LIMITS_OF_ALL,
 )
 
 
@@ -100,7 +107,7 @@ def model_card(info: CardInfo, predictions: OutOfFold) -> str:
         "within 0.2 of a test material left out. 95% bootstrap intervals, over families except on "
         "`random`.",
         _markdown(error_table(predictions)),
-        "By class of material:",
+        BY_CLASS,
         _markdown(class_table(predictions)),
         "## Intervals and probabilities",
         f"The {LEVEL:.0%} intervals come from the predictions of these folds. In these tables each "
@@ -125,8 +132,15 @@ def model_card(info: CardInfo, predictions: OutOfFold) -> str:
 
 
 def body(card: str) -> str:
-    """A card without its YAML header and the list of files, as the registry shows it."""
+    """A card without its YAML header and the list of files, as MLflow shows it."""
     return card.split("\n---\n", 1)[-1].partition(FILES)[0].strip()
+
+
+def short(card: str) -> str:
+    """What the model is, its data, its errors by split and its limits, as the registry shows it."""
+    what, *sections = re.split(r"\n(?=## )", body(card))
+    shown = (s.partition(BY_CLASS)[0].strip() for s in sections if s.startswith(SHORT))
+    return "\n\n".join([what.partition("\n")[2].strip(), *shown])
 
 
 def _header(info: CardInfo, predictions: OutOfFold) -> str:

@@ -31,7 +31,7 @@ def error_table(predictions: OutOfFold) -> pd.DataFrame:
     for split in predictions.splits:
         of = predictions.of([split])
         tc, tc_pred, family = of.tc, of.tc_pred, of.family.astype(str)
-        errors = bootstrap_intervals(tc, tc_pred, groups=_groups(of, split))
+        errors = bootstrap_intervals(tc, tc_pred, groups=bootstrap_groups(of, split))
         ranking = all_discovery_metrics(tc, tc_pred, family)
         spread = discovery_intervals(tc, tc_pred, family)
         rows.append(
@@ -119,7 +119,8 @@ def _subsets(of: OutOfFold) -> Iterator[tuple[str, np.ndarray]]:
             yield f"{source} Tc: {band.replace('-', ' to ')} K", labels == band
 
 
-def _groups(of: OutOfFold, split: str) -> Groups | None:
+def bootstrap_groups(of: OutOfFold, split: str) -> Groups | None:
+    """What a bootstrap draws on a split: families; None for materials, on ``random``."""
     return None if split == "random" else of.family.astype(str)
 
 

@@ -29,6 +29,7 @@ from tracking.comparison.tables import (
     published_table,
     rank_correlation,
 )
+from tracking.description import describe_run
 from tracking.serving.timing import milliseconds
 
 
@@ -52,9 +53,12 @@ def publish(results: Sequence[Result], timed: int, out: Path | None) -> None:
             "mlflow.runName": f"compare · {results[0].dataset} · {len(results)} models",
             "model_family": "comparison",
             "dataset": results[0].dataset,
-            "mlflow.note.content": "\n\n".join(found),
         }
     )
+    names = ", ".join(result.name for result in results)
+    look = {"comparison.html": "tables, paired differences and figures on one page"}
+    first, *further = found
+    describe_run(f"Comparison of {names}.", first, look, more="\n\n".join(further))
     print(*found, f"Run {runs.run_id()}", sep="\n", flush=True)
 
 

@@ -20,10 +20,16 @@ from tracking import plots, runs
 from tracking.comparison.results import Result, check_comparable, predictor_folder
 from tracking.ensemble.members import member_predictions
 from tracking.ensemble.stack_folds import choose_method, fit_stacks, stacked, worth_of_members
-from tracking.evaluation_report import Evaluation, log_evaluation, summary
+from tracking.evaluation_report import (
+    Evaluation,
+    describe_evaluation,
+    errors_section,
+    log_evaluation,
+)
 from tracking.mlflow_logger import MODEL, register_model
 from tracking.serving import registry
 from tracking.serving.champion import Candidate
+from tracking.serving.model_page import card, data_section
 
 AUTO = "auto"
 FAMILY = EnsemblePredictor.model_family
@@ -51,14 +57,18 @@ def publish(members: Mapping[str, Result], method: str, *, register: bool) -> No
     worth = worth_of_members(table, names, method)
     runs.log_table(worth, "members.csv")
     runs.log_figures({"members": plots.members(worth, title)})
-    print(_describe(worth, method), flush=True)
+    worths = _describe(worth, method)
+    print(worths, flush=True)
+    what = f"Ensemble of {', '.join(names)} on {first.dataset}, split `{first.split}`, by {method}."
+    look = {"plots/members.png": "what each member adds"}
+    describe_evaluation(evaluated, what, look, f"```\n{worths}\n```")
     if first.has_folds:
         print("Not registered: folds evaluate; a single split (folds=1) makes a model.")
         return
     (stack,) = fit_stacks(table, names, method).values()
     _log_model(members, stack, predicted[predicted["split"] == "val"])
     if register:
-        _register(first, evaluated, int((table["split"] == "val").sum()), len(names))
+        _register(first, evaluated, int((table["split"] == "val").sum()), what)
 
 
 def _log_inputs(members: Mapping[str, Result], method: str, title: str) -> None:
@@ -110,7 +120,7 @@ def _license(members: Mapping[str, Result]) -> str:
     return "; ".join(sorted(found - {NO_LICENSE})) or NO_LICENSE
 
 
-def _register(first: Result, evaluated: Evaluation, validated: int, count: int) -> None:
+def _register(first: Result, evaluated: Evaluation, validated: int, what: str) -> None:
     candidate = Candidate(
         dataset=first.dataset,
         split=first.split,
@@ -121,8 +131,9 @@ def _register(first: Result, evaluated: Evaluation, validated: int, count: int) 
         validation_materials=validated,
         against_constant=evaluated.val_against_constant,
     )
-    description = f"{count} models combined, on {first.dataset}, {first.split} split. "
-    register_model(FAMILY, candidate, {}, description + summary(evaluated))
+    extra = list(filter(None, first.params.get("extra", "").split(",")))
+    data = data_section(int(first.params["materials"]), first.dataset, extra)
+    register_model(FAMILY, candidate, {}, card(what, data, errors_section(evaluated)))
 
 
 def _describe(worth: pd.DataFrame, method: str) -> str:

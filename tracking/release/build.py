@@ -19,6 +19,7 @@ from supervision.release.folder import REFERENCE, ReleaseFolder
 from supervision.release.training import SPLIT, Trained, train_on_all
 from supervision.runtime.version import code_version
 from tracking import runs
+from tracking.description import describe_run
 from tracking.ensemble.members import member_predictions
 from tracking.ensemble.stack_folds import stacked
 from tracking.release.fast import BASE, Teaching, fast_in_folds, teach_fast
@@ -58,6 +59,11 @@ def build_release(
     taught = fast_in_folds([found[name] for name in in_ensemble], tables, teaching)
     _add(release, FAST, FAST, combined, taught, classes, split_hash)
     release.finish(default=ENSEMBLE, fast=FAST)
+    names = ", ".join([*trained, ENSEMBLE, FAST])
+    describe_run(
+        f"Build of the released models {names}, version {release.version}.",
+        "Their folders have cards with the errors in folds.",
+    )
 
 
 def class_bits(materials: Sequence[Material]) -> dict[str, int]:

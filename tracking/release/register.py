@@ -9,23 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 
 from supervision.answer.loaded import SavedModel
 from supervision.answer.released import find_released
 from supervision.data.datasets.classics import load_classics
-from supervision.evaluation.metrics import mae
+from supervision.evaluation.metrics import bootstrap_intervals, mae
 from supervision.evaluation.paired_difference import PairedDifference
-from supervision.models.families import get_family, load_predictor
+from supervision.models.families import ModelFamily, get_family, load_predictor
 from supervision.models.predictor import CONFIG_FILE, PROVENANCE_FILE
 from supervision.models.weights import WeightsError
-from supervision.release.card import body
+from supervision.release.card import body, short
+from supervision.release.figures import bootstrap_groups
 from supervision.release.folder import CARD_FILE
 from supervision.release.out_of_fold import OutOfFold
-from tracking import runs
+from tracking import plots, runs
+from tracking.comparison.html_page import Page
+from tracking.description import TEST_ERROR, describe_run
 from tracking.mlflow_logger import MODEL
 from tracking.serving import registry
 from tracking.serving.champion import CHAMPION, Candidate
+from tracking.serving.model_page import PARITY_FILE, picture_section
 
+CARD_PAGE = "card"
 RELEASED_TAG = "released"  # of a version: which release it is from
 
 
@@ -35,14 +41,20 @@ def register_release(names: Sequence[str]) -> None:
     A model that is registered already is left alone. One whose pretrained weights are unavailable
     is named, and the others go on; then ValueError is raised.
     """
-    failures = []
+    failures, errors = [], []
     for name in names:
         try:
-            for message in _register(find_released(name)):
+            model = find_released(name)
+            for message in _register(model):
                 print(message, flush=True)
+            errors.append(f"{name}: {_error_sentence(OutOfFold.load(model.folder))}")
         except WeightsError as error:
             failures.append(name)
             print(f"{name} is not registered: {error}", flush=True)
+    describe_run(
+        "Registration of released models, each by a run below this one that has its card.",
+        "\n".join(errors),
+    )
     if failures:
         raise ValueError(f"Not registered: {', '.join(failures)}; the lines above say why.")
 
@@ -59,29 +71,62 @@ def _register(model: SavedModel) -> list[str]:
     )
     if known:
         return [f"{family.model_name} version {known[0].version} is {label} already."]
-    card = body((saved / CARD_FILE).read_text())
+    full = (saved / CARD_FILE).read_text()
     with mlflow.start_run(nested=True, run_name=label), _complete(saved) as folder:
         tags = {RELEASED_TAG: label, "weights_license": origin["weights_license"]}
-        note = f"{model.description}\n\n{card}"
-        mlflow.set_tags(tags | {"model_family": family.name, "dataset": origin["dataset"],
-                                "mlflow.note.content": note})  # fmt: skip
-        runs.log_metrics(_errors(OutOfFold.load(saved)))
+        mlflow.set_tags(tags | {"model_family": family.name, "dataset": origin["dataset"]})
+        predictions = OutOfFold.load(saved)
+        runs.log_metrics(_errors(predictions))
+        _log_card(full, predictions, label)
         example = load_classics()[0].cif
         uri = registry.log_predictor(folder, family.name, example, origin["weights_license"])
         tags |= {MODEL: uri, "trained_by": runs.run_id()}
         mlflow.set_tag(MODEL, uri)
+        card = f"{short(full)}\n\n{picture_section(runs.run_id())}"
     candidate = _candidate(origin)
     if candidate:
         return registry.register(uri, family.name, candidate, tags, card)
-    return _as_champion(family.model_name, uri, tags, card)
+    return _as_champion(family, uri, tags, card)
 
 
-def _as_champion(name: str, uri: str, tags: Mapping[str, str], description: str) -> list[str]:
+def _log_card(full: str, predictions: OutOfFold, label: str) -> None:
+    """Log the whole card and the picture of the active run, and describe it."""
+    title, _, text = body(full).partition("\n")
+    page = Page(title.removeprefix("# "))
+    page.text(text)
+    page.log(f"{CARD_PAGE}.md")
+    of = _hardest(predictions)
+    table = pd.DataFrame({"tc": of.tc, "tc_pred": of.tc_pred})
+    runs.log_figures({"parity": plots.parity(table, f"{label}, out of fold, {of.splits[0]}")})
+    what, _, sections = short(full).partition("\n\n")
+    look = {f"{CARD_PAGE}.html": "the whole card", PARITY_FILE: "predicted against measured Tc"}
+    describe_run(what, _error_sentence(predictions), look, more=sections)
+
+
+def _error_sentence(predictions: OutOfFold) -> str:
+    """The error out of fold on the hardest split, beside that of the constant."""
+    of = _hardest(predictions)
+    (split,) = of.splits
+    groups = bootstrap_groups(of, split)
+    low, high = bootstrap_intervals(of.tc, of.tc_pred, groups=groups)["mae"]
+    return (
+        f"{TEST_ERROR} {mae(of.tc, of.tc_pred):.2f} K (95% {low:.2f} to {high:.2f}) out of fold on "
+        f"`{split}`, the constant median's {mae(of.tc, of.constant):.2f} K."
+    )
+
+
+def _hardest(predictions: OutOfFold) -> OutOfFold:
+    """Those of the last split, in the order of ``SPLIT_KINDS``."""
+    return predictions.of(predictions.splits[-1:])
+
+
+def _as_champion(family: ModelFamily, uri: str, tags: Mapping[str, str], card: str) -> list[str]:
     """Register a version that no validation errors are known of, and let it be the champion."""
-    client = mlflow.MlflowClient()
+    client, name = mlflow.MlflowClient(), family.model_name
     created = mlflow.register_model(uri, name, tags=dict(tags))
-    client.update_model_version(name, created.version, description=description)
+    registry.describe_version(client, created, card)
     client.set_registered_model_alias(name, CHAMPION, created.version)
+    registry.describe_model(client, CHAMPION, family)
     return [f"Registered {name} version {created.version}; {CHAMPION} is now this version."]
 
 

@@ -20,11 +20,11 @@ from supervision.answer.loaded import (
 )
 from supervision.data.structure_inputs import StructureInput
 from supervision.models.predictor import CONFIG_FILE
+from tracking.description import NOTE_TAG, result_in
 from tracking.serving.downloads import download
 from tracking.serving.model_code import ModelCode
 from tracking.serving.registered import store_exists
 
-NOTE = "mlflow.note.content"  # tag: the description of a run
 ROW_PREFIX = re.compile(r"Row \d+: ")  # before the error of a model of an earlier version
 
 
@@ -64,7 +64,7 @@ def find_logged(location: str) -> LoggedPredictor:
     with loading(location, MlflowException):
         run_id = mlflow.models.Model.load(str(folder)).run_id or ""
     predictor = next(folder.glob(f"artifacts/*/{CONFIG_FILE}"), folder / CONFIG_FILE).parent
-    return LoggedPredictor(predictor, _tags(run_id).get(NOTE, ""))
+    return LoggedPredictor(predictor, _tags(run_id).get(NOTE_TAG, ""))
 
 
 def _local_copy(location: str) -> Path:
@@ -101,8 +101,8 @@ def _columns(given: StructureInput) -> dict[str, str]:
 def _description(run_id: str) -> str:
     """Name and test error of the run that trained the model; empty where the store lacks it."""
     tags = _tags(run_id)
-    note = tags.get(NOTE, "").partition("\n")[0]  # none: it ended before its test
-    return f"{tags['mlflow.runName']}: {note}" if note else ""
+    result = result_in(tags.get(NOTE_TAG, ""))  # none: it ended before its test
+    return f"{tags['mlflow.runName']}: {result}" if result else ""
 
 
 def _tags(run_id: str) -> dict[str, str]:

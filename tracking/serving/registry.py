@@ -23,6 +23,7 @@ from supervision.models.predictor import CONFIG_FILE
 from supervision.runtime.lock import LOCK_FILE_MODE, BusyError, machine_lock_folder
 from supervision.runtime.version import ROOT
 from tracking.serving.champion import CHAMPION, MIN_VALIDATION_MATERIALS, Candidate, takes_alias
+from tracking.serving.model_page import model_page, version_page
 
 DGL_PACKAGES = ("alignn", "dgl")  # of a graph model with alignn's own layers (backend=dgl)
 NEIGHBOUR = Object(
@@ -88,12 +89,13 @@ def register(
     model_family: str,
     candidate: Candidate,
     tags: Mapping[str, str],
-    description: str,
+    card: str,
 ) -> list[str]:
     """Register a version and apply the champion rule; returns sentences that say what happened.
 
-    A model (tag ``model_uri``) that is registered already keeps its version. Raises BusyError
-    where another process of this machine does not finish its registration.
+    ``card`` is that of the version; the registered model shows the card of the version which it
+    serves. A model (tag ``model_uri``) that is registered already keeps its version. Raises
+    BusyError where another process of this machine does not finish its registration.
     """
     client, family = MlflowClient(), get_family(model_family)
     name = family.model_name
@@ -104,11 +106,26 @@ def register(
             if known
             else mlflow.register_model(model_uri, name, tags=candidate.tags() | dict(tags))
         )
-        client.update_model_version(name, created.version, description=description)
+        describe_version(client, created, card)
         messages = move_aliases(client, name, str(created.version), candidate)
         alias = CHAMPION if CHAMPION in _aliases(client, name) else candidate.alias
-        client.update_registered_model(name, description=describe(family, alias))
+        describe_model(client, alias, family)
     return [f"Registered {name} version {created.version}.", *messages]
+
+
+def describe_version(client: MlflowClient, version: ModelVersion, card: str) -> None:
+    """Give a version its page, with this card."""
+    uri = f"models:/{version.name}/{version.version}"
+    page = version_page(card, uri)
+    client.update_model_version(version.name, version.version, description=page)
+
+
+def describe_model(client: MlflowClient, alias: str, family: ModelFamily) -> None:
+    """Give a registered model the page of the version that ``alias`` names."""
+    name = family.model_name
+    served = client.get_model_version_by_alias(name, alias)
+    page = model_page(family, alias, str(served.version), served.description or "")
+    client.update_registered_model(name, description=page)
 
 
 @contextmanager
@@ -298,16 +315,3 @@ def _aliases(client: MlflowClient, name: str) -> dict[str, str]:
             return {}
         raise
     return {alias: str(number) for alias, number in model.aliases.items()}
-
-
-def describe(family: ModelFamily, alias: str) -> str:
-    """The description of a registered model; ``alias`` is that of the version to serve."""
-    return (
-        f"Critical temperature Tc (K) of a superconductor by a model that reads {family.reads}. "
-        "Input: a table with a `cif` column (CIF text, partial occupancies included) or, for "
-        "models that read formulas, `formula`. Output: `tc_kelvin` with its 90% interval, the "
-        "domain, the nearest known materials and remarks, or `error`. Serve it with "
-        f"`mlflow models serve -m models:/{family.model_name}@{alias} --env-manager local`. Use it "
-        "to rank candidates: in its training data a Tc of 0 means that none was reported, not that "
-        "the material does not superconduct."
-    )

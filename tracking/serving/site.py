@@ -49,7 +49,8 @@ def _with_card(location: str) -> tuple[SavedModel, str]:
     if saved := find_saved(location):
         card = saved.folder / CARD_FILE
         return saved, body(card.read_text()) if card.is_file() else ""
+    from tracking.description import result_in
     from tracking.serving.logged import find_logged
 
     folder, note = find_logged(location)
-    return SavedModel(folder, location, note.partition("\n")[0]), note
+    return SavedModel(folder, location, result_in(note)), note

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tracking import runs
 from tracking.comparison.differences import Difference, difference
 from tracking.comparison.results import Result
+from tracking.description import describe_run, result_in, run_link
 from tracking.tuning.trial_queue import ENDED, FAILURE, LOST, RETRY_OF, RUN, TrialQueue, is_lost
 from tracking.tuning.trials import StudyPlan
 
@@ -38,7 +39,8 @@ def publish(
     if weights:
         rows = pd.DataFrame(weights.items(), columns=["setting", "importance"])
         runs.log_table(rows, "importance.csv")
-    sentences, table = _summary(plan, queue, best), None
+    what, *sentences = _summary(plan, queue, best)
+    table = None
     if list(trained) == ["default"]:
         sentences.append("No trial had a lower MAE than the default settings: keep them.")
     elif trained:
@@ -49,11 +51,28 @@ def publish(
         metrics = {"tuned_test_mae": tuned.metrics["test_mae"]}
         runs.log_metrics(metrics | {"default_test_mae": default.metrics["test_mae"]})
     sentences.append(_importance_sentence(weights, queue))
-    mlflow.log_text(render_page(plan, queue, sentences, table), PAGE_FILE)
+    mlflow.log_text(render_page(plan, queue, [what, *sentences], table), PAGE_FILE)
     tables = [] if table is None else [table.to_markdown(index=False)]
-    text = "\n\n".join([*sentences, *tables])
-    mlflow.set_tag("mlflow.note.content", text)
+    _describe(what, sentences, tables, trained)
+    text = "\n\n".join([what, *sentences, *tables])
     print(f"{text}\n\nRun {runs.run_id()}: {PAGE_FILE}, trials.csv, {BEST_FILE}.", flush=True)
+
+
+def _describe(
+    what: str, sentences: Sequence[str], tables: Sequence[str], trained: Mapping[str, str]
+) -> None:
+    """Describe the study's run by the test errors of its trainings and what follows from them."""
+    errors = [
+        f"[{role}]({run_link(run)}): {result_in(runs.description(run))}"
+        for role, run in trained.items()
+    ]
+    result = errors.pop() if errors else "Nothing was trained in full, so there is no test error."
+    look = {
+        PAGE_FILE: "the trials in Optuna's plots",
+        "trials.csv": "every trial",
+        BEST_FILE: "the best settings",
+    }
+    describe_run(what, result, look, more="\n\n".join([*errors, *sentences, *tables]))
 
 
 def trial_table(queue: TrialQueue) -> pd.DataFrame:
@@ -165,9 +184,9 @@ def _summary(plan: StudyPlan, queue: TrialQueue, best: FrozenTrial) -> list[str]
     } | {"lost and run again": len([t for t in queue.trials() if is_lost(t)])}
     states = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     sentences = [
-        f"Study {plan.study} of {plan.model_family}: {len(ended)} trials ({states}). Best: trial "
-        f"{best.number}, validation MAE {best.values[0]:.3f} K, with "
-        f"{format_settings(best.params)}."
+        f"Study {plan.study} of {plan.model_family}: {len(ended)} trials ({states}).",
+        f"Best: trial {best.number}, validation MAE {best.values[0]:.3f} K, with "
+        f"{format_settings(best.params)}.",
     ]
     if len(ended) < queue.target_count():
         sentences.append(

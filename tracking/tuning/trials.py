@@ -39,6 +39,7 @@ from supervision.runtime.files import cache_dir
 from supervision.training.callbacks import Callbacks, EpochRecord
 from supervision.training.feature_cache import remove_unread
 from tracking import runs
+from tracking.description import describe_run
 from tracking.serving.timing import mean_milliseconds
 from tracking.tuning.search_spaces import SPACES
 from tracking.tuning.storage import open_storage, write_lock
@@ -225,6 +226,7 @@ class TrialRunner:
         try:
             results = self._evaluate(trial, values)
         except optuna.TrialPruned as reason:
+            self._describe(trial, f"Pruned: {reason}.")
             queue.study.tell(trial, state=TrialState.PRUNED)
             mlflow.set_tags({TRIAL_STATE_TAG: "pruned", "pruned_because": str(reason)})
             mlflow.end_run(RunStatus.to_string(RunStatus.KILLED))
@@ -234,8 +236,14 @@ class TrialRunner:
             raise
         else:
             mlflow.log_metrics(results)
+            self._describe(trial, f"Validation MAE {results['mae']:.2f} K.")
             queue.study.tell(trial, [results[name] for name in self.plan.objectives])
             mlflow.set_tag(TRIAL_STATE_TAG, "complete")
+
+    def _describe(self, trial: Trial, result: str) -> None:
+        """Describe the trial's run; the study's has the errors of its best settings on test."""
+        what = f"Trial {trial.number} of study {self.plan.study}; its settings are the parameters."
+        describe_run(what, f"{result} Trials are not tested.", metrics=("mae",))
 
     def _evaluate(self, trial: Trial, values: Mapping[str, Any]) -> dict[str, float]:
         """Train with these values; returns the objectives by name."""
