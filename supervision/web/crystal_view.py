@@ -106,7 +106,9 @@ def _distinct_sites(structure: "Structure") -> list[dict[str, Any]]:
 
 
 def _label(amounts: dict[str, float]) -> str:
-    return "".join(f"{symbol}{x:.3g}" if x != 1 else symbol for symbol, x in amounts.items())
+    """The elements of a site with their share, the largest first, such as ``La0.925Sr0.075``."""
+    ordered = sorted(amounts.items(), key=lambda item: -item[1])
+    return "".join(f"{symbol}{x:.3g}" if x != 1 else symbol for symbol, x in ordered)
 
 
 def _views(scene: "Scene") -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markdown_it import MarkdownIt
+from pymatgen.core import Element
 
 from supervision.answer.request import MAX_ROWS
 from supervision.data.cif import MAX_CIF_BYTES
@@ -46,7 +47,11 @@ def page_context(site: Site) -> dict[str, Any]:
     return {
         "model": model | {"card": card},
         "examples": examples,
-        "dopants": [{"symbol": symbol} for symbol in ELEMENTS if symbol not in ISOTOPES],
+        "dopants": [
+            {"symbol": symbol, "name": Element(symbol).long_name}
+            for symbol in ELEMENTS
+            if symbol not in ISOTOPES
+        ],
         "version": code_version(),
         "limits": {
             "rows": MAX_ROWS, "characters": MAX_CIF_BYTES, "bytes": MAX_BODY_BYTES,
