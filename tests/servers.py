@@ -1,61 +1,19 @@
-"""A real MLflow server of a model, and requests to it."""
+"""Requests to a real server, and their answers."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager
+from contextlib import closing
 
-import pytest
+from benchmarks.servers import JSON, PATHS, post, serving
+
+__all__ = ["ask", "rows", "serving"]
 
 
-@contextmanager
-def serving(model, environment, log, *, manager="local", seconds=120):
-    """A real ``mlflow models serve`` process, started in another folder; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", manager,
-         "-p", str(port)],
-        cwd="/", env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(2 * seconds):
-            if process.poll() is not None:
-                pytest.fail("the server did not start: " + log.read_text()[-2000:])
-            try:
-                urllib.request.urlopen(f"{url}/ping", timeout=2)
-                break
-            except OSError:
-                time.sleep(0.5)
-        else:
-            pytest.fail("the server did not start: " + log.read_text()[-2000:])
-        yield url
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
-
-
-def ask(url, body, content_type="application/json"):
+def ask(server, body, content_type=JSON):
     """The status and the answer of one request."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"{url}/invocations", data=data, headers={"Content-Type": content_type}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return answer.status, json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
+    with closing(server.connect()) as connection:
+        reply = post(connection, PATHS[server.kind], data, content_type)
+    return reply.status, json.loads(reply.content)
 
 
 def rows(*cifs):
