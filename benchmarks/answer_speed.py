@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.tables import markdown
 from supervision.answer.answerer import Answerer
 from supervision.answer.released import find_released
 from supervision.data.crystals import Crystal
@@ -34,8 +35,11 @@ AIM = 5  # ms a crystal
 def main() -> None:
     """Print both tables."""
     crystals = load_classics()
-    print(_markdown(pd.DataFrame([_cold_start(name, crystals) for name in MODELS])))
-    print(_markdown(pd.DataFrame([_per_crystal(name, crystals[:SAMPLE]) for name in MODELS])))
+    print(markdown(pd.DataFrame([_cold_start(name, crystals) for name in MODELS])), end="\n\n")
+    print(
+        markdown(pd.DataFrame([_per_crystal(name, crystals[:SAMPLE]) for name in MODELS])),
+        end="\n\n",
+    )
 
 
 def _cold_start(name: str, crystals: Sequence[Crystal]) -> dict[str, str]:
@@ -82,11 +86,6 @@ def _milliseconds(step: Callable[[Crystal], object], crystal: Crystal) -> float:
     start = time.process_time()
     step(crystal)
     return 1000 * (time.process_time() - start)
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    align = ("left", *["right"] * (table.columns.size - 1))
-    return str(table.to_markdown(index=False, disable_numparse=True, colalign=align)) + "\n"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.tables import markdown
 from supervision.answer.calibration import LEVEL, REPORTED
 from supervision.answer.domain import DOMAINS, KNOWN, NEW_FAMILY, SERIES
 from supervision.answer.released import MANIFEST_FILE
@@ -42,18 +43,18 @@ def main() -> None:
         for name, model in manifest["models"].items()
     }
     print("## Errors\n")
-    print(_markdown(_errors(found)))
+    print(markdown(_errors(found)))
     default, fast = found[manifest["default"]], found[manifest["fast"]]
     print(f"\nFast against {manifest['default']}: {_fast_against(default, fast)}")
     answers = HeldOutAnswers.cross_fit(default)
     print(f"\n## The {LEVEL:.0%} interval of the {manifest['default']}\n")
-    print(_markdown(coverage_table(answers)))
+    print(markdown(coverage_table(answers)))
     print(f"\n{_outside(answers)}")
     print("\n## The intervals of the other models\n")
     others = {name: of for name, of in found.items() if name != manifest["default"]}
-    print(_markdown(_coverage_of(others)))
+    print(markdown(_coverage_of(others)))
     print("\n## Its probabilities\n")
-    print(_markdown(probability_table(answers)))
+    print(markdown(probability_table(answers)))
     with matplotlib.rc_context(STYLE):
         figure(default, answers).savefig(options.out / "answer.png")
 
@@ -137,11 +138,6 @@ def _draw_intervals(ax: Axes, default: OutOfFold) -> None:
     ax.set_yticks(np.sqrt(TC_TICKS), [f"{t:g}" for t in TC_TICKS])
     ax.set(xlabel="predicted Tc (K)", ylabel="measured Tc (K)", title=f"{LEVEL:.0%} intervals")
     ax.legend(frameon=False, fontsize=9, loc="upper left")
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    align = ("left", *["right"] * (table.columns.size - 1))
-    return str(table.to_markdown(index=False, disable_numparse=True, colalign=align))
 
 
 def _options() -> argparse.Namespace:

@@ -1,4 +1,7 @@
-"""CIF texts that the former reader did not finish, crashed on or misread, and what to expect."""
+"""CIF texts that the former reader did not finish, crashed on or misread, and what to expect.
+
+``POSCARS`` are texts of another format, some of them hostile.
+"""
 
 import random
 from itertools import islice, product
@@ -108,6 +111,16 @@ HOSTILE = {
         crystal(ONE, symmetry=operations("x,y,z+1/0")),
         "is not a symmetry operation",
     ),
+    "an import as an operation": (
+        crystal(ONE, symmetry=operations("x,y,z", "__import__('os').abort(),y,z")),
+        "is not a symmetry operation",
+    ),
+    "an edge that is no number": (crystal(ONE, a=float("nan")), "the cell length a is 'nan'"),
+    "an edge of 1e308 angstrom": (crystal(ONE, a=1e308), r"the cell length a is '1e\+308'"),
+    "an angle of 1e308 degrees": (crystal(ONE, gamma=1e308), "the cell angle gamma is"),
+    "100,000 loops in each other": (CRYSTAL + "loop_\n" * 100_000, "line 17: parse error"),
+    "a null character": (CRYSTAL.replace("Nb1", "Nb\x00"), "The text is not a CIF file"),
+    "three megabytes": (CRYSTAL + "# comment\n" * 300_000, "longer than 2 MB"),
 }
 
 MISREAD = {
@@ -257,10 +270,47 @@ MISREAD = {
         crystal("Nb1 Nb ? 0 0 1\n") + crystal("V1 V 0 0 0 1\n").replace("data_x", "data_y"),
         r"coordinate x '\?'",
     ),
+    "half of a character": (crystal("Nb\ud800 Nb 0 0 0 1\n"), Composition("Nb")),
     "one atom without a loop": (
         CRYSTAL[: CRYSTAL.index("loop_")]
         + "_atom_site_label Nb1\n"
         + "".join(f"_atom_site_fract_{axis} 0\n" for axis in "xyz"),
         Composition("Nb"),
     ),
+}
+
+POSCAR = """{title}
+{scale}
+{a} 0 0
+0 3.3 0
+0 0 3.3
+{symbols}
+{counts}
+Direct
+{rows}
+"""
+
+
+def poscar(
+    title: str = "Nb", scale: str = "1.0", a: str = "3.3", symbols: str = "Nb", counts: str = "1",
+    rows: str = "0 0 0",
+) -> str:  # fmt: skip
+    """A POSCAR file with these lines."""
+    return POSCAR.format(title=title, scale=scale, a=a, symbols=symbols, counts=counts, rows=rows)
+
+
+POSCARS = {
+    "a POSCAR": poscar(),
+    "a POSCAR without symbols": poscar().replace("Nb\n1\n", "1\n"),
+    "a POSCAR with an edge that is no number": poscar(a="nan"),
+    "a POSCAR with an edge of 1e308": poscar(a="1e308"),
+    "a POSCAR with a scale of 0": poscar(scale="0"),
+    "a POSCAR of a billion atoms": poscar(counts="1000000000"),
+    "a POSCAR of -1 atoms": poscar(counts="-1"),
+    "a POSCAR of 5,000 atoms": poscar(counts="5000", rows="0.1 0.2 0.3\n" * 5000),
+    "a POSCAR with a coordinate that is no number": poscar(rows="0 inf nan"),
+    "a POSCAR of an unknown element": poscar(symbols="Uue"),
+    "a POSCAR with an import": poscar(rows="__import__('os').abort() 0 0"),
+    "a POSCAR with a null character": poscar(symbols="N\x00b"),
+    "half a POSCAR": poscar()[:20],
 }

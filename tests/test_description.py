@@ -10,9 +10,9 @@ import sys
 import mlflow
 import pytest
 from described import check_links, description_of
-from servers import free_port, starting
 from typer.testing import CliRunner
 
+from benchmarks.servers import free_port, starting
 from entrypoints import ensemble, render, train
 from supervision.data.datasets import load_dataset
 from supervision.models.families import get_family
@@ -174,7 +174,7 @@ def test_the_code_on_the_page_of_a_model_serves_and_asks_it(filled):
     port = str(free_port())
     serve, ask = (code_of(text, name).replace("5001", port) for name in ("bash", "python"))
     (folder / "crystal.cif").write_text(load_dataset("classics").crystals[0].cif)
-    with starting(shlex.split(serve), f"http://127.0.0.1:{port}/ping", environment, folder / "log"):
+    with starting(shlex.split(serve), int(port), environment, folder / "log"):
         done = subprocess.run(
             [sys.executable, "-c", ask], cwd=folder, capture_output=True, text=True, check=True
         )
@@ -197,7 +197,7 @@ def test_the_ui_shows_what_to_look_at_the_picture_and_the_code(filled):
     experiment = mlflow.get_run(run).info.experiment_id
     model = "#/models/supervision-composition"
     with (
-        starting(ui, f"{address}/health", environment, folder / "ui"),
+        starting(ui, port, environment, folder / "ui"),
         playwright.sync_playwright() as started,
     ):
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

@@ -107,7 +107,8 @@ def test_a_model_is_served_in_its_own_environment(store, tmp_path):
     """With the README's command and ``--env-manager uv``."""
     model = log_untrained("composition", tmp_path / "predictor")
     expected = mlflow.pyfunc.load_model(model).predict(pd.DataFrame({"cif": [CRYSTAL.cif]}))
-    with serving(model, store[1], tmp_path / "log", manager="uv", seconds=300) as url:
-        status, answer = ask(url, rows(CRYSTAL.cif))
+    manager = ("--env-manager", "uv")
+    with serving(model, store[1], tmp_path / "log", options=manager, seconds=300) as server:
+        status, answer = ask(server, rows(CRYSTAL.cif))
     assert status == 200
     assert answer["predictions"][0]["tc_kelvin"] == pytest.approx(expected[0]["tc_kelvin"])

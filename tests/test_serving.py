@@ -54,8 +54,8 @@ def trained(store):
 @pytest.fixture(scope="module")
 def server(store, trained, tmp_path_factory):
     """The champion, served."""
-    with serving(MODEL, store[1], tmp_path_factory.mktemp("server") / "log") as url:
-        yield url
+    with serving(MODEL, store[1], tmp_path_factory.mktemp("server") / "log") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -365,12 +365,14 @@ def test_the_other_model_families_train_register_and_serve(
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list", max_results=1)
     assert run.info.status == "FINISHED"
     model_family = run.data.tags["model_family"]
-    with serving(f"models:/supervision-{model_family}@{ALIAS}", store[1], tmp_path / "log") as url:
-        status, answer = ask(url, rows(*(c.cif for c in crystals)))
+    with serving(
+        f"models:/supervision-{model_family}@{ALIAS}", store[1], tmp_path / "log"
+    ) as server:
+        status, answer = ask(server, rows(*(c.cif for c in crystals)))
         assert status == 200
         tc = [row["tc_kelvin"] for row in answer["predictions"]]
         assert len(tc) == 2 and np.isfinite(tc).all()
-        status, answer = ask(url, rows(crystals[0].cif, "data_x"))
+        status, answer = ask(server, rows(crystals[0].cif, "data_x"))
         assert status == 200
         assert "The CIF could not be read" in answer["predictions"][1]["error"]
 
