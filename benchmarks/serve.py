@@ -130,7 +130,7 @@ def _register(name: str, folder: Path, environment: Mapping[str, str]) -> str:
     """The URI of a released model that is registered in the store of the environment."""
     command = [sys.executable, "-m", "entrypoints.release", "--models", name]
     subprocess.run(
-        command, cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)}, check=True,
+        command, cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)}, check=True,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     family = json.loads((find_released(name).folder / CONFIG_FILE).read_text())["model_family"]
