@@ -91,7 +91,7 @@ def test_the_trial_table_names_the_retry_of_a_lost_trial_and_omits_waiting_trial
 def test_the_summary_names_the_timeout_and_the_pareto_front():
     queue = queue_of(5, directions=2)
     queue.enqueue(7)
-    first, second, third = _summary(plan_of(objectives=OBJECTIVES), queue, queue.trials()[0])
+    first, _, second, third = _summary(plan_of(objectives=OBJECTIVES), queue, queue.trials()[0])
     assert "5 trials (5 complete)" in first
     assert second == "The timeout ended the study: 5 of 7 trials were run."
     best = min(queue.ended(), key=lambda trial: trial.values[0])

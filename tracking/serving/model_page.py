@@ -74,6 +74,6 @@ url = "http://127.0.0.1:{PORT}/invocations"
 print(requests.post(url, json={{"dataframe_records": rows}}).json()["predictions"])
 ```
 
-A row has a `cif` (CIF text, partial occupancies included) or, for models that read formulas, a \
-`formula`. Its answer has `tc_kelvin` with the 90% interval, the domain, the nearest known \
-materials and remarks, or an `error`."""
+A row has a `cif` (CIF or POSCAR text, partial occupancies included) or, for models that read \
+formulas, a `formula`. Its answer has `tc_kelvin` with the 90% interval, the domain, the nearest \
+known materials and remarks, or an `error`."""
