@@ -6,7 +6,8 @@
 The server is a process of its own, the clients are threads of this one, and both share the cores.
 First a request of all crystals and one of each crystal warm the server up. Then each row of the
 table is a period in which every client asks again as soon as it has its answer; requests that run
-at its end are waited for and counted, also in the time. Latencies are of answered requests.
+at its end are waited for and counted, also in the time. Latencies are of requests whose crystals
+all have an answer.
 
 The crystals are drawn from 3DSC or, where that is not there, from the embedded data set.
 """
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.servers import PATHS, Server, keep_asking, post, serving
+from benchmarks.servers import PATHS, Reply, Server, keep_asking, post, serving
 from benchmarks.tables import markdown
 from supervision.answer.released import PREFIX, find_released
 from supervision.data.crystals import Crystal
@@ -44,6 +45,15 @@ ARCHIVE = ROOT.parent / "shared/data/3dsc/3DSC_MP.tar.xz"
 PUBLIC = {"vision": 165.0, "graph": 67.0}  # ms a sample, on an Apple M1
 AIMS = {"ensemble": 60.0, "graph": 20.0, "fast": 5.0}  # ms a crystal
 PERCENTILES = (50, 95, 99)
+LATENCIES = ", ".join(f"p{p}" for p in PERCENTILES) + " (ms)"
+EXPLANATION = (
+    "`rows`: crystals in a request. `ms/crystal`: the time of a row of the table, divided by its "
+    "crystals that were answered. `errors`: crystals that were not."
+)
+AGAINST = (
+    f"Milliseconds a crystal, asked for by one client in requests of 1 and of {SAMPLE}; the public "
+    "figure for an Apple M1, its ratio to ours in requests of 1, and the aim."
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +63,9 @@ class Period:
     Attributes:
         size: crystals in each request.
         elapsed: seconds from the first request to the last reply.
-        latencies: of answered requests, seconds.
-        refused: how many requests got no answer.
+        latencies: seconds of each request whose crystals all have an answer.
+        answered: crystals with an answer.
+        errors: crystals of refused requests, and those that have an error instead.
     """
 
     model: str
@@ -62,26 +73,25 @@ class Period:
     clients: int
     elapsed: float
     latencies: Sequence[float]
-    refused: int
+    answered: int
+    errors: int
 
     @property
     def milliseconds(self) -> float:
         """Of the period, for each crystal that was answered."""
-        crystals = len(self.latencies) * self.size
-        return 1000 * self.elapsed / crystals if crystals else np.nan
+        return 1000 * self.elapsed / self.answered if self.answered else np.nan
 
     def row(self) -> dict[str, str]:
         """The row of the table."""
-        quantiles = np.percentile(self.latencies or [np.nan], PERCENTILES)
-        latency = {f"p{p} (s)": f"{q:.3g}" for p, q in zip(PERCENTILES, quantiles, strict=True)}
+        quantiles = 1000 * np.percentile(self.latencies or [np.nan], PERCENTILES)
         return {
             "model": self.model,
-            "crystals": str(self.size),
+            "rows": str(self.size),
             "clients": str(self.clients),
-            "requests/s": f"{len(self.latencies) / self.elapsed:.3g}",
-            **latency,
-            "ms a crystal": f"{self.milliseconds:.3g}",
-            "refused": str(self.refused),
+            "req/s": _digits(len(self.latencies) / self.elapsed),
+            LATENCIES: ", ".join(map(_digits, quantiles)),
+            "ms/crystal": _digits(self.milliseconds),
+            "errors": str(self.errors),
         }
 
 
@@ -101,7 +111,7 @@ def main() -> None:
     print(f"Server: {options.server}, code {code_version()}, {os.cpu_count()} cores.")
     print(f"{len(crystals)} crystals of {source}; {options.seconds:g} s a row.\n")
     print(markdown(pd.DataFrame([period.row() for period in periods])))
-    print(f"\nA crystal, asked for by one client in requests of 1 and of {SAMPLE}:\n")
+    print(f"\n{EXPLANATION}\n\n{AGAINST}\n")
     print(markdown(_against_figures(periods)))
 
 
@@ -126,7 +136,7 @@ def _served(name: str, kind: str) -> Iterator[Server]:
             yield server
 
 
-def _register(name: str, folder: Path, environment: Mapping[str, str]) -> str:
+def _register(name: str, folder: Path, environment: dict[str, str]) -> str:
     """The URI of a released model that is registered in the store of the environment."""
     command = [sys.executable, "-m", "entrypoints.release", "--models", name]
     subprocess.run(
@@ -142,9 +152,15 @@ def _warm_up(server: Server, crystals: Sequence[Crystal]) -> None:
     with closing(server.connect()) as connection:
         for body in [*_bodies(crystals, len(crystals)), *_bodies(crystals, 1)]:
             reply = post(connection, PATHS[server.kind], body)
-            rows = json.loads(reply.content).get("predictions", [{"error": reply.content}])
-            if errors := [row["error"] for row in rows if row["error"]]:
-                raise ValueError(f"The server does not answer: {errors[0]}")
+            if found := next(filter(None, _errors(reply)), ""):
+                raise ValueError(f"The server does not answer: {found}")
+
+
+def _errors(reply: Reply) -> list[str]:
+    """The error of each row, empty for one with an answer; or that of the request."""
+    if reply.status != 200:
+        return [reply.content.decode()]
+    return [row["error"] for row in json.loads(reply.content)["predictions"]]
 
 
 def _measure(
@@ -154,8 +170,10 @@ def _measure(
     start = time.perf_counter()
     replies = [reply for _, reply in keep_asking(server, bodies, clients=clients, seconds=seconds)]
     elapsed = time.perf_counter() - start
-    latencies = [reply.seconds for reply in replies if reply.status == 200]
-    return Period(name, size, clients, elapsed, latencies, len(replies) - len(latencies))
+    answered = [sum(not error for error in _errors(reply)) for reply in replies]
+    whole = [r.seconds for r, count in zip(replies, answered, strict=True) if count == size]
+    total = sum(answered)
+    return Period(name, size, clients, elapsed, whole, total, size * len(replies) - total)
 
 
 def _bodies(crystals: Sequence[Crystal], size: int) -> list[bytes]:
@@ -173,19 +191,24 @@ def _against_figures(periods: Sequence[Period]) -> pd.DataFrame:
     rows = []
     for name in dict.fromkeys(period.model for period in periods):
         single, many = (alone[name, size] for size in SIZES)
-        public, aim = PUBLIC.get(name), AIMS.get(name)
+        public, aim = PUBLIC.get(name, np.nan), AIMS.get(name, np.nan)
         rows.append(
             {
                 "model": name,
-                "ms, of 1": f"{single:.3g}",
-                f"ms, of {SAMPLE}": f"{many:.3g}",
-                "public, M1 (ms)": f"{public:g}" if public else "–",
-                "public / of 1": f"{public / single:.2f}" if public else "–",
-                "aim (ms)": f"{aim:g}" if aim else "–",
-                "of 1 within the aim": ("yes" if single <= aim else "no") if aim else "–",
+                "of 1 (ms)": _digits(single),
+                f"of {SAMPLE} (ms)": _digits(many),
+                "M1 (ms)": _digits(public),
+                "ratio": _digits(public / single),
+                "aim (ms)": _digits(aim),
+                "met": "–" if np.isnan(aim) else "yes" if single <= aim else "no",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _digits(number: float) -> str:
+    """A number with three digits, or all those before the point; a dash for NaN."""
+    return "–" if np.isnan(number) else f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _options() -> argparse.Namespace:
