@@ -32,6 +32,11 @@ class Server:
     port: int
     process: psutil.Process
 
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{HOST}:{self.port}"
+
     def connect(self, timeout_seconds: float = 600) -> HTTPConnection:
         """A connection, which is kept open between requests."""
         return HTTPConnection(HOST, self.port, timeout=timeout_seconds)

@@ -230,13 +230,13 @@ OF_MLFLOW = {
 def test_what_mlflows_own_server_answers_is_what_the_page_says(server, name):
     headers, body, status, said = OF_MLFLOW[name]
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = requests.post(f"{server}/invocations", data=data, headers=headers, timeout=60)
+    answer = requests.post(f"{server.url}/invocations", data=data, headers=headers, timeout=60)
     assert answer.status_code == status
     assert said in answer.text
 
 
 def test_mlflows_own_server_has_a_page_of_its_interface(server):
-    assert "Swagger UI" in requests.get(f"{server}/docs", timeout=60).text
+    assert "Swagger UI" in requests.get(f"{server.url}/docs", timeout=60).text
 
 
 def test_an_answer_has_the_id_that_the_row_was_given(server, crystals):
