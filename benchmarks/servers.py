@@ -155,14 +155,16 @@ def keep_asking(
     """What clients get that ask without a pause: the number of the body, and the reply.
 
     Each client has a connection of its own, begins at another body, and goes through all of them in
-    their order. After ``seconds`` no request begins; those that run are waited for.
+    their order, at least the first. After ``seconds`` no other request begins; those that run are
+    waited for.
     """
     deadline = time.perf_counter() + seconds
 
     def ask(client: int) -> list[tuple[int, Reply]]:
-        replies, number = [], client * len(bodies) // clients
+        replies: list[tuple[int, Reply]] = []
+        number = client * len(bodies) // clients
         with closing(server.connect()) as connection:
-            while time.perf_counter() < deadline:
+            while not replies or time.perf_counter() < deadline:
                 replies.append((number, post(connection, PATHS[server.kind], bodies[number])))
                 number = (number + 1) % len(bodies)
         return replies
