@@ -8,20 +8,14 @@ from typing import Annotated
 
 import typer
 
-from entrypoints.options import run_cli
+from entrypoints.options import MODEL_HELP, run_cli
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def main(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="registered name, model URI, folder or released:NAME; empty: the best champion, "
-            "or else the released default"
-        ),
-    ] = "",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
     graph: Annotated[str, typer.Option(help="a graph model that explains the sites")] = "",
     vision: Annotated[str, typer.Option(help="a vision model that explains the views")] = "",
     host: Annotated[

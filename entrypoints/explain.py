@@ -11,16 +11,16 @@ from typing import Annotated
 
 import typer
 
-from entrypoints.options import run_cli
+from entrypoints.options import MODEL_HELP, run_cli
 from supervision.answer.text import answers_text
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_inputs import structure_inputs
-from supervision.explain.explanation import explain, explaining_model
+from supervision.explain.explanation import explain
 from supervision.explain.page import PAGE_FILE, write_page
 from supervision.runtime.files import printable_path
 from tracking.explanation import log_explanation, run_if_given
-from tracking.serving.models import load_answerer
+from tracking.serving.models import load_answerer, load_explaining
 
 app = typer.Typer(add_completion=False)
 
@@ -29,13 +29,7 @@ app = typer.Typer(add_completion=False)
 def main(
     path: Annotated[str, typer.Argument(help="a structure file")] = "",
     formula: Annotated[str, typer.Option(help="a formula instead of a structure")] = "",
-    model: Annotated[
-        str,
-        typer.Option(
-            help="registered name, model URI, folder or released:NAME; empty: the best champion, "
-            "or else the released default"
-        ),
-    ] = "",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
     trees: Annotated[str, typer.Option(help="boosted trees that explain the features")] = "",
     graph: Annotated[str, typer.Option(help="a graph model that explains the sites")] = "",
     vision: Annotated[str, typer.Option(help="a vision model that explains the views")] = "",
@@ -50,12 +44,7 @@ def main(
             page = None if logged and not out else _checked(Path(out or PAGE_FILE).expanduser())
             crystal = _crystal(path, formula)
             others = {"trees": trees, "graph": graph, "vision": vision}
-            further = {
-                key: explaining_model(key, name, load_answerer(name).predictor)
-                for key, name in others.items()
-                if name
-            }
-            found = explain(load_answerer(model), crystal, **further)
+            found = explain(load_answerer(model), crystal, **load_explaining(others))
             print("\n".join([answers_text([found.answer]), *found.left_out]))
             if page:
                 print(f"Wrote {page} and {write_page(found, page)}")

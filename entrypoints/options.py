@@ -17,6 +17,10 @@ from supervision.runtime.options import Option, options_of
 
 EXPECTED = (ExpectedError, FloatingPointError, OSError, ValueError)
 METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "true|false"}
+MODEL_HELP = (
+    "registered name, model URI, folder or released:NAME; empty: the best champion, or else the "
+    "released default"
+)
 Given = Mapping[str, str]  # option -> text
 Group = tuple[str, Sequence[Option]]  # a heading of --help, and the options below it
 

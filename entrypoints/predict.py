@@ -22,13 +22,13 @@ from typing import Annotated, Any, TextIO
 import typer
 
 import supervision
-from entrypoints.options import run_cli
+from entrypoints.options import MODEL_HELP, run_cli
 from supervision.answer.answer import Answer
 from supervision.answer.loaded import LoadedModel
 from supervision.answer.text import answers_text
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_files import find_structure_files
-from supervision.data.structure_inputs import StructureInput, file_inputs
+from supervision.data.structure_inputs import StructureInput, file_inputs, text_input
 from supervision.runtime.errors import error_reason
 from supervision.runtime.text import csv_cell
 
@@ -47,18 +47,12 @@ COLUMNS = [
 def main(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="structure files, folders of them, CSV tables; - reads a CIF"),
+        typer.Argument(help="structure files, folders of them, CSV tables; - reads a text"),
     ] = None,
     formula: Annotated[
         list[str] | None, typer.Option(help="a formula without a structure; may be repeated")
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            help="registered name, model URI, folder or released:NAME; empty: the best champion, "
-            "or else the released default"
-        ),
-    ] = "",
+    model: Annotated[str, typer.Option(help=MODEL_HELP)] = "",
     fast: Annotated[
         bool, typer.Option("--fast", help="the released model that answers soonest")
     ] = False,
@@ -104,7 +98,7 @@ def _inputs(paths: list[Path], formulas: list[str]) -> tuple[list[StructureInput
         StructureInput(formula or "an empty formula", "", formula=formula) for formula in formulas
     ]
     if STDIN in paths:
-        given.insert(0, StructureInput("stdin", sys.stdin.read()))
+        given.insert(0, text_input("stdin", sys.stdin.read()))
     files = [path for path in paths if path != STDIN]
     if not files:
         if not given:

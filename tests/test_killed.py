@@ -89,19 +89,20 @@ def kill(process, folder, during_write, delay):
     return process.wait() == -signal.SIGKILL
 
 
-def test_a_run_killed_12_times_gives_the_result_of_an_uninterrupted_run(tmp_path):
+@pytest.mark.parametrize("turns", [6, pytest.param(12, marks=pytest.mark.long)])
+def test_a_run_killed_many_times_gives_the_result_of_an_uninterrupted_run(tmp_path, turns):
     expected, history = finish(tmp_path / "uninterrupted", tmp_path / "uninterrupted.pt")
     generator, kills, partial_files = random.Random(4), 0, 0
     folder = tmp_path / "killed"
-    for turn in range(12):
+    for turn in range(turns):
         during_write = turn % 3 == 0
         delay = 0.3 * generator.random()
         killed = kill(start(folder, tmp_path / "killed.pt"), folder, during_write, delay)
         kills += killed
         partial_files += len(list(folder.glob("*.part")))
     state, resumed_history = finish(folder, tmp_path / "killed.pt")
-    assert kills >= 10
-    assert partial_files >= 3  # the next process deletes each partial file
+    assert kills >= turns - 2
+    assert partial_files >= turns // 4  # the next process deletes each partial file
     assert not list(folder.glob("*.part"))
     assert resumed_history == history
     assert all(torch.equal(state[name], expected[name]) for name in expected)

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import app_server, chromium, eventually, opened, picture, upload
+from browser import chromium, eventually, opened, picture, upload
+from servers import serving
 
 from supervision.data.datasets.classics import load_classics
 
@@ -21,8 +23,9 @@ DIFFERENT, SAME = 2.0, 0.1  # of 255, mean over pixels: a turned crystal, and th
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    with app_server(tmp_path_factory.mktemp("app") / "server.log") as address:
-        yield address
+    log = tmp_path_factory.mktemp("app") / "log"
+    with serving("released:ensemble", os.environ, log, kind="app") as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module")

@@ -203,6 +203,20 @@ def test_a_crystal_is_read_from_standard_input(monkeypatch, capsys):
     assert given == [StructureInput("stdin", CRYSTAL)]
 
 
+def test_standard_input_may_be_a_poscar(monkeypatch, capsys):
+    poscar = "Nb\n1.0\n3.3 0 0\n0 3.3 0\n0 0 3.3\nNb\n2\nDirect\n0 0 0\n0.5 0.5 0.5\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(poscar))
+    given = []
+
+    def ask(inputs):
+        given.extend(inputs)
+        return constant(inputs)
+
+    predict_here(monkeypatch, capsys, ask, [Path("-")])
+    (found,) = given
+    assert found.name == "stdin" and found.cif.startswith("data_")
+
+
 def test_formulas_are_given_by_name_and_in_a_table(monkeypatch, capsys, tmp_path):
     (tmp_path / "table.csv").write_text("formula\nNb3Sn\nMgB2\n")
     given = []

@@ -11,7 +11,7 @@ from pymatgen.io.vasp import Poscar
 
 from supervision.answer import request
 from supervision.answer.answerer import Answerer
-from supervision.answer.request import MAX_ROWS, TURN, RequestError, answer_request
+from supervision.answer.request import MAX_ROWS, PREDICTION_LOCK, RequestError, answer_request
 from supervision.answer.warm_up import EXAMPLE, warm_up
 from supervision.data.cif import parse_cif
 from supervision.data.cif_writer import structure_to_cif
@@ -148,7 +148,7 @@ def busy():
     over, begun = threading.Event(), threading.Event()
 
     def compute():
-        with TURN:
+        with PREDICTION_LOCK:
             begun.set()
             over.wait()
 

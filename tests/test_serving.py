@@ -349,8 +349,12 @@ def test_the_model_stores_its_provenance(trained):
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("alignn", {"weights": "none", "epochs": 1}), ("composition", {"trees": 5})],
-    ids=["graph", "composition"],
+    [
+        pytest.param(
+            "alignn", {"weights": "none", "epochs": 1}, id="graph", marks=pytest.mark.long
+        ),
+        pytest.param("composition", {"trees": 5}, id="composition"),
+    ],
 )
 def test_the_other_model_families_train_register_and_serve(
     store, trained, crystals, tmp_path, name, settings

@@ -13,13 +13,13 @@ from servers import ask, rows, serving
 
 from benchmarks.servers import JSON, PATHS
 from supervision.data.datasets import load_dataset
-from supervision.web import guard
+from supervision.web import limits
 
 pytestmark = pytest.mark.slow
 
 PATH = PATHS["app"]
 GOOD = rows(*(c.cif for c in load_dataset("classics").crystals[:2]))
-LARGE = guard.MAX_BODY_BYTES + 1_000_000
+LARGE = limits.MAX_BODY_BYTES + 1_000_000
 PART = b" " * 1_000_000
 PATIENCE_SECONDS = 10
 
@@ -138,8 +138,8 @@ def test_a_body_without_end_is_cut_off_and_uses_no_memory(server):
 
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         send(server, parts(), {"Content-Type": JSON})
-    assert guard.MAX_BODY_BYTES < sent < 3 * guard.MAX_RECEIVED_BYTES
-    assert server.resident_bytes < before + 4 * guard.MAX_BODY_BYTES
+    assert limits.MAX_BODY_BYTES < sent < 3 * limits.MAX_RECEIVED_BYTES
+    assert server.resident_bytes < before + 4 * limits.MAX_BODY_BYTES
 
 
 # --- clients
@@ -156,7 +156,7 @@ def begin(connection, content_length=1000):
 def test_a_request_above_the_limit_is_told_to_come_later(server):
     deadline = time.monotonic() + PATIENCE_SECONDS
     with ExitStack() as stack:
-        for _ in range(guard.MAX_REQUESTS):
+        for _ in range(limits.MAX_REQUESTS):
             begin(stack.enter_context(closing(server.connect())))
         reply = send(server, b"{}", {"Content-Type": JSON})
         while reply[0] != 503 and time.monotonic() < deadline:  # not all have been accepted
@@ -169,7 +169,7 @@ def test_a_request_above_the_limit_is_told_to_come_later(server):
 
 def test_clients_that_leave_during_their_prediction_cost_nothing(server, answer):
     long = json.dumps(rows(*[load_dataset("classics").crystals[3].cif] * 256)).encode()
-    for _ in range(2 * guard.MAX_REQUESTS):
+    for _ in range(2 * limits.MAX_REQUESTS):
         with closing(server.connect()) as connection:
             connection.request("POST", PATH, long, {"Content-Type": JSON})
     began = time.monotonic()
@@ -178,7 +178,7 @@ def test_clients_that_leave_during_their_prediction_cost_nothing(server, answer)
 
 
 def test_clients_that_leave_before_their_body_is_sent_are_forgotten(server):
-    for _ in range(2 * guard.MAX_REQUESTS):
+    for _ in range(2 * limits.MAX_REQUESTS):
         with closing(server.connect()) as connection:
             begin(connection)
     assert ask(server, GOOD)[0] in (200, 503)
@@ -194,7 +194,7 @@ def test_a_body_that_trickles_is_given_up(server):
 
 
 def test_a_body_that_does_not_arrive_is_given_up(monkeypatch):
-    monkeypatch.setattr(guard, "MAX_BODY_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "MAX_BODY_SECONDS", 0.05)
     sent = []
 
     async def receive():
@@ -205,6 +205,6 @@ def test_a_body_that_does_not_arrive_is_given_up(monkeypatch):
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", JSON.encode())]}
-    asyncio.run(guard.Guard(None)(scope, receive, send))
+    asyncio.run(limits.RequestLimits(None)(scope, receive, send))
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"])["error"].endswith(".")

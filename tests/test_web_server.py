@@ -1,9 +1,11 @@
-"""The socket of the app's server."""
+"""The process of the app's server."""
 
 import asyncio
+import os
+import signal
 import socket
 
-from benchmarks.servers import HOST
+from benchmarks.servers import HOST, STOP_SECONDS, serving
 from supervision.web.server import _listening
 
 
@@ -24,3 +26,11 @@ def test_the_parts_of_a_response_do_not_wait_for_each_other():
                 return await found
 
     assert not asyncio.run(delays())
+
+
+def test_ctrl_c_ends_the_server_without_an_error(tmp_path):
+    log = tmp_path / "log"
+    with serving("released:fast", os.environ, log, kind="app") as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(STOP_SECONDS) == 0
+    assert len(log.read_text().splitlines()) == 1  # where it listens

@@ -29,8 +29,8 @@ MAX_CRYSTAL_SECONDS = 8.0
 # With the crystal that is then begun, a request ends within the 60 s after which MLflow's server
 # says 504 and computes on (MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT).
 MAX_REQUEST_SECONDS = 50.0
-# Of several threads one computes: the seconds of a crystal are its own, and so is the memory.
-TURN = RLock()
+# One crystal is predicted at a time, so that it shares its time limit and memory with no other.
+PREDICTION_LOCK = RLock()
 
 
 class RequestError(ValueError):
@@ -62,7 +62,7 @@ def answer_request(
     try:
         for number, row in enumerate(rows):
             if is_abandoned and is_abandoned():
-                raise RequestError("The client has left.")
+                raise RequestError("The client has disconnected.")
             answer = _answer_in_time(answerer, number, row, end)
             if strict and answer.error:
                 raise RequestError(f"{answer.name}: {answer.error}")
@@ -91,18 +91,18 @@ def _answer_in_time(answerer: Answerer, number: int, row: Mapping[str, Any], end
     name = printable(str(given.get("id", ""))) or f"Row {number}"
     left = end - time.monotonic()
     try:
-        if left > 0 and TURN.acquire(timeout=left):
+        if left > 0 and PREDICTION_LOCK.acquire(timeout=left):
             return call_within(MAX_CRYSTAL_SECONDS, partial(_answer, answerer, name, given))
         error = f"The request took over {MAX_REQUEST_SECONDS:g} s before this row; send fewer rows"
     except TimeoutError:
         error = f"The prediction took over {MAX_CRYSTAL_SECONDS:g} s and was given up; give a "
         error += "smaller cell of the crystal"
     finally:
-        # A limit around the request may end it when the turn has come and nobody knows it yet.
+        # A time limit around the request may raise just after the lock was acquired.
         try:  # noqa: SIM105
-            TURN.release()
+            PREDICTION_LOCK.release()
         except RuntimeError:
-            pass  # it was the turn of another thread
+            pass  # another thread has it
     return Answer(name, error=f"{error}.")
 
 

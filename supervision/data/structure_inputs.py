@@ -52,6 +52,14 @@ def file_inputs(files: Sequence[Path]) -> list[StructureInput]:
     return [found for path in files for found in _file_inputs(path)]
 
 
+def text_input(name: str, text: str) -> StructureInput:
+    """The structure in CIF or POSCAR text."""
+    try:
+        return StructureInput(name, structure_text_to_cif(text))
+    except CrystalError as error:
+        return StructureInput(name, "", str(error))
+
+
 def _is_single(given: object) -> bool:
     """Whether it is one structure; structures themselves can be iterated over, too."""
     return isinstance(given, str | Path) or _converter(given) is not None
@@ -65,7 +73,9 @@ def _inputs_of(given: object, name: str) -> list[StructureInput]:
             return file_inputs(find_structure_files([given]).files)
         except (DatasetError, OSError) as error:  # of a name that is too long, too
             return [StructureInput(printable_path(given)[:MAX_NAME], "", _sentence(error))]
-    convert = structure_text_to_cif if isinstance(given, str) else _converter(given)
+    if isinstance(given, str):
+        return [text_input(name, given)]
+    convert = _converter(given)
     if convert is None:
         return [StructureInput(name, "", _refusal(given))]
     try:

@@ -31,10 +31,10 @@ from supervision.web.bodies import (
     rows_to_predict,
     text_field,
 )
-from supervision.web.computer import Computer
 from supervision.web.crystal_view import crystal_view
 from supervision.web.errors import RefusedError, error_response
-from supervision.web.guard import Guard
+from supervision.web.executor import RequestExecutor
+from supervision.web.limits import RequestLimits
 from supervision.web.page import render_page
 from supervision.web.series import doped, substitution_series
 from supervision.web.site import Site
@@ -50,7 +50,7 @@ def create_app(site: Site) -> FastAPI:
     """The application; its models have answered once when this returns."""
     limit_malloc_arenas()
     app = FastAPI(title="SuperVision", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard)
+    app.add_middleware(RequestLimits)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     _add_page(app, site)
     _add_predictions(app, site)
@@ -80,15 +80,15 @@ def _add_page(app: FastAPI, site: Site) -> None:
 
 
 def _add_predictions(app: FastAPI, site: Site) -> None:
-    computer = Computer(PREDICTING)
+    executor = RequestExecutor(PREDICTING)
 
     @app.post("/predict")
     async def predict(request: Request) -> JSONResponse:
         rows, strict = rows_to_predict(parse_json(await request.body()))
-        found = await computer.run(
+        found = await executor.run(
             request,
-            lambda left: answer_request(
-                site.model.answerer, rows, strict=strict, is_abandoned=left.is_set
+            lambda disconnected: answer_request(
+                site.model.answerer, rows, strict=strict, is_abandoned=disconnected.is_set
             ),
         )
         return JSONResponse({"predictions": found})
@@ -96,7 +96,7 @@ def _add_predictions(app: FastAPI, site: Site) -> None:
 
 def _add_drawings(app: FastAPI, site: Site) -> None:
     """What the page asks for besides predictions."""
-    computer = Computer(os.cpu_count() or 1)
+    executor = RequestExecutor(os.cpu_count() or 1)
     drawing = Lock()  # matplotlib's settings are shared by all threads
 
     @app.post("/crystal")
@@ -104,7 +104,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         given = crystal_of(parse_json(await request.body()))
         known = site.model.answerer.known
         return JSONResponse(
-            await computer.run_within(request, MAX_SECONDS, lambda: crystal_view(given, known))
+            await executor.run_within(request, MAX_SECONDS, lambda: crystal_view(given, known))
         )
 
     @app.post("/series")
@@ -112,7 +112,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         content = parse_json(await request.body())
         given, pair = crystal_of(content), _pair(content)
         return JSONResponse(
-            await computer.run_within(
+            await executor.run_within(
                 request, MAX_SECONDS, lambda: substitution_series(site.fast, given, *pair)
             )
         )
@@ -122,7 +122,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         content = parse_json(await request.body())
         given, pair = crystal_of(content), _pair(content)
         fraction = number_field(content, "fraction")
-        found = await computer.run_within(
+        found = await executor.run_within(
             request, MAX_SECONDS, lambda: doped(given, *pair, fraction)
         )
         return JSONResponse({"name": found.id, "text": found.cif})
@@ -136,7 +136,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
             with drawing:
                 return html(found)
 
-        return HTMLResponse(await computer.run_within(request, MAX_EXPLANATION_SECONDS, explained))
+        return HTMLResponse(await executor.run_within(request, MAX_EXPLANATION_SECONDS, explained))
 
 
 def _pair(content: dict[str, Any]) -> tuple[str, str]:

@@ -49,11 +49,10 @@ def crystal_view(crystal: Crystal, known: KnownMaterials | None) -> dict[str, An
         "views": _views(scene),
         "known": _family(crystal, known),
         "substitutions": [
-            {"host": host, "dopant": dopant, "is_present": True,
+            {"host": host, "dopant": dopant,
              "fraction": dopant_fraction(structure, host, dopant)}
             for host, dopant in mixed_pairs(structure)
         ],
-        "elements": sorted({symbol for site in structure for symbol in site_elements(site)}),
     }  # fmt: skip
 
 

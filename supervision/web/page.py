@@ -7,12 +7,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markdown_it import MarkdownIt
 from pymatgen.core import Element
 
-from supervision.answer.request import MAX_ROWS
 from supervision.data.cif import MAX_CIF_BYTES
 from supervision.data.datasets.classics import read_table
 from supervision.data.elements import ELEMENTS
 from supervision.runtime.version import code_version
-from supervision.web.guard import MAX_BODY_BYTES
 from supervision.web.site import Site
 
 BATCH_ROWS = 16  # that the page sends at once, so that it can show its progress
@@ -53,8 +51,5 @@ def page_context(site: Site) -> dict[str, Any]:
             if symbol not in ISOTOPES
         ],
         "version": code_version(),
-        "limits": {
-            "rows": MAX_ROWS, "characters": MAX_CIF_BYTES, "bytes": MAX_BODY_BYTES,
-            "batch": BATCH_ROWS,
-        },
-    }  # fmt: skip
+        "limits": {"characters": MAX_CIF_BYTES, "batch": BATCH_ROWS},
+    }

@@ -10,6 +10,7 @@ from supervision.data.cif_writer import structure_to_cif
 from supervision.data.composition_distance import atomic_fractions
 from supervision.data.crystals import Crystal
 from supervision.data.elements import element
+from supervision.data.errors import CrystalError
 from supervision.data.substitution import dopant_fraction, site_elements, substituted
 from supervision.web.site import ServedModel
 
@@ -23,16 +24,18 @@ def substitution_series(
 ) -> dict[str, Any]:
     """Predicted points from fraction 0 to 1, and the measured materials on the series.
 
-    Raises CrystalError with one sentence for elements that cannot replace each other.
+    Raises CrystalError with one sentence for elements that cannot replace each other, and for a
+    point that the model cannot predict.
     """
     structure = crystal.structure
     fractions = [step / STEPS for step in range(STEPS + 1)]
     crystals = [doped(crystal, host, dopant, fraction) for fraction in fractions]
     rows = [answer.to_row() for answer in model.answerer.answer(crystals)]
+    if failed := next((row for row in rows if row["error"]), None):
+        raise CrystalError(f"{failed['name']}: {failed['error']}")
     points = [
         {"fraction": fraction, **{name: row[name] for name in FIELDS}}
         for fraction, row in zip(fractions, rows, strict=True)
-        if not row["error"]
     ]
     known = model.answerer.known
     return {

@@ -1,6 +1,7 @@
 """The web server that runs the app."""
 
 import socket
+from contextlib import suppress
 
 import uvicorn
 
@@ -26,7 +27,8 @@ def serve(site: Site, host: str, port: int) -> None:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             server_header=False,
         )
-        uvicorn.Server(config).run([sock])
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown
+            uvicorn.Server(config).run([sock])
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 The first two are loaded without MLflow.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from supervision.answer.answerer import Answerer
@@ -15,6 +16,7 @@ from supervision.answer.loaded import (
     saved_in,
 )
 from supervision.answer.released import PREFIX, find_released
+from supervision.models.predictor import SavedPredictor
 from tracking.serving.model_names import choose_model
 
 
@@ -50,6 +52,23 @@ def load_answerer(model: str | Path | None = None) -> Answerer:
             folder = find_logged(location).folder
         with loading(location):
             return Answerer.load(folder)
+
+
+def load_explaining(names: Mapping[str, str]) -> dict[str, SavedPredictor]:
+    """The models that explain, by the keys of ``supervision.explain.explanation.FAMILIES``.
+
+    Args:
+        names: names, URIs or folders by these keys; empty ones are left out.
+
+    Raises ModelError with one sentence for a model that is not available or explains nothing.
+    """
+    from supervision.explain.explanation import explaining_model
+
+    return {
+        key: explaining_model(key, name, load_answerer(name).predictor)
+        for key, name in names.items()
+        if name
+    }
 
 
 def find_saved(location: str) -> SavedModel | None:

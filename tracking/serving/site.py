@@ -5,20 +5,18 @@ from collections.abc import Mapping
 from supervision.answer import released
 from supervision.answer.answerer import Answerer
 from supervision.answer.loaded import SavedModel, loading, quiet
-from supervision.explain.explanation import explaining_model
 from supervision.release.card import body
 from supervision.release.folder import CARD_FILE
 from supervision.web.site import ServedModel, Site
 from tracking.serving.model_names import choose_model
-from tracking.serving.models import find_saved, load_answerer
+from tracking.serving.models import find_saved, load_explaining
 
 
 def load_site(model: str, explaining: Mapping[str, str]) -> Site:
     """The models of a server; without a name, the default one answers.
 
     Args:
-        explaining: the names of further models that explain, by the keys of
-            ``supervision.explain.explanation.FAMILIES``; empty names are left out.
+        explaining: the names of further models that explain, as for ``load_explaining``.
 
     Raises ModelError with one sentence for a model that is not available.
     """
@@ -26,11 +24,7 @@ def load_site(model: str, explaining: Mapping[str, str]) -> Site:
     return Site(
         model=load_served(model),
         fast=load_served(fast),
-        explaining={
-            key: explaining_model(key, name, load_answerer(name).predictor)
-            for key, name in explaining.items()
-            if name
-        },
+        explaining=load_explaining(explaining),
     )
 
 

@@ -11,7 +11,7 @@ const AXES = [["a", "#d1495b"], ["b", "#4f9d4f"], ["c", "#3f86c4"]];
 const LABEL_PIXELS = 64;
 
 /**
- * @typedef {object} Crystal what the server says: see docs/serving.md
+ * @typedef {object} Crystal what the server says: see docs/app.md
  * @property {number[][]} cell
  * @property {object[]} atoms
  * @property {number[][]} bonds

@@ -1,6 +1,6 @@
 """Limits on requests, before anything of them is parsed: how many, how large, and how slow.
 
-    app.add_middleware(Guard)
+    app.add_middleware(RequestLimits)
 
 A request with a body is read completely, within its limits, and handed on in one piece.
 """
@@ -25,7 +25,7 @@ HEADERS = {
 }
 
 
-class Guard:
+class RequestLimits:
     """ASGI middleware: refuses requests over a limit, and adds security headers to responses."""
 
     def __init__(self, app: ASGIApp) -> None:

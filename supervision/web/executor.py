@@ -14,29 +14,29 @@ from supervision.web.errors import RefusedError
 Result = TypeVar("Result")
 
 
-class Computer:
+class RequestExecutor:
     """Runs computations in a number of threads; the others wait."""
 
     def __init__(self, threads: int) -> None:
         self.threads = ThreadPoolExecutor(threads, thread_name_prefix="compute")
 
     async def run(self, request: Request, call: Callable[[Event], Result]) -> Result:
-        """Return or raise what ``call`` does; it gets an event that is set when the client leaves.
+        """Return or raise what ``call`` does; it gets an event that is set on a disconnect.
 
-        What waits when its client leaves is not begun. Raises RefusedError then.
+        What still waits when its client disconnects is not begun. Raises RefusedError then.
         """
-        left = Event()
+        disconnected = Event()
         future: asyncio.Future[Any] = asyncio.get_running_loop().run_in_executor(
-            self.threads, call, left
+            self.threads, call, disconnected
         )
-        waiting: asyncio.Future[Any] = asyncio.ensure_future(_departure(request))
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(_disconnect(request))
         try:
             await asyncio.wait({future, waiting}, return_when=asyncio.FIRST_COMPLETED)
             if future.done():
                 return cast(Result, future.result())
-            raise RefusedError(499, "The client has left.")  # nobody reads it
+            raise RefusedError(499, "The client has disconnected.")  # nobody reads it
         finally:
-            left.set()
+            disconnected.set()
             future.cancel()
             waiting.cancel()
 
@@ -51,7 +51,7 @@ class Computer:
             raise RefusedError(400, message) from error
 
 
-async def _departure(request: Request) -> None:
-    """Return when the client has left; its body has been read."""
+async def _disconnect(request: Request) -> None:
+    """Return when the client has disconnected; its body has been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
