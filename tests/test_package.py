@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SOURCES = (
     "supervision", "tracking", "entrypoints", "released", "pyproject.toml", "requirements.txt",
-    "requirements-dev.txt", "README.md", "LICENSE",
+    "requirements-dev.txt", "requirements-spark.txt", "requirements-slurm.txt", "README.md",
+    "LICENSE",
 )  # fmt: skip
 TRAIN = ("train", "composition", "--limit", "60", "--trees", "10")
 CHECK = """
