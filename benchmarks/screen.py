@@ -37,7 +37,7 @@ from supervision.screening.sources.candidate import Candidate
 from supervision.screening.sources.candidates import candidates
 
 DATA = ROOT.parent / "shared" / "data" / "3dsc" / "3DSC_MP.tar.xz"
-ENGINES = {
+ENGINES: dict[str, dict[str, Any]] = {
     "1 process": {"workers": 1},
     "2 processes": {"workers": 2},
     "Spark local[2]": {"engine": "spark", "engine_options": "master=local[2]"},

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from entrypoints.options import Given, make_app, parse, run_cli, user_path
 from supervision.data.errors import DatasetError
 from supervision.runtime.options import option, options_of
-from supervision.screening.filters import AnswerFilters, StructureFilters
-from supervision.screening.screen import ScreenOptions, screen
+from supervision.screening.screen import CONFIGS, screen
 from tracking import runs
 from tracking.screening import log_screening
 from tracking.serving.models import find_model
@@ -38,7 +37,8 @@ def main(given: Given) -> None:
     """Screen a source, and log the ranking and its report."""
 
     def run() -> None:
-        inputs, options, structure, answer = (parse(config, given) for config in CONFIGS)
+        inputs = parse(InputOptions, given)
+        options, structure, answer = (parse(config, given) for config in CONFIGS)
         if not inputs.source:
             raise DatasetError("Nothing to screen: name a folder or a file of structures.")
         model = find_model(inputs.model)
@@ -50,11 +50,13 @@ def main(given: Given) -> None:
     run_cli(runs.tracked_run("screen")(run))
 
 
-CONFIGS = (InputOptions, ScreenOptions, StructureFilters, AnswerFilters)
 HEADINGS = ("Input and output", "Screening", "Filters of structures", "Filters of answers")
 app = make_app(
     main,
-    [(heading, options_of(c)) for heading, c in zip(HEADINGS, CONFIGS, strict=True)],
+    [
+        (heading, options_of(c))
+        for heading, c in zip(HEADINGS, (InputOptions, *CONFIGS), strict=True)
+    ],
     "Rank many candidates by the Tc that a model predicts.",
     argument="source",
 )

@@ -79,7 +79,7 @@ class KnownMaterials:
     def superconductors(self) -> "KnownMaterials":
         """The materials with a measured Tc."""
         rows = np.flatnonzero((self.tc > 0) & ~self.is_computed)
-        kept = [self.formulas[i] for i in rows]
+        kept = [self.formulas[i] for i in rows.tolist()]
         return KnownMaterials(kept, self.tc[rows], self.is_computed[rows], self.fractions[rows])
 
     def distance(self, fractions: np.ndarray) -> np.ndarray:

@@ -61,6 +61,9 @@ class ScreenOptions:
                 raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}.")
 
 
+CONFIGS = (ScreenOptions, StructureFilters, AnswerFilters)
+
+
 def screen(
     source: str,
     out: Path,
@@ -103,16 +106,13 @@ def configs_of(
     settings: Mapping[str, Any],
 ) -> tuple[ScreenOptions, StructureFilters, AnswerFilters]:
     """The options and filters with these values. Raises ValueError for an unknown name."""
-    configs = (ScreenOptions, StructureFilters, AnswerFilters)
-    known = [option.name for config in configs for option in options_of(config)]
+    known = [o.name for config in CONFIGS for o in options_of(config)]
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(f"'{unknown[0]}' is not a setting of a screening ({', '.join(known)}).")
-    screening, structure, answer = (
-        config(**{o.name: settings[o.name] for o in options_of(config) if o.name in settings})
-        for config in configs
-    )
-    return screening, structure, answer
+    own = [{o.name for o in options_of(config)} & set(settings) for config in CONFIGS]
+    screening, structure, answer = ({name: settings[name] for name in names} for names in own)
+    return ScreenOptions(**screening), StructureFilters(**structure), AnswerFilters(**answer)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """One shard of candidates to one file of answers; a bad row costs no other."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -164,7 +164,7 @@ def _refusal(given: Row, crystal: Crystal, filters: StructureFilters) -> str:
         return by_energy or filters.refusal(crystal)
 
 
-def _columns(answer: Answer) -> Mapping[str, Any]:
+def _columns(answer: Answer) -> Row:
     """An answer as columns of the result."""
     row = answer.to_row()
     row["members"] = list(row["members"].items())
