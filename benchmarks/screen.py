@@ -43,7 +43,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "Spark local[2]": {"engine": "spark", "engine_options": "master=local[2]"},
 }
 SHARD_ROWS = 1_000  # 12 shards, so that two processes end together
-SIZES = (2_000, 20_000)  # rows; memory must be the same
+SIZES = (5_000, 50_000)  # rows; both fill the buffers of the ranking
 SAMPLE_SECONDS = 0.5
 
 

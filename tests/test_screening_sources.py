@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -394,6 +395,22 @@ def test_a_damaged_source_is_one_sentence(name, message, tmp_path):
 def test_a_table_without_structures_says_what_it_has(tmp_path):
     pq.write_table(pa.table({"tc": [1.0], "a": ["b"]}), tmp_path / "a.parquet")
     with pytest.raises(DatasetError, match="has neither a column cif nor formula; it has tc, a"):
+        read(tmp_path / "a.parquet")
+
+
+def test_pipes_devices_and_loops_cost_no_good_file(tmp_path):
+    (tmp_path / "good.cif").write_text(CIFS["mgb2.cif"])
+    (tmp_path / "loop.cif").symlink_to(tmp_path / "loop.cif")
+    (tmp_path / "loop.zip").symlink_to(tmp_path / "loop.zip")
+    (tmp_path / "zero.extxyz").symlink_to("/dev/zero")
+    for name in ("a.cif", "a.parquet", "a.tar", "a.jsonl", "a.db"):
+        os.mkfifo(tmp_path / name)
+    found = errors(tmp_path)
+    assert found.pop("good.cif") == ""
+    assert "not a regular file" in found["a.cif"]
+    assert found["a.parquet"] == "a.parquet is not a regular file."
+    assert len(found) == 8 and all(found.values())
+    with pytest.raises(DatasetError, match="is a pipe, a device or a socket"):
         read(tmp_path / "a.parquet")
 
 

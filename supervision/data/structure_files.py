@@ -104,7 +104,7 @@ def walk_files(folder: Path) -> Iterator[Path]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from walk_files(Path(entry.path))
-        elif not entry.is_dir():
+        elif not Path(entry.path).is_dir():  # of a link to itself, entry.is_dir() raises OSError
             yield Path(entry.path)
 
 

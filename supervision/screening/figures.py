@@ -93,7 +93,9 @@ def _front(ax: "Axes", summary: Summary) -> None:
     x = np.sqrt([interval_width(row) for row in rows])
     y = np.sqrt([max(0.0, row["tc_kelvin"]) for row in rows])
     ax.plot(x, y, "o-", color=RED, ms=4, lw=1.2, drawstyle="steps-post")
-    for number in np.unique(np.linspace(0, len(rows) - 1, LABELLED).round().astype(int)):
+    for number in np.unique(
+        np.linspace(len(rows) - 1, 0, LABELLED, endpoint=False).round().astype(int)
+    ):
         ax.annotate(
             _cut(rows[number]["formula"]), (x[number], y[number]), (7, -7), fontsize=8, va="top",
             textcoords="offset points", color=TEXT_COLOUR,

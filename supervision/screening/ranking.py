@@ -37,9 +37,9 @@ CSV_COLUMNS = [
     "energy_above_hull", "content_hash", "row",
 ]  # fmt: skip
 REJECT_COLUMNS = ["row", "id", "reason"]
-OPEN_FILES = 256  # that are merged at once
-BUFFERED_ROWS = 16_384  # of all files that are merged
-WRITTEN_ROWS = 1_000  # at once
+OPEN_FILES = 64  # that are merged at once
+BATCH_ROWS = 50  # of a sorted file; a batch of each open file is in memory
+WRITTEN_ROWS = 4_000  # at once; fewer would grow the footer of the Parquet file
 
 
 @dataclass
@@ -75,7 +75,7 @@ def rank(results: Iterable[Path], out: Path, filters: AnswerFilters, by: str, to
     try:
         with _CsvFile(out / "rejects.csv", REJECT_COLUMNS) as rejects:
             files = [
-                _sorted_run(result, runs / f"{number:06d}.parquet", filters, by, rejects, found)
+                _sorted_run(result, runs / f"{number:06d}", filters, by, rejects, found)
                 for number, result in enumerate(results)
             ]
         with _RankedFiles(out) as ranked:
@@ -92,7 +92,10 @@ def rank(results: Iterable[Path], out: Path, filters: AnswerFilters, by: str, to
 def _sorted_run(
     result: Path, run: Path, filters: AnswerFilters, by: str, rejects: "_CsvFile", found: Ranking
 ) -> Path:
-    """Write what is ranked of a shard in its order; the rejects go to their file."""
+    """Write what is ranked of a shard in its order; the rejects go to their file.
+
+    Sorted files are Arrow streams: an open Parquet file would keep its footer in memory.
+    """
     table = pq.read_table(result)
     is_reject = pc.not_equal(table["error"], "")
     rejected = table.filter(is_reject).select(["row", "id", "error"]).to_pylist()
@@ -106,7 +109,8 @@ def _sorted_run(
         found.filtered[name] += len(table) - len(kept)
         table = kept
     order = table.sort_by([(by, "descending"), ("id", "ascending"), ("row", "ascending")])
-    pq.write_table(order, run, row_group_size=WRITTEN_ROWS)
+    with pa.OSFile(str(run), "wb") as file, pa.ipc.new_stream(file, SCHEMA) as writer:
+        writer.write_table(order, max_chunksize=BATCH_ROWS)
     return run
 
 
@@ -115,24 +119,23 @@ def _merged(runs: Sequence[Path], by: str) -> Iterator[Row]:
     numbers = count()
     while len(runs) > OPEN_FILES:
         first, runs = runs[:OPEN_FILES], runs[OPEN_FILES:]
-        merged = first[0].with_name(f"merged-{next(numbers)}.parquet")
-        with pq.ParquetWriter(merged, SCHEMA) as writer:
-            rows = _merged(first, by)
-            while chunk := list(islice(rows, WRITTEN_ROWS)):
-                writer.write_table(pa.Table.from_pylist(chunk, schema=SCHEMA))
+        merged = first[0].with_name(f"merged-{next(numbers)}")
+        rows = _merged(first, by)
+        with pa.OSFile(str(merged), "wb") as file, pa.ipc.new_stream(file, SCHEMA) as writer:
+            while chunk := list(islice(rows, BATCH_ROWS)):
+                writer.write_batch(pa.RecordBatch.from_pylist(chunk, schema=SCHEMA))
         runs = [*runs, merged]
 
     def key(row: Row) -> tuple[bool, float, str, int]:
         value = row[by]
         return value is None, -(value or 0.0), row["id"], row["row"]
 
-    buffered = max(1, BUFFERED_ROWS // max(1, len(runs)))
-    return heapq.merge(*(_rows(run, buffered) for run in runs), key=key)
+    return heapq.merge(*map(_rows, runs), key=key)
 
 
-def _rows(run: Path, buffered: int) -> Iterator[Row]:
-    with pq.ParquetFile(run) as file:
-        for batch in file.iter_batches(buffered):
+def _rows(run: Path) -> Iterator[Row]:
+    with pa.OSFile(str(run)) as file, pa.ipc.open_stream(file) as reader:
+        for batch in reader:
             yield from batch.to_pylist()
 
 

@@ -90,6 +90,7 @@ def write_shards(
             writer.add(first, row)
             while not writer.is_full(fewest_rows) and (candidate := next(source, None)):
                 writer.add(candidate, row + writer.rows)
+        pa.default_memory_pool().release_unused()  # it would grow with every shard
         row += writer.rows
         shards.append(Shard(name, writer.rows, writer.atoms))
         yield Manifest(tuple(shards), source.skipped)

@@ -56,6 +56,8 @@ def candidates(source: str) -> Found:
         return _folder_candidates(path)
     if not path.exists():
         raise DatasetError(f"{printable_path(path)} is neither a file nor a folder.")
+    if not path.is_file():  # reading a pipe may never end
+        raise DatasetError(f"{printable_path(path)} is a pipe, a device or a socket.")
     if read_archive := _by_end(path, ARCHIVES):
         return read_archive(path)
     if read_table := _by_end(path, TABLES):
@@ -77,6 +79,9 @@ def _folder_candidates(folder: Path) -> Found:
 
 def _file_candidates(path: Path, name: str) -> Found:
     """Those of a file in a folder; those of an archive have its name before theirs."""
+    is_container = _by_end(path, ARCHIVES) or _by_end(path, TABLES)
+    if is_container and not path.is_file():  # reading a pipe may never end
+        raise DatasetError(f"{name} is not a regular file.")
     if read_archive := _by_end(path, ARCHIVES):
         for found in read_archive(path):
             yield found._replace(id=f"{name}/{found.id}")
