@@ -15,6 +15,7 @@ from entrypoints.options import add_command
 COMMANDS = {
     "predict": "Tc of crystals, by your best model, a released one or one of your choice.",
     "app": "The page: Tc of your crystals in a browser, and /predict for any client.",
+    "screen": "Rank many candidates by Tc: a folder, an archive, a table, a database.",
     "explain": "Why a model predicts this Tc: features, sites, views and the doping series.",
     "train": "Train a model of one family.",
     "tune": "Search a family's settings with Optuna.",

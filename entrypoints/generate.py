@@ -22,6 +22,7 @@ ENTRY_POINTS = (
     "compare",
     "release",
     "explain",
+    "screen",
     "app",
     "tune",
     "test",

@@ -25,8 +25,14 @@ Given = Mapping[str, str]  # option -> text
 Group = tuple[str, Sequence[Option]]  # a heading of --help, and the options below it
 
 
-def make_app(main: Callable[[Given], None], groups: Sequence[Group], help: str) -> typer.Typer:
-    """A command with the options of these groups, which calls ``main`` with their values."""
+def make_app(
+    main: Callable[[Given], None], groups: Sequence[Group], help: str, *, argument: str = ""
+) -> typer.Typer:
+    """A command with the options of these groups, which calls ``main`` with their values.
+
+    Args:
+        argument: the option that is given without its name.
+    """
 
     def command(**given: str) -> None:
         main(given)
@@ -36,23 +42,26 @@ def make_app(main: Callable[[Given], None], groups: Sequence[Group], help: str) 
             option.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=as_text(option.shown_default),
-            annotation=Annotated[
-                str,
-                typer.Option(
-                    help=option.full_help,
-                    metavar=METAVARS[option.type],
-                    rich_help_panel=heading,
-                ),
-            ],
+            annotation=Annotated[str, _parameter(option, heading, is_argument=is_argument)],
         )
         for heading, options in groups
         for option in options
+        for is_argument in [option.name == argument]
     ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     app = typer.Typer(add_completion=False)
     app.command(help=help)(command)
     return app
+
+
+def _parameter(option: Option, heading: str, *, is_argument: bool) -> Any:
+    """How typer shows an option."""
+    if is_argument:
+        return typer.Argument(help=option.full_help, metavar=option.name.upper())
+    return typer.Option(
+        help=option.full_help, metavar=METAVARS[option.type], rich_help_panel=heading
+    )
 
 
 def add_command(group: typer.Typer, name: str, app: typer.Typer) -> None:

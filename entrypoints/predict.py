@@ -24,6 +24,7 @@ import typer
 import supervision
 from entrypoints.options import MODEL_HELP, run_cli
 from supervision.answer.answer import Answer
+from supervision.answer.csv_table import ANSWER_COLUMNS, answer_cells, csv_number
 from supervision.answer.loaded import LoadedModel
 from supervision.answer.text import answers_text
 from supervision.data.errors import CrystalError, DatasetError
@@ -34,13 +35,7 @@ from supervision.runtime.text import csv_cell
 
 app = typer.Typer(add_completion=False)
 STDIN = Path("-")
-NUMBERS = (
-    "tc_lower", "tc_upper", "p_superconducting", "p_above_10", "p_above_20", "p_above_40",
-)  # fmt: skip
-COLUMNS = [
-    "file", "tc_kelvin", "problem", "formula", *NUMBERS, "domain", "domain_error", "nearest",
-    "remarks", "model_version",
-]  # of the CSV file; those of earlier versions have the first three or four  # fmt: skip
+COLUMNS = ["file", "tc_kelvin", "problem", *ANSWER_COLUMNS]  # of the CSV file
 
 
 @app.command()
@@ -154,17 +149,8 @@ def _write_lines(file: TextIO, lines: Iterable[Sequence[object]]) -> None:
 
 
 def _csv_cells(answer: Answer) -> list[Any]:
-    nearest = "; ".join(f"{n.formula} {n.tc_kelvin:g} K ({n.distance:.3f})" for n in answer.nearest)
-    return [
-        csv_cell(answer.name), _number(answer.tc_kelvin), csv_cell(answer.error),
-        csv_cell(answer.formula), *(_number(getattr(answer, name)) for name in NUMBERS),
-        answer.domain, _number(answer.domain_error), csv_cell(nearest),
-        csv_cell(" ".join(answer.remarks)), csv_cell(answer.model_version),
-    ]  # fmt: skip
-
-
-def _number(value: float) -> float | str:
-    return "" if math.isnan(value) else value
+    problem = [csv_cell(answer.name), csv_number(answer.tc_kelvin), csv_cell(answer.error)]
+    return problem + answer_cells(answer)
 
 
 if __name__ == "__main__":

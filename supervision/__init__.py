@@ -7,12 +7,13 @@ model.predict(structure)
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from supervision.answer.loaded import LoadedModel
+    from supervision.screening.outcome import Screening
 
-__all__ = ["load"]
+__all__ = ["load", "screen"]
 
 
 def load(model: str | Path | None = None, *, fast: bool = False) -> "LoadedModel":
@@ -33,3 +34,31 @@ def load(model: str | Path | None = None, *, fast: bool = False) -> "LoadedModel
         warnings.simplefilter("ignore")  # of libraries when they are imported
         from tracking.serving.models import load_model
     return load_model(model, fast=fast)
+
+
+def screen(
+    source: str | Path,
+    out: str | Path = "screening",
+    model: str | Path | None = None,
+    **settings: Any,
+) -> "Screening":
+    """Rank the structures of a source by the Tc that a model predicts; docs/screening.md.
+
+    An interrupted screening goes on when it is called again with the same arguments. In a script,
+    call it below ``if __name__ == "__main__":``, as it starts processes.
+
+    Args:
+        source: a folder, a tar or zip archive, a Parquet table, an extxyz file, an ASE database,
+            an OPTIMADE JSONL file or the address of an OPTIMADE database.
+        out: the folder for shards, answers, ranking and report.
+        model: as for ``load``.
+        settings: options of the command ``screen``, such as ``workers=4`` or ``max_hull=0.05``.
+
+    Returns the counts and the folder. Raises ValueError or RuntimeError with one sentence.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries when they are imported
+        from supervision.screening.screen import configs_of
+        from supervision.screening.screen import screen as screen_source
+        from tracking.serving.models import find_model
+    return screen_source(str(source), Path(out), find_model(model), *configs_of(settings))

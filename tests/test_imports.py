@@ -89,6 +89,7 @@ LAYERS = (
     "supervision.explain",
     "supervision.experiment",
     "supervision.release",
+    "supervision.screening",
     "supervision.web",
     "supervision.doctor",
     "tracking",

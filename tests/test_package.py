@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SOURCES = (
     "supervision", "tracking", "entrypoints", "released", "pyproject.toml", "requirements.txt",
-    "requirements-dev.txt", "README.md", "LICENSE",
+    "requirements-dev.txt", "requirements-spark.txt", "requirements-slurm.txt", "README.md",
+    "LICENSE",
 )  # fmt: skip
 TRAIN = ("train", "composition", "--limit", "60", "--trees", "10")
 CHECK = """
@@ -117,10 +118,12 @@ def test_the_metadata_are_the_requirements_files(installed):
         if line.startswith("Requires-Dist: ")
     ]
     runtime = [f"{r.name}{r.specifier}" for r in found if r.marker is None]
-    development = [f"{r.name}{r.specifier}" for r in found if r.marker is not None]
     assert runtime == requirements("requirements.txt")
-    assert development == requirements("requirements-dev.txt")
-    assert {str(r.marker) for r in found if r.marker} == {'extra == "dev"'}
+    extras = {str(r.marker) for r in found if r.marker}
+    assert extras == {f'extra == "{name}"' for name in ("dev", "spark", "slurm")}
+    for name in ("dev", "spark", "slurm"):
+        own = [f"{r.name}{r.specifier}" for r in found if str(r.marker) == f'extra == "{name}"']
+        assert own == requirements(f"requirements-{name}.txt")
 
 
 def test_no_pin_is_in_both_files():

@@ -13,8 +13,16 @@ def test_a_redirected_loop_prints_a_line_every_30_seconds(monkeypatch, capsys):
     items = track(range(6), total=6, desc="frozen features", unit="batch")
     assert list(items) == list(range(6))
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "frozen features: 2 of 6, about 1 min left."
+    assert lines[0] == "frozen features: 2 of 6, 0.05 batch/s, about 1 min left."
     assert len(lines) == 2, "every 30 s, and not at the end"
+
+
+def test_a_loop_of_unknown_length_says_how_fast_it_is(monkeypatch, capsys):
+    clock = iter(range(0, 10_000, 20))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    assert len(list(track(range(3), total=None, desc="reading", unit="structure"))) == 3
+    assert capsys.readouterr().err == "reading: 2, 0.05 structure/s.\n"
 
 
 def test_a_fast_or_quiet_loop_prints_nothing(capsys):

@@ -76,6 +76,12 @@ class KnownMaterials:
         kept = [formulas[i] for i in chosen]
         return cls(kept, tc[chosen], is_computed[chosen], fractions[chosen])
 
+    def superconductors(self) -> "KnownMaterials":
+        """The materials with a measured Tc."""
+        rows = np.flatnonzero((self.tc > 0) & ~self.is_computed)
+        kept = [self.formulas[i] for i in rows.tolist()]
+        return KnownMaterials(kept, self.tc[rows], self.is_computed[rows], self.fractions[rows])
+
     def distance(self, fractions: np.ndarray) -> np.ndarray:
         """The distance of each composition ``[n, 118]`` to the nearest material, [n]."""
         return np.array([self.distances(row).min() for row in fractions.astype(np.float32)])

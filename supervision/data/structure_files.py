@@ -9,9 +9,10 @@ The name of a file says its kind; the content does where the name is unknown, or
 """
 
 import json
+import os
 import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -81,8 +82,8 @@ def find_structure_files(paths: Iterable[Path]) -> FoundFiles:
     skipped: list[Path] = []
     for path in paths:
         if path.is_dir():
-            below = sorted(p for p in path.rglob("*") if not p.is_dir())
-            found = [p for p in below if _reader_by_name(p)]
+            below = list(walk_files(path))
+            found = [p for p in below if has_structure_name(p)]
             if not found:
                 raise DatasetError(
                     f"The folder {path} holds no structure file; supported are {SUPPORTED}."
@@ -94,6 +95,25 @@ def find_structure_files(paths: Iterable[Path]) -> FoundFiles:
         else:
             raise DatasetError(f"{path} is neither a file nor a folder.")
     return FoundFiles(tuple(files), tuple(skipped))
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """The files below a folder in the order of their paths; links to folders are not followed.
+
+    Of a tree of any size, only the names in the folders above the current file are in memory.
+    """
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk_files(Path(entry.path))
+        elif not Path(entry.path).is_dir():  # of a link to itself, entry.is_dir() raises OSError
+            yield Path(entry.path)
+
+
+def has_structure_name(path: Path) -> bool:
+    """Whether a file has the name of a structure file; a JSON file must hold a structure, too."""
+    return _reader_by_name(path) is not None
 
 
 def read_structure_file(path: Path) -> list[str]:

@@ -87,7 +87,7 @@ def html(found: Explanation) -> str:
 
 
 def _answer(answer: Answer) -> Iterator[str]:
-    yield f"<h1>Why {_text(answer.formula)}</h1>"
+    yield f"<h1>Why {formula_html(answer.formula)}</h1>"
     yield f'<p><span class="tc">{kelvin(answer.tc_kelvin, answer.decimals)} K</span> predicted Tc'
     chances = {
         "superconducting": answer.p_superconducting, "above 10 K": answer.p_above_10,
@@ -104,7 +104,7 @@ def _answer(answer: Answer) -> Iterator[str]:
     yield from (f"<p>{escape(printable(remark))}</p>" for remark in answer.remarks)
 
 
-def _text(text: str) -> str:
+def formula_html(text: str) -> str:
     """Any text as HTML; the amounts of a formula as subscripts, without those of 1."""
     if not FORMULA.fullmatch(text):
         return escape(printable(text))
@@ -140,13 +140,13 @@ def _parts(found: Explanation, figures: Mapping[str, "Figure"]) -> Iterator[str]
 def _section(title: str, content: Iterable[str], figure: "Figure | None" = None) -> Iterator[str]:
     yield f"<section><h2>{title}</h2>"
     if figure:
-        yield f'<img alt="{title}" src="data:image/svg+xml;base64,{_svg(figure)}">'
+        yield f'<img alt="{title}" src="data:image/svg+xml;base64,{svg_base64(figure)}">'
     yield from content
     yield "</section>"
 
 
-def _svg(figure: "Figure") -> str:
-    """Sharp at any size; in an image, nothing in it can be run."""
+def svg_base64(figure: "Figure") -> str:
+    """A figure for the address of an image: sharp at any size, and nothing in it can be run."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     return base64.b64encode(buffer.getvalue()).decode()
@@ -207,7 +207,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; a long one is closed until a reader opens it."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "\n".join(
-        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{formula_html(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     shown = " open" if len(rows) <= ALWAYS_OPEN else ""
     return (

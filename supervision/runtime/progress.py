@@ -15,7 +15,7 @@ T = TypeVar("T")
 def track(
     items: Iterable[T],
     *,
-    total: int,
+    total: int | None,
     desc: str,
     unit: str,
     quiet: bool = False,
@@ -24,7 +24,7 @@ def track(
     """The items, in order, with progress on standard error; ``quiet`` reports nothing.
 
     Args:
-        total: the number of units in all items.
+        total: the number of units in all items; None where it is not known.
         desc: what is done.
         unit: the name of one unit, for the bar.
         size: the number of units in an item.
@@ -42,9 +42,17 @@ def track(
             done += size(item)
             bar.update(size(item))
             now = time.monotonic()
-            if quiet or is_terminal or done >= total or now - reported < LINE_SECONDS:
+            if quiet or is_terminal or done == total or now - reported < LINE_SECONDS:
                 continue
             reported = now
-            minutes = (now - start) / done * (total - done) / 60
-            left = f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
-            print(f"{desc}: {done} of {total}, {left}.", file=sys.stderr, flush=True)
+            print(f"{desc}: {_line(done, total, unit, now - start)}.", file=sys.stderr, flush=True)
+
+
+def _line(done: int, total: int | None, unit: str, seconds: float) -> str:
+    """How much is done, how fast, and how much time is left."""
+    rate = f"{done / seconds:.3g} {unit}/s"
+    if total is None:
+        return f"{done}, {rate}"
+    minutes = seconds / max(done, 1) * (total - done) / 60
+    left = f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
+    return f"{done} of {total}, {rate}, {left}"

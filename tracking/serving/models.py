@@ -42,16 +42,24 @@ def load_answerer(model: str | Path | None = None) -> Answerer:
     It is read by the installed code, not by the code that it was logged with. Raises ModelError
     with one sentence where there is no such model, or this code cannot read it.
     """
+    found = find_model(model)
+    with quiet(), loading(found.location):
+        return Answerer.load(found.folder)
+
+
+def find_model(model: str | Path | None = None) -> SavedModel:
+    """The saved predictor of a name, URI or folder as for ``load_model``.
+
+    Raises ModelError with one sentence where there is no such model.
+    """
     with quiet():
         location, _ = choose_model(model)
         if saved := find_saved(location):
-            folder = saved.folder
-        else:
-            from tracking.serving.logged import find_logged
+            return saved
+        from tracking.serving.logged import find_logged
 
-            folder = find_logged(location).folder
-        with loading(location):
-            return Answerer.load(folder)
+        folder, note = find_logged(location)
+        return SavedModel(folder, location, note.partition("\n")[0])
 
 
 def load_explaining(names: Mapping[str, str]) -> dict[str, SavedPredictor]:

@@ -1,0 +1,1 @@
+"""Candidates from folders, archives, tables, databases and OPTIMADE, one after the other."""
