@@ -16,6 +16,8 @@ COMMANDS = {
     "predict": "Tc of crystals, by your best model, a released one or one of your choice.",
     "app": "The page: Tc of your crystals in a browser, and /predict for any client.",
     "explain": "Why a model predicts this Tc: features, sites, views and the doping series.",
+    "hand-over": "Write input for VASP and Quantum ESPRESSO for the highest predicted Tc.",
+    "ladder": "Say how many hits a search is expected to have, and what it costs.",
     "train": "Train a model of one family.",
     "tune": "Search a family's settings with Optuna.",
     "ensemble": "Combine several models into one.",

@@ -22,6 +22,8 @@ ENTRY_POINTS = (
     "compare",
     "release",
     "explain",
+    "hand_over",
+    "ladder",
     "app",
     "tune",
     "test",

@@ -17,17 +17,31 @@ from supervision.runtime.options import Option, options_of
 
 EXPECTED = (ExpectedError, FloatingPointError, OSError, ValueError)
 METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "true|false"}
-Given = Mapping[str, str]  # option -> text
+Given = Mapping[str, Any]  # option -> text; ``paths`` -> a list of them, or None
 Group = tuple[str, Sequence[Option]]  # a heading of --help, and the options below it
 
 
-def make_app(main: Callable[[Given], None], groups: Sequence[Group], help: str) -> typer.Typer:
-    """A command with the options of these groups, which calls ``main`` with their values."""
+def make_app(
+    main: Callable[[Given], None], groups: Sequence[Group], help: str, *, paths: str = ""
+) -> typer.Typer:
+    """A command with the options of these groups, which calls ``main`` with their values.
 
-    def command(**given: str) -> None:
+    Args:
+        paths: the help of positional arguments; empty: it has none.
+    """
+
+    def command(**given: Any) -> None:
         main(given)
 
-    parameters = [
+    arguments = [
+        inspect.Parameter(
+            "paths",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[list[str] | None, typer.Argument(help=paths)],
+        )
+    ]
+    parameters = arguments * bool(paths) + [
         inspect.Parameter(
             option.name,
             inspect.Parameter.KEYWORD_ONLY,

@@ -89,6 +89,7 @@ LAYERS = (
     "supervision.explain",
     "supervision.experiment",
     "supervision.release",
+    "supervision.design",
     "supervision.web",
     "supervision.doctor",
     "tracking",
