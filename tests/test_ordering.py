@@ -1,12 +1,13 @@
 """Disordered crystals as ordered cells: size, composition, arrangement, and what is refused."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from example_structures import la2cuo4, mgb2, triclinic
 from pymatgen.analysis.ewald import EwaldSummation
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
-from pymatgen.transformations.standard_transformations import OrderDisorderedStructureTransformation
 
 from supervision.data.errors import CrystalError
 from supervision.design import ordering
@@ -63,25 +64,22 @@ def test_a_supercell_is_ordered_like_its_crystal():
 
 
 def test_the_arrangement_has_the_least_ewald_energy_of_all():
-    """By pymatgen's search through all of the 70 arrangements of a cell."""
-    crystal = rock_salt(0.5)
-    supercell = ordering._supercell(crystal.get_primitive_structure(), 8)
+    """Of the 70 arrangements of a cell, by pymatgen's energy of each."""
+    supercell = ordering._supercell(rock_salt(0.5).get_primitive_structure(), 8)
     (sublattice,) = ordering._sublattices(supercell)
-    charges, method = ordering._charges(supercell)
-    assert (charges, method) == ([{"Na": 1, "K": 1, "Cl": -1}], IONIC)
-    unequal = {"Na": 1.0, "K": 2.0, "Cl": -1.5}  # with equal charges all energies are equal
-    labels = ordering._arrangement(supercell, [sublattice], [unequal], seed=0)
-    ours = ordering._with_elements(supercell, labels)
-    for structure in (ours, supercell):
-        structure.add_oxidation_state_by_element(unequal)
-    search = OrderDisorderedStructureTransformation(search_algorithm())
-    best = search.apply_transformation(supercell)
-    energies = [EwaldSummation(s).total_energy for s in (ours, best)]
-    assert energies[0] == pytest.approx(energies[1], abs=1e-4)
-
-
-def search_algorithm():
-    return OrderDisorderedStructureTransformation.ALGO_COMPLETE
+    assert ordering._charges(supercell) == ([{"Na": 1, "K": 1, "Cl": -1}], IONIC)
+    charges = {"Na": 1.0, "K": 2.0, "Cl": -1.5}  # with equal ones all energies are equal
+    labels = ordering._arrangement(supercell, [sublattice], [charges], seed=0)
+    energies = {}
+    for chosen in combinations(sublattice.sites, 4):
+        tried = ["Cl" if site.is_ordered else "Na" for site in supercell]
+        for site in chosen:
+            tried[site] = "K"
+        structure = Structure(supercell.lattice, tried, supercell.frac_coords)
+        structure.add_oxidation_state_by_element(charges)
+        energies[tuple(tried)] = EwaldSummation(structure).total_energy
+    assert len(energies) == 70 and np.ptp(list(energies.values())) > 1
+    assert energies[tuple(labels)] == pytest.approx(min(energies.values()), abs=1e-4)
 
 
 def test_without_ionic_charges_the_atoms_of_an_element_are_dispersed():
@@ -94,8 +92,8 @@ def test_without_ionic_charges_the_atoms_of_an_element_are_dispersed():
 
 
 def test_dopants_are_as_far_apart_as_in_the_most_compact_cell():
-    """27 of a simple cubic lattice: the body-centred supercells reach beyond 3 a."""
-    found = ordered_cell(alloy(26 / 27), OrderingOptions())
+    """Of 27 sites of a simple cubic lattice, a cube keeps them 3 a apart."""
+    found = ordered_cell(alloy(26 / 27), OrderingOptions(tolerance=0))
     assert len(found.structure) == 27
     shortest = min(found.structure.lattice.get_lll_reduced_lattice().abc)
     assert shortest >= 3 * 3.3 - 1e-6

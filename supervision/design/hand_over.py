@@ -110,7 +110,8 @@ def _hand_over_one(
             if not crystal.cif:
                 raise CrystalError("It is a formula without a structure; give a structure.")
             cell = ordered_cell(crystal.structure, options)
-            folder = out / f"{number:02d}_{cell.structure.composition.reduced_formula}"
+            reduced = cell.structure.composition.reduced_composition
+            folder = out / f"{number:02d}_{reduced.formula.replace(' ', '')}"
             folder.mkdir()
             _write(folder, crystal, answer, cell, options)
     except CrystalError as error:

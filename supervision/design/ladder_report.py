@@ -26,6 +26,7 @@ FIGURE_INCHES = (11.5, 4.4)
 RUNG_HEADERS = ("step", "in", "out", "hits expected among them", "core hours")
 BASE_HEADERS = ("share of hits", "precision of the shortlist", "hits at the end")
 BAR_HEIGHT = 0.36
+SHOWN_WHOLE = 100  # hits
 LEAST_SHOWN = 0.01  # hits, on a logarithmic axis
 
 
@@ -35,7 +36,7 @@ def ladder_text(found: Ladder) -> str:
     hits = found.base_rate * o.candidates
     start = ("candidates", "", f"{o.candidates:,}", f"{hits:,.0f}", "")
     rungs = [
-        (r.name, f"{r.given:,}", f"{r.kept:,}", _estimate(r.hits, ".3g"), f"{r.core_hours:,.0f}")
+        (r.name, f"{r.given:,}", f"{r.kept:,}", _numbers(r.hits), f"{r.core_hours:,.0f}")
         for r in found.rungs
     ]
     bases = [
@@ -113,6 +114,12 @@ def _assumptions(found: Ladder) -> Iterator[str]:
 
 def _estimate(estimate: Estimate, form: str) -> str:
     return f"{estimate.value:{form}} ({estimate.low:{form}} to {estimate.high:{form}})"
+
+
+def _numbers(hits: Estimate) -> str:
+    """Expected numbers, to three digits or in whole ones."""
+    value, low, high = (f"{x:,.0f}" if x >= SHOWN_WHOLE else f"{x:.3g}" for x in hits)
+    return f"{value} ({low} to {high})"
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Lattice, Structure
 
 VACANCY = ""
+ROUNDING = 10**-FRACTION_DECIMALS  # of occupancies
 IONIC, DISPERSED = "Ewald energy of ionic charges", "dispersion of each element"
 MAX_NET_CHARGE = 0.25  # per atom; what carriers compensate in a doped compound
 SYMMETRY_TOLERANCE_ANGSTROM = 0.01  # of the primitive cell; superstructures are kept
@@ -152,7 +153,7 @@ def _smallest(
             continue
         difference = atomic_fractions(Composition(amounts)) - atomic_fractions(wanted)
         error = float(np.abs(difference).max())
-        if error <= options.tolerance:
+        if error <= options.tolerance + ROUNDING:
             return cells, error
         nearest = min(nearest, error)
     said = f"; the nearest is {nearest:.3f} away" if np.isfinite(nearest) else ""
@@ -177,7 +178,7 @@ def _fixed_elements(primitive: "Structure", sublattices: Sequence[_Sublattice]) 
 def _numbers(sublattice: _Sublattice, sites: int) -> dict[str, int]:
     """The atoms of each element on so many sites: whole numbers, by the largest remainders."""
     exact = {symbol: amount * sites for symbol, amount in sublattice.amounts.items()}
-    found = {symbol: int(x + 10**-FRACTION_DECIMALS) for symbol, x in exact.items()}
+    found = {symbol: int(x + ROUNDING) for symbol, x in exact.items()}
     by_remainder = sorted(exact, key=lambda symbol: (found[symbol] - exact[symbol], symbol))
     for symbol in by_remainder[: sites - sum(found.values())]:
         found[symbol] += 1

@@ -25,7 +25,7 @@ def write_vasp(structure: "Structure", folder: Path, options: MeshOptions) -> st
         warnings.simplefilter("ignore")  # of potentials that are not on this machine
         kpoints = {"reciprocal_density": options.k_density}
         inputs = MPMetalRelaxSet(structure, user_kpoints_settings=kpoints)
-        inputs.write_input(folder, potcar_spec=True)
+        inputs.write_input(str(folder), potcar_spec=True)
     return _GUIDE
 
 
