@@ -17,6 +17,8 @@ COMMANDS = {
     "app": "The page: Tc of your crystals in a browser, and /predict for any client.",
     "screen": "Rank many candidates by Tc: a folder, an archive, a table, a database.",
     "explain": "Why a model predicts this Tc: features, sites, views and the doping series.",
+    "hand-over": "Write input for VASP and Quantum ESPRESSO for the highest predicted Tc.",
+    "ladder": "Say how many hits a search is expected to have, and what it costs.",
     "train": "Train a model of one family.",
     "tune": "Search a family's settings with Optuna.",
     "ensemble": "Combine several models into one.",

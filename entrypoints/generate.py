@@ -23,6 +23,8 @@ ENTRY_POINTS = (
     "release",
     "explain",
     "screen",
+    "hand_over",
+    "ladder",
     "app",
     "tune",
     "test",

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from supervision.runtime.errors import ExpectedError, disk_error_message
-from supervision.runtime.options import Option, options_of
+from supervision.runtime.options import STRINGS, Option, options_of
 
 EXPECTED = (ExpectedError, FloatingPointError, OSError, ValueError)
 METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "true|false"}
@@ -21,7 +21,7 @@ MODEL_HELP = (
     "registered name, model URI, folder or released:NAME; empty: the best champion, or else the "
     "released default"
 )
-Given = Mapping[str, str]  # option -> text
+Given = Mapping[str, Any]  # option -> text; of type STRINGS: a list of texts, or None
 Group = tuple[str, Sequence[Option]]  # a heading of --help, and the options below it
 
 
@@ -31,22 +31,16 @@ def make_app(
     """A command with the options of these groups, which calls ``main`` with their values.
 
     Args:
-        argument: the option that is given without its name.
+        argument: the option that is given without its name; several values if it is ``STRINGS``.
     """
 
-    def command(**given: str) -> None:
+    def command(**given: Any) -> None:
         main(given)
 
     parameters = [
-        inspect.Parameter(
-            option.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=as_text(option.shown_default),
-            annotation=Annotated[str, _parameter(option, heading, is_argument=is_argument)],
-        )
+        _parameter(option, heading, is_argument=option.name == argument)
         for heading, options in groups
         for option in options
-        for is_argument in [option.name == argument]
     ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -55,12 +49,21 @@ def make_app(
     return app
 
 
-def _parameter(option: Option, heading: str, *, is_argument: bool) -> Any:
-    """How typer shows an option."""
+def _parameter(option: Option, heading: str, *, is_argument: bool) -> inspect.Parameter:
+    """An option as a parameter of a function, as typer reads it."""
+    shown: Any
     if is_argument:
-        return typer.Argument(help=option.full_help, metavar=option.name.upper())
-    return typer.Option(
-        help=option.full_help, metavar=METAVARS[option.type], rich_help_panel=heading
+        shown = typer.Argument(help=option.full_help, metavar=option.name.upper())
+    else:
+        shown = typer.Option(
+            help=option.full_help, metavar=METAVARS[option.type], rich_help_panel=heading
+        )
+    many = option.type == STRINGS
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if many else as_text(option.shown_default),
+        annotation=Annotated[list[str] | None if many else str, shown],
     )
 
 

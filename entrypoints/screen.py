@@ -7,7 +7,7 @@ python -m entrypoints.screen structures.parquet --domain "series,new family" --m
 
 from dataclasses import dataclass
 
-from entrypoints.options import Given, make_app, parse, run_cli, user_path
+from entrypoints.options import MODEL_HELP, Given, make_app, parse, run_cli, user_path
 from supervision.data.errors import DatasetError
 from supervision.runtime.options import option, options_of
 from supervision.screening.screen import CONFIGS, screen
@@ -25,11 +25,7 @@ class InputOptions:
         "a folder, tar or zip archive, Parquet table, extxyz file, ASE database, OPTIMADE JSONL "
         "file or address",
     )
-    model: str = option(
-        "",
-        "registered name, model URI, folder or released:NAME; empty: the best champion, or else "
-        "the released default",
-    )
+    model: str = option("", MODEL_HELP)
     out: str = option("screening", "the folder of the screening; the same one to go on with it")
 
 

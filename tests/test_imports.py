@@ -90,6 +90,7 @@ LAYERS = (
     "supervision.experiment",
     "supervision.release",
     "supervision.screening",
+    "supervision.design",
     "supervision.web",
     "supervision.doctor",
     "tracking",

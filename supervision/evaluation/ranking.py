@@ -35,10 +35,11 @@ def average_precision(hits: np.ndarray, score: np.ndarray, counts: np.ndarray) -
     return ratio((np.diff(found, axis=1) * precision[:, 1:]).sum(1), found[:, -1])
 
 
-def top_precision(hits: np.ndarray, score: np.ndarray, counts: np.ndarray, k: int) -> np.ndarray:
+def top_precision(hits: np.ndarray, score: np.ndarray, counts: np.ndarray, k: float) -> np.ndarray:
     """The fraction of hits among the ``k`` items of highest score, [samples].
 
-    Where items of equal score compete for the last places, it is the mean over all orders of them.
+    Counts may be weights; then ``k`` is the weight of the top, less than their sum. Where items of
+    equal score compete for the last places, it is the mean over all orders of them.
     """
     found, drawn = _cumulative(hits, score, counts)
     rows, reached = np.arange(len(counts)), (drawn >= k).argmax(1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
 AUTO = "auto"
+STRINGS = tuple[str, ...]  # the type of an option that has several values
 
 
 def option(default: Any, help: str, *, when: Mapping[str, Any] | None = None) -> Any:
@@ -30,12 +31,12 @@ class Option:
     """One option of a config dataclass.
 
     Attributes:
-        type: ``str``, ``int``, ``float`` or ``bool``.
+        type: ``str``, ``int``, ``float``, ``bool`` or ``STRINGS``.
         when: defaults by condition, see ``option``.
     """
 
     name: str
-    type: type
+    type: Any
     default: Any
     help: str
     when: Mapping[str, Any]
@@ -64,6 +65,8 @@ class Option:
             return self.when[held[0]] if held else self.default
         if self.type is bool:
             return parse_bool(str(given), self.name)
+        if self.type == STRINGS:
+            return tuple(text for text in given or () if text)
         try:
             return self.type(given)
         except ValueError as error:

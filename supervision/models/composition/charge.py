@@ -47,7 +47,7 @@ def charge_features(fractions: np.ndarray) -> np.ndarray:
 
     Unknown is NaN, not 0: trees then divide the range of what is known.
     """
-    charges = _charges(fractions)
+    charges = ionic_charges(fractions)
     balance = (charges * fractions).sum(axis=1)
     valences = [_valence(balance, fractions[:, _index(ion)]) for ion in IONS]
     holes = np.where(fractions[:, _index("O")] > 0, valences[0] - 2, np.nan)
@@ -63,8 +63,11 @@ def charge_feature_names() -> list[str]:
     return ["charge balance", "anion fraction", *valences, "holes per Cu", "dome"]
 
 
-def _charges(fractions: np.ndarray) -> np.ndarray:
-    """The charge of each element in each composition, ``[n, 94]``."""
+def ionic_charges(fractions: np.ndarray) -> np.ndarray:
+    """The charge of each element in each composition, ``[n, 94]``, from fractions ``[n, 94]``.
+
+    Cu, Fe and Ni are 2+. Metals have no such charges: there they do not balance.
+    """
     charges = np.tile(_charge_table(), (len(fractions), 1))
     oxygen, copper, iron, nickel = (fractions[:, _index(el)] for el in ("O", "Cu", "Fe", "Ni"))
     for symbol, charge in CUPRATE_CHARGES.items():

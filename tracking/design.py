@@ -1,0 +1,36 @@
+"""Hand-overs and ladders in the run of ``mlflow run``: their files, tables and numbers."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+from supervision.design.hand_over import HandedOver, HandOverOptions
+from supervision.design.ladder import Ladder
+from supervision.design.ladder_report import ladder_figure, ladder_rows, ladder_text
+from tracking import runs
+
+TEXT_FILE, TABLE_FILE, FIGURE_FILE = "ladder.txt", "ladder.csv", "ladder.png"
+
+
+def log_hand_over(done: Sequence[HandedOver], folder: Path, options: HandOverOptions) -> None:
+    """Log the folder as artifacts, and how many crystals it holds."""
+    runs.log_settings(asdict(options), {"model_family": "hand_over"})
+    handed_over = sum(one.cell is not None for one in done)
+    runs.log_metrics({"handed_over": handed_over, "refused": len(done) - handed_over})
+    mlflow.log_artifacts(str(folder))
+
+
+def log_ladder(found: Ladder) -> None:
+    """Log the text, the rungs as CSV, the figure, and the expected hits as metrics."""
+    runs.log_settings(asdict(found.options), {"model_family": "ladder"})
+    runs.log_metrics(
+        {f"hits_{rung.name}{suffix}": value
+         for rung in found.rungs
+         for suffix, value in zip(("", "_low", "_high"), rung.hits, strict=True)}
+    )  # fmt: skip
+    mlflow.log_text(ladder_text(found), TEXT_FILE)
+    runs.log_table(pd.DataFrame(ladder_rows(found)), TABLE_FILE)
+    mlflow.log_figure(ladder_figure(found), FIGURE_FILE)
