@@ -37,11 +37,12 @@ def call_within(seconds: float, call: Callable[[], Result]) -> Result:
             WATCHDOG.watch(limit)
             result = call()
         finally:
-            # Python 3.11 raises the exception after a call or at a backward jump. Before
-            # ``raise_in`` there is neither, so nothing can interrupt this block.
+            # Python 3.11 raises the exception after a call or at a backward jump, so not before
+            # the limit is discarded.
             with WATCHDOG.lock:
-                raise_in(limit.thread, None)
                 WATCHDOG.limits.discard(limit)
+                if limit.is_overdue:
+                    _raise_pending(limit.thread)
     except (Exception, _Overdue):
         if not limit.is_overdue:
             raise  # an error of the call, or the end of a limit around this one
@@ -49,6 +50,18 @@ def call_within(seconds: float, call: Callable[[], Result]) -> Result:
         if not limit.is_overdue:
             return result
     raise TimeoutError(f"It took longer than {seconds:g} s.")
+
+
+def _raise_pending(thread: ctypes.c_ulong) -> None:
+    """Raise in this thread, and catch, what the watchdog may have left to be raised.
+
+    To take it back, with None, is not enough: CPython 3.11 then looks for an exception at every
+    call and jump of the process until one is raised, and never ends that search in a profiler.
+    """
+    try:
+        raise_in(thread, OVERDUE)
+    except _Overdue:
+        return
 
 
 class _Limit:
@@ -97,4 +110,4 @@ class _Watchdog:
 
 WATCHDOG = _Watchdog()
 OVERDUE = ctypes.py_object(_Overdue)
-raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc  # None takes back what is not raised yet
+raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
