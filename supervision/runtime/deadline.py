@@ -6,6 +6,7 @@ Network calls wait outside Python; ``call_with_timeout`` is for them.
 """
 
 import ctypes
+import math
 import time
 from collections.abc import Callable
 from threading import Condition, Lock, Thread, get_ident
@@ -81,10 +82,12 @@ class _Watchdog:
 
     Attributes:
         limits: of the calls that go on; guarded by ``lock``, as is the raising of exceptions.
+        wakes: when its thread looks at them next, in monotonic seconds; guarded by ``lock``.
     """
 
     def __init__(self) -> None:
         self.lock, self.limits = Lock(), set[_Limit]()
+        self.wakes = math.inf
         self._changed = Condition(self.lock)
         self._thread: Thread | None = None
 
@@ -94,7 +97,8 @@ class _Watchdog:
                 self._thread = Thread(target=self._run, name="watchdog", daemon=True)
                 self._thread.start()
             self.limits.add(limit)
-            self._changed.notify()
+            if limit.next < self.wakes:
+                self._changed.notify()
 
     def _run(self) -> None:
         with self.lock:
@@ -104,8 +108,8 @@ class _Watchdog:
                     if limit.next <= now:
                         limit.is_overdue, limit.next = True, now + REPEAT_SECONDS
                         raise_in(limit.thread, OVERDUE)
-                first = min((limit.next for limit in self.limits), default=None)
-                self._changed.wait(None if first is None else first - now)
+                self.wakes = min((limit.next for limit in self.limits), default=math.inf)
+                self._changed.wait(None if self.wakes == math.inf else self.wakes - now)
 
 
 WATCHDOG = _Watchdog()
