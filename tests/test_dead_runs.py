@@ -116,7 +116,7 @@ def test_a_run_and_the_killed_run_that_resumed_it_are_both_closed(store, tmp_pat
             command_of("train_alignn", **settings), cwd=store[0], env=environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        wait_for_epochs(process, len(pairs))
+        wait_for_epochs(process, *pairs)
         pairs.append(newest())
         members = psutil.Process(process.pid).children(recursive=True)
         for member in [*members, process]:
@@ -130,13 +130,17 @@ def test_a_run_and_the_killed_run_that_resumed_it_are_both_closed(store, tmp_pat
     assert status(wrapper) == status(first) == "KILLED"
 
 
-def wait_for_epochs(process, resumes):
-    """Wait until a training has logged an epoch or, if it resumes a run, has tagged that run."""
+def wait_for_epochs(process, *resumed):
+    """Wait until a training has logged an epoch or, if it resumes a run, runs as that one."""
     for _ in range(1200):
         assert process.poll() is None
-        run = mlflow.get_run(newest())
-        begun = "resumes" in run.data.tags if resumes else "val_mae" in run.data.metrics
-        if run.info.status == "RUNNING" and begun:
+        runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+        running = {run.info.run_id: run.data for run in runs if run.info.status == "RUNNING"}
+        if resumed:
+            begun = any("resumes" in data.tags for data in running.values())
+            if begun and running.keys() >= set(resumed):
+                return
+        elif any("val_mae" in data.metrics for data in running.values()):
             return
         time.sleep(0.1)
     pytest.fail("the training logged no epoch in 120 s")

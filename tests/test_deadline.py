@@ -1,5 +1,6 @@
 """Time limits of computations: what runs over stops, and what ends in time is left alone."""
 
+import subprocess
 import sys
 import threading
 import time
@@ -158,3 +159,18 @@ def test_a_call_that_has_ended_never_gets_a_late_exception(monkeypatch, frequent
     kinds = set().union(*ended)
     assert "returned" in kinds and len(kinds) > 1
     assert not WATCHDOG.limits
+
+
+@pytest.mark.parametrize("seconds", [0.05, NEVER])
+def test_a_limit_that_is_over_leaves_nothing_for_the_interpreter_to_raise(seconds):
+    """A profiler of CPython 3.11 never ends while an exception is announced but not there."""
+    code = f"""
+import cProfile
+from supervision.runtime.deadline import call_within
+try:
+    call_within({seconds}, lambda: all(iter(int, 1 if {seconds} < 1 else 0)))
+except TimeoutError:
+    pass
+cProfile.Profile().runcall(lambda: [abs(number) for number in range(100)])
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -71,7 +71,7 @@ class NeuralPredictor(ABC):
             "sha256": fetched.sha256,
             "config": dict(fetched.config),
         }
-        self.model: Any = self.build(fetched)
+        self.model: Any = self.build(fetched).to(self.device)
         self.target = TargetTransform(config.target)
         self.size: Mapping[str, int] = {}
         self.feature_cache_dir: Path | None = None
@@ -173,7 +173,9 @@ class NeuralPredictor(ABC):
     def reading(self, crystal: Crystal) -> Iterator[Any]:
         """The network in evaluation mode, for this thread alone; errors name the crystal."""
         with self.lock, crystal_errors(crystal.id), full_precision():
-            yield self.model.to(self.device).eval()
+            if self.model.training:  # to set the mode of every module takes a millisecond
+                self.model.eval()
+            yield self.model
 
     def save(self, folder: Path, *, without_pretrained: bool = False) -> None:
         """Write ``config.json`` and ``model.safetensors``.

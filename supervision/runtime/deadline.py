@@ -6,6 +6,7 @@ Network calls wait outside Python; ``call_with_timeout`` is for them.
 """
 
 import ctypes
+import math
 import time
 from collections.abc import Callable
 from threading import Condition, Lock, Thread, get_ident
@@ -37,11 +38,12 @@ def call_within(seconds: float, call: Callable[[], Result]) -> Result:
             WATCHDOG.watch(limit)
             result = call()
         finally:
-            # Python 3.11 raises the exception after a call or at a backward jump. Before
-            # ``raise_in`` there is neither, so nothing can interrupt this block.
+            # Python 3.11 raises the exception after a call or at a backward jump, so not before
+            # the limit is discarded.
             with WATCHDOG.lock:
-                raise_in(limit.thread, None)
                 WATCHDOG.limits.discard(limit)
+                if limit.is_overdue:
+                    _raise_pending(limit.thread)
     except (Exception, _Overdue):
         if not limit.is_overdue:
             raise  # an error of the call, or the end of a limit around this one
@@ -49,6 +51,18 @@ def call_within(seconds: float, call: Callable[[], Result]) -> Result:
         if not limit.is_overdue:
             return result
     raise TimeoutError(f"It took longer than {seconds:g} s.")
+
+
+def _raise_pending(thread: ctypes.c_ulong) -> None:
+    """Raise in this thread, and catch, what the watchdog may have left to be raised.
+
+    To take it back, with None, is not enough: CPython 3.11 then looks for an exception at every
+    call and jump of the process until one is raised, and never ends that search in a profiler.
+    """
+    try:
+        raise_in(thread, OVERDUE)
+    except _Overdue:
+        return
 
 
 class _Limit:
@@ -68,10 +82,12 @@ class _Watchdog:
 
     Attributes:
         limits: of the calls that go on; guarded by ``lock``, as is the raising of exceptions.
+        wakes: when its thread looks at them next, in monotonic seconds; guarded by ``lock``.
     """
 
     def __init__(self) -> None:
         self.lock, self.limits = Lock(), set[_Limit]()
+        self.wakes = math.inf
         self._changed = Condition(self.lock)
         self._thread: Thread | None = None
 
@@ -81,7 +97,8 @@ class _Watchdog:
                 self._thread = Thread(target=self._run, name="watchdog", daemon=True)
                 self._thread.start()
             self.limits.add(limit)
-            self._changed.notify()
+            if limit.next < self.wakes:
+                self._changed.notify()
 
     def _run(self) -> None:
         with self.lock:
@@ -91,10 +108,10 @@ class _Watchdog:
                     if limit.next <= now:
                         limit.is_overdue, limit.next = True, now + REPEAT_SECONDS
                         raise_in(limit.thread, OVERDUE)
-                first = min((limit.next for limit in self.limits), default=None)
-                self._changed.wait(None if first is None else first - now)
+                self.wakes = min((limit.next for limit in self.limits), default=math.inf)
+                self._changed.wait(None if self.wakes == math.inf else self.wakes - now)
 
 
 WATCHDOG = _Watchdog()
 OVERDUE = ctypes.py_object(_Overdue)
-raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc  # None takes back what is not raised yet
+raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
