@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": "Why a model predicts this Tc: features, sites, views and the doping series.",
     "hand-over": "Write input for VASP and Quantum ESPRESSO for the highest predicted Tc.",
     "ladder": "Say how many hits a search is expected to have, and what it costs.",
+    "dope": "Tc against the fraction of a dopant, or over those of two.",
     "train": "Train a model of one family.",
     "tune": "Search a family's settings with Optuna.",
     "ensemble": "Combine several models into one.",

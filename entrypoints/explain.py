@@ -11,14 +11,13 @@ from typing import Annotated
 
 import typer
 
-from entrypoints.options import MODEL_HELP, run_cli
+from entrypoints.options import MODEL_HELP, output_path, run_cli
 from supervision.answer.text import answers_text
 from supervision.data.crystals import Crystal
-from supervision.data.errors import CrystalError, DatasetError
-from supervision.data.structure_inputs import structure_inputs
+from supervision.data.errors import CrystalError
+from supervision.data.structure_inputs import one_crystal
 from supervision.explain.explanation import explain
 from supervision.explain.page import PAGE_FILE, write_page
-from supervision.runtime.files import printable_path
 from tracking.explanation import log_explanation, run_if_given
 from tracking.serving.models import load_answerer, load_explaining
 
@@ -41,7 +40,7 @@ def main(
 
     def run() -> None:
         with run_if_given(f"explain · {formula or Path(path).name}") as logged:
-            page = None if logged and not out else _checked(Path(out or PAGE_FILE).expanduser())
+            page = output_path(out or ("" if logged else PAGE_FILE), "out", (".html",))
             crystal = _crystal(path, formula)
             others = {"trees": trees, "graph": graph, "vision": vision}
             found = explain(load_answerer(model), crystal, **load_explaining(others))
@@ -54,29 +53,13 @@ def main(
     run_cli(run)
 
 
-def _checked(out: Path) -> Path:
-    """Raise DatasetError, before anything is computed, where the page cannot be written."""
-    if out.suffix != ".html":
-        raise DatasetError(f"--out must be the name of an .html file, got {out.name}.")
-    if not out.parent.is_dir():
-        raise DatasetError(f"There is no folder {out.parent} to write {out.name} to.")
-    return out
-
-
 def _crystal(path: str, formula: str) -> Crystal:
     """The one structure of a file, or a formula. Raises CrystalError where there is none."""
     if bool(path) == bool(formula):
         raise CrystalError("Name one structure file, or give --formula MgB2.")
     if formula:
         return Crystal(formula, formula, "")
-    found = structure_inputs(Path(path).expanduser())
-    if len(found) != 1:
-        name = printable_path(Path(path))
-        raise CrystalError(f"{name} holds {len(found)} structures; explain takes one.")
-    (given,) = found
-    if given.error:
-        raise CrystalError(f"{given.name}: {given.error}")
-    return Crystal(given.name, given.formula, given.cif)
+    return one_crystal(Path(path).expanduser())
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ ENTRY_POINTS = (
     "screen",
     "hand_over",
     "ladder",
+    "dope",
     "app",
     "tune",
     "test",

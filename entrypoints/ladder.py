@@ -6,9 +6,8 @@ python -m entrypoints.ladder --candidates 1000000 --shortlist 1000 --final 10 --
 
 from dataclasses import dataclass
 
-from entrypoints.options import Given, make_app, parse, run_cli, user_path
+from entrypoints.options import FIGURES, Given, make_app, output_path, parse, run_cli
 from supervision.answer.released import PREFIX, default_name, find_released
-from supervision.data.errors import DatasetError
 from supervision.design.ladder import LadderOptions, ladder
 from supervision.design.ladder_report import ladder_figure, ladder_text
 from supervision.release.out_of_fold import OutOfFold
@@ -31,9 +30,7 @@ def main(given: Given) -> None:
     def run() -> None:
         output, options = parse(Output, given), parse(LadderOptions, given)
         with run_if_given("ladder") as logged:
-            plot = user_path(output.plot) if output.plot else None
-            if plot and plot.suffix not in (".png", ".pdf", ".svg"):
-                raise DatasetError(f"--plot must name a .png, .pdf or .svg file, got {plot.name}.")
+            plot = output_path(output.plot, "plot", FIGURES)
             model = find_released(output.model.removeprefix(PREFIX) or default_name())
             found = ladder(OutOfFold.load(model.folder), options)
             print(f"Model {model.location}\n{ladder_text(found)}")

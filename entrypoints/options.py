@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from supervision.data.errors import DatasetError
 from supervision.runtime.errors import ExpectedError, disk_error_message
 from supervision.runtime.options import STRINGS, Option, options_of
 
@@ -21,6 +22,7 @@ MODEL_HELP = (
     "registered name, model URI, folder or released:NAME; empty: the best champion, or else the "
     "released default"
 )
+FIGURES = (".png", ".pdf", ".svg")  # the endings of what matplotlib draws
 Given = Mapping[str, Any]  # option -> text; of type STRINGS: a list of texts, or None
 Group = tuple[str, Sequence[Option]]  # a heading of --help, and the options below it
 
@@ -115,6 +117,22 @@ def run_cli(main: Callable[[], None]) -> None:
 def listed(text: str) -> list[str]:
     """The parts of a text that are separated by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def output_path(text: str, name: str, suffixes: Sequence[str]) -> Path | None:
+    """Where an option says that a file is written; None for an empty text.
+
+    Raises DatasetError for a name without one of the suffixes, and where its folder is missing.
+    """
+    if not text:
+        return None
+    path = user_path(text)
+    if path.suffix not in suffixes:
+        kinds = " or ".join(filter(None, [", ".join(suffixes[:-1]), suffixes[-1]]))
+        raise DatasetError(f"--{name} must name a {kinds} file, got {path.name}.")
+    if not path.parent.is_dir():
+        raise DatasetError(f"There is no folder {path.parent} to write {path.name} to.")
+    return path
 
 
 def user_path(text: str) -> Path:

@@ -740,7 +740,7 @@ def test_mistakes_are_one_sentence(composition, tmp_path, capsys):
         ([crystal, "--model", trees, "--trees", extra], "--trees needs a model of boosted trees"),
         ([crystal, "--model", tmp_path], "cannot be loaded"),
         ([crystal, "--model", trees, "--out", tmp_path / "no" / "a.html"], "There is no folder"),
-        ([crystal, "--model", trees, "--out", tmp_path / "a.png"], "an .html file, got a.png"),
+        ([crystal, "--model", trees, "--out", tmp_path / "a.png"], "a .html file, got a.png"),
     ):
         code, said = run(capsys, "--out", out, *arguments)
         assert code == 2 and sentence in said and said.count("error:") == 1, said

@@ -6,9 +6,13 @@ from pymatgen.core import Composition
 import supervision
 from supervision.data.crystals import Crystal
 from supervision.data.datasets.classics import load_classics
-from supervision.web.series import STEPS, doped, substitution_series
+from supervision.data.substitution import Substitution
+from supervision.design.doping import CURVE_POINTS, doped
+from supervision.web.series import substitution_series
 from tracking.serving.site import load_served
 
+LA_SR = Substitution("La", "Sr")
+STEPS = CURVE_POINTS - 1
 EXAMPLES = {crystal.id: crystal for crystal in load_classics()}
 
 
@@ -20,14 +24,14 @@ def fast():
 @pytest.fixture(scope="module")
 def lsco(fast):
     crystal = EXAMPLES["lsco0.15"]
-    return substitution_series(fast, Crystal(crystal.id, "", crystal.cif), "La", "Sr")
+    return substitution_series(fast, Crystal(crystal.id, "", crystal.cif), LA_SR)
 
 
 def test_points_are_what_the_model_answers_for_the_doped_crystals(lsco):
     model = supervision.load(fast=True)
     assert [point["fraction"] for point in lsco["points"]] == [i / STEPS for i in range(STEPS + 1)]
     for index in (0, 3, STEPS):
-        crystal = doped(EXAMPLES["lsco0.15"], "La", "Sr", index / STEPS)
+        crystal = doped(EXAMPLES["lsco0.15"], [LA_SR], [index / STEPS])
         assert model.answer(crystal.cif).tc_kelvin == lsco["points"][index]["tc_kelvin"]
 
 
@@ -52,6 +56,6 @@ def test_measured_materials_have_no_further_element(lsco):
 def test_a_dopant_that_is_elsewhere_in_the_crystal_counts_there(fast):
     """YBa2Cu3O7 with Y on the sites of Ba: at 0, the measured YBa2Cu3O7 is at fraction 0."""
     crystal = EXAMPLES["yba2cu3o6.93"]
-    found = substitution_series(fast, Crystal("ybco", "", crystal.cif), "Ba", "Y")
+    found = substitution_series(fast, Crystal("ybco", "", crystal.cif), Substitution("Ba", "Y"))
     nearest = {m["formula"]: m["fraction"] for m in found["measured"]}
     assert nearest["Y1Ba2Cu3O6.93"] == pytest.approx(0, abs=1e-6)

@@ -1,5 +1,6 @@
-"""Hand-overs and ladders in the run of ``mlflow run``: their files, tables and numbers."""
+"""Hand-overs, ladders and dopings in the run of ``mlflow run``: their files, tables and numbers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -7,12 +8,17 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
+from supervision.design.dope import DopeOptions, DopingResult
+from supervision.design.doping_report import doping_rows, highest_sentence
 from supervision.design.hand_over import HandedOver, HandOverOptions
 from supervision.design.ladder import Ladder
 from supervision.design.ladder_report import ladder_figure, ladder_rows, ladder_text
 from tracking import runs
+from tracking.description import describe_run
 
 TEXT_FILE, TABLE_FILE, FIGURE_FILE = "ladder.txt", "ladder.csv", "ladder.png"
+DOPING_TEXT, DOPING_TABLE, DOPING_FIGURE = "doping.txt", "doping.csv", "doping.png"
+HIGHEST = ("tc_kelvin", "tc_lower", "tc_upper")  # of the point of highest Tc
 
 
 def log_hand_over(done: Sequence[HandedOver], folder: Path, options: HandOverOptions) -> None:
@@ -34,3 +40,25 @@ def log_ladder(found: Ladder) -> None:
     mlflow.log_text(ladder_text(found), TEXT_FILE)
     runs.log_table(pd.DataFrame(ladder_rows(found)), TABLE_FILE)
     mlflow.log_figure(ladder_figure(found), FIGURE_FILE)
+
+
+def log_doping(found: DopingResult, options: DopeOptions) -> None:
+    """Log the text, points and measured materials as CSV, the figure, and the highest Tc."""
+    runs.log_settings(asdict(options), {"model_family": "dope", "formula": found.undoped})
+    point = found.highest
+    numbers = {name: float(getattr(point.answer, name)) for name in HIGHEST}
+    numbers |= {
+        f"fraction_{pair.dopant}": fraction
+        for pair, fraction in zip(found.substitutions, point.fractions, strict=True)
+    }
+    numbers["measured"] = len(found.measured)
+    runs.log_metrics({name: value for name, value in numbers.items() if math.isfinite(value)})
+    mlflow.log_text(str(found), DOPING_TEXT)
+    runs.log_table(pd.DataFrame(doping_rows(found)), DOPING_TABLE)
+    mlflow.log_figure(found.plot(), DOPING_FIGURE)
+    describe_run(
+        f"Tc of {found.undoped} with {' and '.join(map(str, found.substitutions))}.",
+        highest_sentence(found),
+        {DOPING_FIGURE: "the figure", DOPING_TEXT: "what supports it"},
+        metrics=HIGHEST,
+    )

@@ -57,7 +57,7 @@ class Answerer:
         own, origin = folder / ANSWER_FOLDER, folder / PROVENANCE_FILE
         return cls(
             load_predictor(folder),
-            KnownMaterials.load(own) if (own / KNOWN_FILE).is_file() else None,
+            known_in(folder),
             Calibration.load(own) if (own / CALIBRATION_FILE).is_file() else None,
             json.loads(origin.read_text()).get("run_id", "") if origin.is_file() else "",
         )
@@ -117,6 +117,12 @@ class Answerer:
         nearest = tuple(self.known.nearest(fractions))
         remarks = tuple(_remarks(crystal, fractions, nearest, self.known))
         return {"domain": domain, "nearest": nearest, "remarks": remarks}
+
+
+def known_in(folder: Path) -> KnownMaterials | None:
+    """The materials that the predictor saved in a folder has learned from, if they are there."""
+    own = folder / ANSWER_FOLDER
+    return KnownMaterials.load(own) if (own / KNOWN_FILE).is_file() else None
 
 
 def _predict(

@@ -8,9 +8,13 @@ compound. new elements: it has an element that no material had.
 import numpy as np
 
 from supervision.data.splits import APART
+from supervision.runtime.plot_style import PALETTE
 
 KNOWN, SERIES, NEW_FAMILY, NEW_ELEMENTS = range(4)
 DOMAINS = ("known", "series", "new family", "new elements")
+DOMAIN_COLOURS = dict(
+    zip(DOMAINS, (PALETTE[0], PALETTE[2], PALETTE[4], PALETTE[1]), strict=True)
+)  # in plots
 KNOWN_DISTANCE = 0.02
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervision.answer.answer import Answer
 from supervision.answer.answerer import Answerer
+from supervision.answer.known import KnownMaterials
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 from supervision.data.structure_inputs import StructureInput, structure_inputs
@@ -48,6 +49,7 @@ class LoadedModel:
             that is not known.
         dataset: the name of the data set it is trained on; empty where that is not known.
         ask: the answers to structures that can be read.
+        known: the materials that it has learned from; None for a model that was saved without.
     """
 
     location: str
@@ -55,6 +57,7 @@ class LoadedModel:
     description: str
     dataset: str
     ask: Ask = field(compare=False)
+    known: KnownMaterials | None = field(default=None, compare=False)
 
     def predict(self, structures: Any) -> "PredictionTable":
         """Answers for structures, as a table with the fields of ``Answer`` as columns.
@@ -133,8 +136,10 @@ def load_saved(saved: SavedModel, reason: str) -> LoadedModel:
     """
     folder, location, description = saved
     with loading(location):
-        ask = partial(_ask_answerer, Answerer.load(folder))
-        return LoadedModel(location, reason, description, dataset_of(folder), ask)
+        answerer = Answerer.load(folder)
+        ask = partial(_ask_answerer, answerer)
+        dataset = dataset_of(folder)
+        return LoadedModel(location, reason, description, dataset, ask, answerer.known)
 
 
 def saved_in(folder: Path) -> SavedModel | None:

@@ -40,21 +40,30 @@ def _common_folder(names: Sequence[str]) -> str:
 
 
 def _cells(answer: Answer, folder: str) -> tuple[str, ...]:
-    decimals = answer.decimals
-    low, high = (kelvin(t, decimals) for t in (answer.tc_lower, answer.tc_upper))
     probabilities = (
         answer.p_superconducting, answer.p_above_10, answer.p_above_20, answer.p_above_40,
     )  # fmt: skip
-    near = answer.nearest[0] if answer.nearest else None
     return (
         printable(answer.name.removeprefix(folder)),
         answer.formula or UNKNOWN,
-        kelvin(answer.tc_kelvin, decimals),
-        f"{low} to {high}" if UNKNOWN not in (low, high) else UNKNOWN,
+        kelvin(answer.tc_kelvin, answer.decimals),
+        interval_text(answer),
         *(f"{p:.0%}" if math.isfinite(p) else UNKNOWN for p in probabilities),
         answer.domain or UNKNOWN,
-        f"{near.tc_kelvin:.3g} K {near.formula}" if near else UNKNOWN,
+        nearest_text(answer),
     )
+
+
+def interval_text(answer: Answer) -> str:
+    """The 90% interval in kelvin; a dash where it is not known."""
+    low, high = (kelvin(t, answer.decimals) for t in (answer.tc_lower, answer.tc_upper))
+    return UNKNOWN if UNKNOWN in (low, high) else f"{low} to {high}"
+
+
+def nearest_text(answer: Answer) -> str:
+    """The nearest measured material with its Tc; a dash where none is known."""
+    near = answer.nearest[0] if answer.nearest else None
+    return f"{near.tc_kelvin:.3g} K {near.formula}" if near else UNKNOWN
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

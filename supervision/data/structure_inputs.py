@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from supervision.data.cif_writer import atoms_to_cif, structure_to_cif
+from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_files import (
     find_structure_files,
@@ -45,6 +46,21 @@ def structure_inputs(structures: Any) -> list[StructureInput]:
         return [StructureInput("structure", "", _refusal(structures))]
     named = ((f"structure {n}", given) for n, given in enumerate(structures, start=1))
     return [found for name, given in named for found in _inputs_of(given, name)]
+
+
+def one_crystal(structure: Any) -> Crystal:
+    """The crystal that one structure is, given as for ``structure_inputs``.
+
+    Raises CrystalError with one sentence where it cannot be read, or is not one structure.
+    """
+    found = structure_inputs(structure)
+    if len(found) != 1:
+        name = printable_path(structure) if isinstance(structure, Path) else "The input"
+        raise CrystalError(f"{name} holds {len(found)} structures; name a file that holds one.")
+    (given,) = found
+    if given.error:
+        raise CrystalError(f"{given.name}: {given.error}")
+    return Crystal(given.name, given.formula, given.cif)
 
 
 def file_inputs(files: Sequence[Path]) -> list[StructureInput]:

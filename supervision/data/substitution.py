@@ -1,7 +1,7 @@
 """Crystals in which one element replaces another on its sites, in part or altogether."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from supervision.data.elements import ELEMENTS
 from supervision.data.errors import CrystalError
@@ -10,6 +10,16 @@ if TYPE_CHECKING:
     from pymatgen.core import PeriodicSite, Structure
 
 FRACTION_DECIMALS = 6  # of an occupancy; those of CIF files have fewer
+
+
+class Substitution(NamedTuple):
+    """The element that is replaced, and the one that replaces it, as symbols."""
+
+    host: str
+    dopant: str
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.dopant}"
 
 
 def substituted(structure: "Structure", host: str, dopant: str, fraction: float) -> "Structure":

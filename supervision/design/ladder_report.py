@@ -1,12 +1,10 @@
 """A ladder as text that fits a terminal, as a table, and as a figure."""
 
-from collections.abc import Iterator, Sequence
-from textwrap import wrap
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from supervision.answer.text import WIDTH
 from supervision.data.material_classes import CLASSES
 from supervision.design.ladder import (
     RESOLVED_FAMILIES,
@@ -16,6 +14,7 @@ from supervision.design.ladder import (
     Ladder,
     LadderOptions,
 )
+from supervision.design.text import paragraph, text_table
 from supervision.runtime.plot_style import BLUE, GREY, RED, STYLE, set_titles
 
 if TYPE_CHECKING:
@@ -50,12 +49,12 @@ def ladder_text(found: Ladder) -> str:
     headers = ("", *(f"top {k}" for k in TOP_FAMILIES))
     parts = [
         f"A hit has a Tc over {o.tc:g} K. Intervals of 95%, over families.",
-        _table(RUNG_HEADERS, [start, *rungs]),
-        *(_paragraph(text) for text in _assumptions(found)),
+        text_table(RUNG_HEADERS, [start, *rungs]),
+        *(paragraph(text) for text in _assumptions(found)),
         "By the share of hits among the candidates:",
-        _table(BASE_HEADERS, bases),
+        text_table(BASE_HEADERS, bases),
         f"Measured on `{SPLIT}`: the share of hits among the families of highest prediction.",
-        _table(headers, tops),
+        text_table(headers, tops),
     ]
     return "\n\n".join(parts)
 
@@ -120,22 +119,6 @@ def _numbers(hits: Estimate) -> str:
     """Expected numbers, to three digits or in whole ones."""
     value, low, high = (f"{x:,.0f}" if x >= SHOWN_WHOLE else f"{x:.3g}" for x in hits)
     return f"{value} ({low} to {high})"
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if number == 0 else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in (headers, *rows)
-    ]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _paragraph(text: str) -> str:
-    return "\n".join(wrap(text, WIDTH, break_on_hyphens=False))
 
 
 # --- the figure

@@ -8,6 +8,7 @@ import numpy as np
 
 from supervision.answer.answer import Answer
 from supervision.answer.kelvin import UNKNOWN, kelvin
+from supervision.answer.text import interval_text
 from supervision.explain.doping import DopingSeries
 from supervision.explain.explanation import Explanation
 from supervision.runtime.plot_style import BLUE, GREY, RED, STYLE, TEXT_COLOUR, set_titles
@@ -107,8 +108,8 @@ def _headline(part: "SubFigure", answer: Answer) -> None:
 
 def confidence(answer: Answer) -> list[str]:
     """How sure an answer is, as far as that is known."""
-    low, high = (kelvin(t, answer.decimals) for t in (answer.tc_lower, answer.tc_upper))
-    interval = [f"90% interval {low} to {high} K"] if UNKNOWN not in (low, high) else []
+    found = interval_text(answer)
+    interval = [f"90% interval {found} K"] if found != UNKNOWN else []
     return [*interval, *([f"domain: {answer.domain}"] if answer.domain else [])]
 
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from supervision.answer.domain import DOMAINS
+from supervision.answer.domain import DOMAIN_COLOURS, DOMAINS
 from supervision.data.crystals import Crystal
-from supervision.runtime.plot_style import BLUE, GREY, PALETTE, RED, STYLE, TC_TICKS, TEXT_COLOUR
+from supervision.runtime.plot_style import BLUE, GREY, RED, STYLE, TC_TICKS, TEXT_COLOUR
 from supervision.screening.summary import EDGES, Summary, interval_width
 
 if TYPE_CHECKING:  # matplotlib writes into the home folder when it is imported
@@ -17,7 +17,6 @@ LABELLED, LABEL_CHARACTERS = 8, 18  # of candidates of the front
 PICTURE_INCHES = 2.6
 WIDTH_TICKS = (0, 1, 5, 10, 20, 40, 80, 120, 160, 200)  # K
 PLAIN_TEXT = {"text.parse_math": False}  # names are untrusted: a $ does not begin a formula
-COLOURS = dict(zip(DOMAINS, (PALETTE[0], PALETTE[2], PALETTE[4], PALETTE[1]), strict=True))
 
 
 def draw_summary(summary: Summary) -> "dict[str, Figure]":
@@ -69,7 +68,7 @@ def _distribution(ax: "Axes", summary: Summary) -> None:
         counts = summary.histogram(domain)
         ax.bar(
             EDGES[:-1], counts, np.diff(EDGES), below, align="edge", label=domain or None,
-            color=COLOURS.get(domain, BLUE), edgecolor="white", lw=0.5,
+            color=DOMAIN_COLOURS.get(domain, BLUE), edgecolor="white", lw=0.5,
         )  # fmt: skip
         below += counts
     _temperatures(ax, "x", TC_TICKS, EDGES[np.flatnonzero(below)[-1] + 1] if below.any() else 1.0)
@@ -112,7 +111,9 @@ def _front(ax: "Axes", summary: Summary) -> None:
 def _domains(ax: "Axes", summary: Summary) -> None:
     """How far the candidates are from what the model has learned from."""
     shares = np.array([summary.domains.get(name, 0) for name in DOMAINS]) / summary.count
-    bars = ax.barh(DOMAINS, 100 * shares, color=[COLOURS[name] for name in DOMAINS], height=0.6)
+    bars = ax.barh(
+        DOMAINS, 100 * shares, color=[DOMAIN_COLOURS[name] for name in DOMAINS], height=0.6
+    )
     ax.bar_label(bars, [f"{share:.1%}" for share in shares], padding=4)
     ax.invert_yaxis()
     ax.set(xlim=(0, 115 * shares.max()), xlabel="% of candidates", title="Domains")

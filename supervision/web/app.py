@@ -21,6 +21,8 @@ from supervision.answer.request import RequestError, answer_request
 from supervision.answer.warm_up import warm_up
 from supervision.data.datasets.classics import load_classics
 from supervision.data.errors import CrystalError
+from supervision.data.substitution import Substitution
+from supervision.design.doping import doped
 from supervision.explain.explanation import explain
 from supervision.explain.page import html
 from supervision.runtime.heap import limit_malloc_arenas
@@ -36,7 +38,7 @@ from supervision.web.errors import RefusedError, error_response
 from supervision.web.executor import RequestExecutor
 from supervision.web.limits import RequestLimits
 from supervision.web.page import render_page
-from supervision.web.series import doped, substitution_series
+from supervision.web.series import substitution_series
 from supervision.web.site import Site
 
 HERE = Path(__file__).parent
@@ -113,7 +115,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         given, pair = crystal_of(content), _pair(content)
         return JSONResponse(
             await executor.run_within(
-                request, MAX_SECONDS, lambda: substitution_series(site.fast, given, *pair)
+                request, MAX_SECONDS, lambda: substitution_series(site.fast, given, pair)
             )
         )
 
@@ -123,7 +125,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         given, pair = crystal_of(content), _pair(content)
         fraction = number_field(content, "fraction")
         found = await executor.run_within(
-            request, MAX_SECONDS, lambda: doped(given, *pair, fraction)
+            request, MAX_SECONDS, lambda: doped(given, [pair], [fraction])
         )
         return JSONResponse({"name": found.id, "text": found.cif})
 
@@ -139,8 +141,8 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         return HTMLResponse(await executor.run_within(request, MAX_EXPLANATION_SECONDS, explained))
 
 
-def _pair(content: dict[str, Any]) -> tuple[str, str]:
-    return text_field(content, "host"), text_field(content, "dopant")
+def _pair(content: dict[str, Any]) -> Substitution:
+    return Substitution(text_field(content, "host"), text_field(content, "dopant"))
 
 
 def _add_errors(app: FastAPI) -> None:

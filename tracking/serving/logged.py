@@ -10,6 +10,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from supervision.answer.answer import Answer
+from supervision.answer.answerer import known_in
 from supervision.answer.loaded import (
     Ask,
     LoadedModel,
@@ -38,7 +39,8 @@ def load_logged(location: str, reason: str) -> LoadedModel:
         return load_saved(saved._replace(location=location), reason)
     with loading(location, MlflowException):
         ask, run_id = _open(folder)
-        return LoadedModel(location, reason, _description(run_id), dataset_of(folder), ask)
+        description, known = _description(run_id), known_in(_predictor_folder(folder))
+        return LoadedModel(location, reason, description, dataset_of(folder), ask, known)
 
 
 class LoggedPredictor(NamedTuple):
@@ -63,8 +65,12 @@ def find_logged(location: str) -> LoggedPredictor:
         return LoggedPredictor(saved.folder, "")
     with loading(location, MlflowException):
         run_id = mlflow.models.Model.load(str(folder)).run_id or ""
-    predictor = next(folder.glob(f"artifacts/*/{CONFIG_FILE}"), folder / CONFIG_FILE).parent
-    return LoggedPredictor(predictor, _tags(run_id).get(NOTE_TAG, ""))
+    return LoggedPredictor(_predictor_folder(folder), _tags(run_id).get(NOTE_TAG, ""))
+
+
+def _predictor_folder(folder: Path) -> Path:
+    """Where the predictor is in the folder of a model that MLflow logged."""
+    return next(folder.glob(f"artifacts/*/{CONFIG_FILE}"), folder / CONFIG_FILE).parent
 
 
 def _local_copy(location: str) -> Path:
