@@ -538,8 +538,9 @@ def many(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_screening_killed_three_times_gives_the_ranking_of_an_uninterrupted_one(
-    script, many, tmp_path
+@pytest.mark.parametrize("turns", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_a_killed_screening_gives_the_ranking_of_an_uninterrupted_one(
+    script, many, tmp_path, turns
 ):
     began = time.monotonic()
     process = start(script, many, tmp_path / "whole")
@@ -547,7 +548,7 @@ def test_a_screening_killed_three_times_gives_the_ranking_of_an_uninterrupted_on
     assert process.returncode == 0, errors
     duration, generator, kills, out = time.monotonic() - began, Random(1), 0, tmp_path / "killed"
     done = []
-    while kills < 3:
+    while kills < turns:
         process = start(script, many, out)
         time.sleep(duration * generator.uniform(0.3, 0.9))
         children = psutil.Process(process.pid).children(recursive=True)

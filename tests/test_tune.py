@@ -330,6 +330,7 @@ def wait_for(found, seconds=150):
     raise TimeoutError
 
 
+@pytest.mark.long
 def test_a_study_completes_after_a_worker_and_then_all_processes_were_killed(store, tmp_path):
     """The same command resumes the study, and the same command in a second process helps."""
     skip_without()
