@@ -454,6 +454,25 @@ def test_other_filters_of_answers_need_no_new_answers(source, tmp_path, one_proc
     assert contents(tmp_path / "out") == before
 
 
+def test_the_first_candidates_are_files_that_give_the_same_answers(source, tmp_path, one_process):
+    out = tmp_path / "out"
+    run(source, out, ScreenOptions(shard_rows=5, top=4))
+    files = sorted((out / "top").iterdir())
+    ranked = pd.read_csv(out / "ranked.csv")[:4]
+    assert [path.name for path in files] == [
+        f"{rank:03d}_{id}" for rank, id in zip(ranked["rank"], ranked["id"], strict=True)
+    ]
+    answers = [find_answer(path) for path in files]
+    assert answers == pytest.approx(ranked["tc_kelvin"].tolist())
+    run(source, out, ScreenOptions(shard_rows=5, top=2, by="p_above_40"))
+    assert len(list((out / "top").iterdir())) == 2
+    assert not (out / "top.part").exists()
+
+
+def find_answer(path):
+    return supervision.load(fast=True).answer(path).tc_kelvin
+
+
 def test_the_size_of_shards_does_not_change_the_ranking(source, tmp_path, one_process):
     run(source, tmp_path / "one")
     run(source, tmp_path / "two", ScreenOptions(shard_rows=1000))

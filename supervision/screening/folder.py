@@ -49,6 +49,11 @@ class ScreeningFolder:
         return self.path / "model"
 
     @property
+    def top(self) -> Path:
+        """The first candidates as CIF files."""
+        return self.path / "top"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that works here."""
         return self.path / "lock"

@@ -1,11 +1,10 @@
 """The report of a screening: one HTML file that needs no other file, no script and no network."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
@@ -18,10 +17,8 @@ from supervision.explain.page import formula_html, svg_base64
 from supervision.runtime.files import atomic_write
 from supervision.runtime.text import printable
 from supervision.screening.figures import draw_candidate, draw_summary
-from supervision.screening.folder import ScreeningFolder
 from supervision.screening.outcome import Screening
 from supervision.screening.ranking import Ranking, answer_of
-from supervision.screening.shards import Manifest
 from supervision.screening.summary import interval_width
 from supervision.screening.worker import Row
 
@@ -35,20 +32,19 @@ CAPTIONS = {
 def write_report(
     found: Screening,
     ranking: Ranking,
-    folder: ScreeningFolder,
-    manifest: Manifest,
+    crystals: Sequence[Crystal],
     description: str,
 ) -> None:
     """Write the report of a screening.
 
     Args:
+        crystals: those of the first candidates.
         description: of the model, in one line.
     """
     figures = {
         name: {"image": svg_base64(figure), "caption": CAPTIONS[name]}
         for name, figure in draw_summary(ranking.summary).items()
     }
-    crystals = _crystals(ranking.top, folder, manifest)
     cards = [
         _card(number, row, crystal)
         for number, (row, crystal) in enumerate(zip(ranking.top, crystals, strict=True), start=1)
@@ -80,20 +76,6 @@ def _template() -> Any:
 def _source_name(source: str) -> str:
     """The last part of a path; an address as it is."""
     return printable(source if "://" in source else Path(source).name or source)
-
-
-def _crystals(rows: list[Row], folder: ScreeningFolder, manifest: Manifest) -> Iterator[Crystal]:
-    """The crystals of rows of the ranking, from their shards."""
-    for row in rows:
-        first = 0
-        for shard in manifest.shards:
-            if row["row"] < first + shard.rows:
-                break
-            first += shard.rows
-        path = folder.shards / f"{shard.name}.parquet"
-        columns, chosen = ["id", "formula", "cif"], [("row", "==", row["row"])]
-        (given,) = pq.read_table(path, columns=columns, filters=chosen).to_pylist()
-        yield Crystal(given["id"], given["formula"], given["cif"])
 
 
 def _card(number: int, row: Row, crystal: Crystal) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from supervision.screening.ranking import ORDERS, rank
 from supervision.screening.report import write_report
 from supervision.screening.shards import Manifest, read_manifest, write_shards
 from supervision.screening.sources.candidates import candidates
+from supervision.screening.structures import ranked_crystals, write_structures
 from supervision.screening.worker import ShardTask
 
 SHARD_ROWS = 5_000
@@ -49,7 +50,7 @@ class ScreenOptions:
         SHARD_ROWS, "the fewest candidates of a shard, which has at most 4 times as many"
     )
     by: str = option("tc_kelvin", f"what is ranked by: {', '.join(ORDERS)}")
-    top: int = option(20, "the candidates that the report shows")
+    top: int = option(20, "the candidates that the report shows, and whose CIF files are written")
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -98,7 +99,9 @@ def screen(
             skipped=manifest.skipped, rejected=ranking.rejected, filtered=dict(ranking.filtered),
             ranked=ranking.summary.count,
         )  # fmt: skip
-        write_report(found, ranking, folder, manifest, model.description)
+        first = ranked_crystals(ranking.top, folder, manifest)
+        write_structures(first, folder.top)
+        write_report(found, ranking, first, model.description)
         return found
 
 
