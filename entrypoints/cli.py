@@ -19,6 +19,8 @@ COMMANDS = {
     "explain": "Why a model predicts this Tc: features, sites, views and the doping series.",
     "hand-over": "Write input for VASP and Quantum ESPRESSO for the highest predicted Tc.",
     "ladder": "Say how many hits a search is expected to have, and what it costs.",
+    "substitute": "Search replacements of elements for a Tc that is likely above one.",
+    "invert": "Search replacements of elements for a predicted Tc near to a target.",
     "train": "Train a model of one family.",
     "tune": "Search a family's settings with Optuna.",
     "ensemble": "Combine several models into one.",

@@ -25,6 +25,8 @@ ENTRY_POINTS = (
     "screen",
     "hand_over",
     "ladder",
+    "substitute",
+    "invert",
     "app",
     "tune",
     "test",

@@ -1,4 +1,4 @@
-"""Hand-overs and ladders in the run of ``mlflow run``: their files, tables and numbers."""
+"""Hand-overs, ladders and searches in the run of ``mlflow run``: files, tables and numbers."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
+from supervision.design.found import Found
 from supervision.design.hand_over import HandedOver, HandOverOptions
 from supervision.design.ladder import Ladder
 from supervision.design.ladder_report import ladder_figure, ladder_rows, ladder_text
@@ -34,3 +35,16 @@ def log_ladder(found: Ladder) -> None:
     mlflow.log_text(ladder_text(found), TEXT_FILE)
     runs.log_table(pd.DataFrame(ladder_rows(found)), TABLE_FILE)
     mlflow.log_figure(ladder_figure(found), FIGURE_FILE)
+
+
+def log_search(found: Found, folder: Path, family: str) -> None:
+    """Log the folder as artifacts, the counts, and the first number of the best candidate."""
+    runs.log_settings(asdict(found.options), {"model_family": family})
+    numbers = {
+        "asked": found.asked, "ranked": len(found.hits), "known": found.known,
+        "unreadable": sum(found.unreadable.values()), "parents": found.parents,
+        "highest_tc": found.highest,
+    }  # fmt: skip
+    best = {"best": found.goal.value(found.hits[0])} if found.hits else {}
+    runs.log_metrics({name: float(value) for name, value in (numbers | best).items()})
+    mlflow.log_artifacts(str(folder))
