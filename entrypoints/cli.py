@@ -20,6 +20,8 @@ COMMANDS = {
     "hand-over": "Write input for VASP and Quantum ESPRESSO for the highest predicted Tc.",
     "ladder": "Say how many hits a search is expected to have, and what it costs.",
     "dope": "Tc against the fraction of a dopant, or over those of two.",
+    "substitute": "Search replacements of elements for a Tc that is likely above one.",
+    "invert": "Search replacements of elements for a predicted Tc near to a target.",
     "train": "Train a model of one family.",
     "tune": "Search a family's settings with Optuna.",
     "ensemble": "Combine several models into one.",

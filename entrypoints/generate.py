@@ -26,6 +26,8 @@ ENTRY_POINTS = (
     "hand_over",
     "ladder",
     "dope",
+    "substitute",
+    "invert",
     "app",
     "tune",
     "test",

@@ -4,14 +4,18 @@ supervision-tc hand-over a.cif folder/ --to espresso,vasp --out calculations
 mlflow run . -e hand_over --experiment-name SuperVision --env-manager local -P paths=folder
 """
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import supervision
-from entrypoints.options import MODEL_HELP, Given, make_app, parse, run_cli, user_path
+from entrypoints.options import (
+    MODEL_HELP,
+    Given,
+    make_app,
+    output_folder,
+    parse,
+    run_cli,
+    user_path,
+)
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_files import find_structure_files
@@ -44,7 +48,10 @@ def main(given: Given) -> None:
             raise DatasetError("Nothing to hand over: name structure files, or folders of them.")
         files = find_structure_files([user_path(path) for path in inputs.paths]).files
         crystals_in = file_inputs(files)
-        with run_if_given("hand-over") as logged, _folder(inputs.out, logged) as folder:
+        with (
+            run_if_given("hand-over") as logged,
+            output_folder(inputs.out or ("" if logged else OUT)) as folder,
+        ):
             model = supervision.load(inputs.model)
             print(model.summary(), flush=True)
             answers = [answer for batch in model.predict_inputs(crystals_in) for answer in batch]
@@ -57,16 +64,6 @@ def main(given: Given) -> None:
                 raise CrystalError("No crystal was handed over; the lines above say why.")
 
     run_cli(run)
-
-
-@contextmanager
-def _folder(out: str, logged: bool) -> Iterator[Path]:
-    """Where the folders are written: for an MLflow run alone, until its artifacts are logged."""
-    if out or not logged:
-        yield user_path(out or OUT)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
 
 
 app = make_app(

@@ -6,7 +6,9 @@ as text: what a config refuses is an error of the run, with one sentence.
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,3 +140,16 @@ def output_path(text: str, name: str, suffixes: Sequence[str]) -> Path | None:
 def user_path(text: str) -> Path:
     """A path from a command line, with ``~`` for the home folder."""
     return Path(text).expanduser()
+
+
+@contextmanager
+def output_folder(text: str) -> Iterator[Path]:
+    """The folder of a command line; of an empty text one that is deleted at the end.
+
+    The latter is for an MLflow run that logs its files as artifacts alone.
+    """
+    if text:
+        yield user_path(text)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)

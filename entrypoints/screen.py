@@ -2,6 +2,7 @@
 
 mlflow run . -e screen --experiment-name SuperVision --env-manager local -P source=candidates/
 python -m entrypoints.screen candidates.tar.xz --model released:fast --out screening
+python -m entrypoints.screen "generate:parents/?fractions=0.25,1"
 python -m entrypoints.screen structures.parquet --domain "series,new family" --max-hull 0.05
 """
 
@@ -23,7 +24,7 @@ class InputOptions:
     source: str = option(
         "",
         "a folder, tar or zip archive, Parquet table, extxyz file, ASE database, OPTIMADE JSONL "
-        "file or address",
+        "file or address; generate:PARENTS for the substitutions of one of these",
     )
     model: str = option("", MODEL_HELP)
     out: str = option("screening", "the folder of the screening; the same one to go on with it")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from supervision.answer.loaded import LoadedModel
+    from supervision.design.dope import DopingResult
+    from supervision.design.found import Found
     from supervision.screening.outcome import Screening
 
-__all__ = ["load", "screen"]
+__all__ = ["dope", "invert", "load", "screen", "substitute"]
 
 
 def load(model: str | Path | None = None, *, fast: bool = False) -> "LoadedModel":
@@ -62,3 +64,70 @@ def screen(
         from supervision.screening.screen import screen as screen_source
         from tracking.serving.models import find_model
     return screen_source(str(source), Path(out), find_model(model), *configs_of(settings))
+
+
+def dope(
+    structure: Any, replace: str, model: str | Path | None = None, **settings: Any
+) -> "DopingResult":
+    """Tc of a crystal against the fraction of a dopant, or over those of two; docs/design.md.
+
+    Args:
+        structure: one structure, as ``predict`` takes it.
+        replace: ``HOST:DOPANT``, such as ``La:Sr``; two by a comma for a map.
+        model: as for ``load``.
+        settings: options of the command ``dope``: ``max_fraction``, ``points``.
+
+    Returns the points, which print as a table and have ``plot()``. Raises ValueError with one
+    sentence.
+    """
+    from supervision.design.dope import DopeOptions
+    from supervision.design.dope import dope as dope_by
+
+    return dope_by(load(model), structure, DopeOptions(replace, **settings))
+
+
+def substitute(
+    parents: Any,
+    above: float = 20.0,
+    model: str | Path | None = None,
+    out: str | Path | None = None,
+    **settings: Any,
+) -> "Found":
+    """Replacements of elements in crystals for a Tc that is likely above one; docs/design.md.
+
+    Args:
+        parents: the path of a structure file, folder, table or archive; or structures, as
+            ``predict`` takes them.
+        above: in kelvin; candidates are ranked by the probability of a higher Tc.
+        model: as for ``load``.
+        out: a new or empty folder for the ranking, the figure and CIF files; None: none is written.
+        settings: options of the command ``substitute``, such as ``replacements=2``.
+
+    Returns the hits, which print as a ranked table. Raises ValueError with one sentence.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries when they are imported
+        from supervision.design.goals import HighTc
+        from tracking.substitution_search import search_given
+    return search_given(parents, HighTc(above), model, out, settings)
+
+
+def invert(
+    parents: Any,
+    tc: float,
+    model: str | Path | None = None,
+    out: str | Path | None = None,
+    **settings: Any,
+) -> "Found":
+    """Replacements of elements in crystals for a predicted Tc near to a target; docs/design.md.
+
+    Args:
+        tc: the target in kelvin; the 90% interval of each hit contains it.
+
+    The other arguments, what is returned and what is raised are those of ``substitute``.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of libraries when they are imported
+        from supervision.design.goals import TargetTc
+        from tracking.substitution_search import search_given
+    return search_given(parents, TargetTc(tc), model, out, settings)

@@ -89,6 +89,7 @@ LAYERS = (
     "supervision.explain",
     "supervision.experiment",
     "supervision.release",
+    "supervision.generation",
     "supervision.screening",
     "supervision.design",
     "supervision.web",

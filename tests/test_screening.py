@@ -494,6 +494,36 @@ def test_another_input_or_model_is_refused(source, tmp_path, one_process):
         run(source, out)
 
 
+def test_a_screening_of_variants_that_is_interrupted_goes_on_to_the_same_ranking(
+    tmp_path, one_process, monkeypatch
+):
+    parents = tmp_path / "parents"
+    parents.mkdir()
+    for name in ("mgb2", "nb3sn"):
+        (parents / f"{name}.cif").write_text(CIFS[name])
+    source = f"generate:{parents}?fractions=0.1,0.5"
+    run(source, tmp_path / "whole")
+
+    def ends_after_two(tasks, workers, settings):
+        for task in tasks[:2]:
+            screen_shard(task)
+            yield task.rows
+        raise KeyboardInterrupt
+
+    out = tmp_path / "interrupted"
+    with monkeypatch.context() as changed:
+        changed.setattr(screening, "engine_named", lambda name: ends_after_two)
+        with pytest.raises(KeyboardInterrupt):
+            run(source, out)
+    done = {path: path.stat().st_mtime_ns for path in (out / "results").iterdir()}
+    assert len(done) == 2
+    run(source, out)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert contents(out) == contents(tmp_path / "whole")
+    with pytest.raises(DatasetError, match="holds a screening with another source"):
+        run(f"{source},1", out)
+
+
 def test_a_folder_with_other_files_is_refused(source, tmp_path, one_process):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").touch()

@@ -262,6 +262,68 @@ def test_the_energy_above_the_hull_has_several_names(values, expected):
     assert hull_energy(values) == expected
 
 
+# --- variants of the structures in another source
+
+
+def generated(path, query="?fractions=1&plausibility=0.04"):
+    return [c for c in candidates(f"generate:{path}{query}") if isinstance(c, Candidate)]
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_the_variants_of_every_kind_of_source_are_the_same(kind, tmp_path):
+    expected = {c.id for c in generated(folder(tmp_path / "expected"))}
+    assert {c.id for c in generated(TEXTS[kind](tmp_path))} == expected
+    assert {"mgb2_Mg-Ca", "nb3sn_Nb-Ta"} < expected
+
+
+def test_variants_are_the_same_every_time_and_of_the_composition_that_their_id_states(tmp_path):
+    (tmp_path / "mgb2.cif").write_text(CIFS["mgb2.cif"])
+    found = generated(tmp_path, "?fractions=0.25,1")
+    assert found == generated(tmp_path, "?fractions=0.25,1")
+    assert len({c.id for c in found}) == len(found)
+    by_id = {c.id: parse_cif(c.cif).composition.as_dict() for c in found}
+    assert by_id["mgb2_Mg-Ca"] == {"Ca": 1, "B": 2}
+    assert by_id["mgb2_B-Al0.25"] == pytest.approx({"Mg": 1, "B": 1.5, "Al": 0.5})
+
+
+def test_two_cells_of_a_parent_give_each_variant_once(tmp_path):
+    (tmp_path / "a.cif").write_text(CIFS["mgb2.cif"])
+    once = generated(tmp_path)
+    (tmp_path / "b.cif").write_text(structure_to_cif(mgb2() * (1, 1, 2)))
+    assert generated(tmp_path) == once
+
+
+def test_a_parent_that_cannot_be_read_costs_no_other(tmp_path):
+    (tmp_path / "a.cif").write_text("data_x\n_cell_length_a 1\n")
+    (tmp_path / "b.csv").write_text("formula\nMgB2\n")
+    (tmp_path / "c.cif").write_text(CIFS["mgb2.cif"])
+    bad, *good = generated(tmp_path)
+    assert bad.id == "a.cif" and bad.error and not any(c.error for c in good)
+    ((formula,), _) = read(f"generate:{tmp_path / 'b.csv'}")
+    assert formula.error == "It is a formula without a structure; give a structure."
+
+
+def test_the_parents_of_a_data_set_have_variants():
+    found = candidates("generate:classics?fractions=1&plausibility=0.3")
+    assert next(found).cif.startswith("data_")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("generate:", "names no parents"),
+        ("generate:missing", "missing is neither a file nor a folder."),
+        ("generate:a?fractions=2", "fractions must be numbers over 0 up to 1, got '2'; give"),
+        ("generate:a?colour=red", "'colour' is not one of fractions, replacements"),
+        ("generate:a?fractions", "The source generate:a"),
+    ],
+)
+def test_a_wrong_spelling_of_variants_is_one_sentence(source, message):
+    with pytest.raises(DatasetError, match=message) as refused:
+        list(candidates(source))
+    assert str(refused.value).count("\n") == 0
+
+
 # --- what cannot be read
 
 

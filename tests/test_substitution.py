@@ -67,3 +67,9 @@ def test_mixed_pairs_name_the_larger_share_first_and_once():
 def test_what_is_no_substitution_gets_one_sentence(host, dopant, fraction, message):
     with pytest.raises(CrystalError, match=message.replace("(", r"\(")):
         substituted(LSCO, host, dopant, fraction)
+
+
+def test_occupancies_that_are_rounded_in_the_file_do_not_sum_to_more_than_one():
+    thirds = Structure(Lattice.cubic(4), [{"Na": 2 / 3, "K": 1 / 3}], [[0, 0, 0]])
+    (site,) = substituted(thirds, "Na", "Li", 1.0)
+    assert site.species.as_dict() == pytest.approx({"Li": 2 / 3, "K": 1 / 3}, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Hand-overs, ladders and dopings in the run of ``mlflow run``: their files, tables and numbers."""
+"""Dopings, searches, hand-overs and ladders in the run of ``mlflow run``: files and numbers."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import pandas as pd
 
 from supervision.design.dope import DopeOptions, DopingResult
 from supervision.design.doping_report import doping_rows, highest_sentence
+from supervision.design.found import Found
 from supervision.design.hand_over import HandedOver, HandOverOptions
 from supervision.design.ladder import Ladder
 from supervision.design.ladder_report import ladder_figure, ladder_rows, ladder_text
@@ -62,3 +63,16 @@ def log_doping(found: DopingResult, options: DopeOptions) -> None:
         {DOPING_FIGURE: "the figure", DOPING_TEXT: "what supports it"},
         metrics=HIGHEST,
     )
+
+
+def log_search(found: Found, folder: Path, family: str) -> None:
+    """Log the folder as artifacts, the counts, and the first number of the best candidate."""
+    runs.log_settings(asdict(found.options), {"model_family": family})
+    numbers = {
+        "asked": found.asked, "ranked": len(found.hits), "known": found.known,
+        "unreadable": sum(found.unreadable.values()), "parents": found.parents,
+        "highest_tc": found.highest,
+    }  # fmt: skip
+    best = {"best": found.goal.value(found.hits[0])} if found.hits else {}
+    runs.log_metrics({name: float(value) for name, value in (numbers | best).items()})
+    mlflow.log_artifacts(str(folder))

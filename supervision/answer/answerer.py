@@ -73,6 +73,19 @@ class Answerer:
             message = str(error).removeprefix(f"{printable(crystal.id)}: ")
             return [Answer(crystal.id, **_facts_if_readable(crystal), error=message)]
 
+    def probability_above(self, threshold: float, answers: Sequence[Answer]) -> np.ndarray:
+        """The probability of a Tc above a threshold in kelvin, of answers of this model, [n].
+
+        NaN where too few materials were predicted to say, and of an answer with an error.
+        """
+        found = np.full(len(answers), np.nan)
+        rows = [row for row, answer in enumerate(answers) if answer.domain]
+        if self.calibration is not None and rows:
+            tc = np.array([answers[row].tc_kelvin for row in rows])
+            domain = np.array([DOMAINS.index(answers[row].domain) for row in rows])
+            found[rows] = self.calibration.probability_above(threshold, tc, domain)
+        return found
+
     def _answer_all(self, crystals: Sequence[Crystal]) -> list[Answer]:
         """Raises CrystalError, naming the crystal, for the first that cannot be read."""
         rows: list[dict[str, Any]] = [_facts(crystal) for crystal in crystals]

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pymatgen.core import PeriodicSite, Structure
 
 FRACTION_DECIMALS = 6  # of an occupancy; those of CIF files have fewer
+DIGITS = 12  # of a difference of occupancies; those behind them are rounding
 
 
 class Substitution(NamedTuple):
@@ -41,8 +42,8 @@ def substituted(structure: "Structure", host: str, dopant: str, fraction: float)
         amounts = site_elements(site)
         if host in amounts:
             shared = amounts.pop(host) + amounts.pop(dopant, 0.0)
-            amounts[host] = round((1 - fraction) * shared, FRACTION_DECIMALS)
-            amounts[dopant] = round(fraction * shared, FRACTION_DECIMALS)
+            amounts[dopant] = min(round(fraction * shared, FRACTION_DECIMALS), shared)
+            amounts[host] = round(shared - amounts[dopant], DIGITS)  # together as before, no more
         species.append({symbol: amount for symbol, amount in amounts.items() if amount > 0})
     return type(structure)(structure.lattice, species, structure.frac_coords)
 

@@ -13,7 +13,7 @@ from supervision.data.splits import APART
 from supervision.data.substitution import Substitution
 from supervision.design.doping import Doping, MeasuredPoint
 from supervision.design.doping_report import places, unsupported
-from supervision.runtime.plot_style import BLUE, RED, STYLE, TEXT_COLOUR, set_titles
+from supervision.runtime.plot_style import BLUE, PLAIN_TEXT, RED, STYLE, TEXT_COLOUR, set_titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,6 @@ CURVE_INCHES, MAP_INCHES = (8.4, 5.6), (8.4, 6.6)
 SHADE = 0.13  # opacity of a domain
 STRIP, BELOW_ZERO = 0.025, 0.06  # of the axis: the strip of domains, and what is below 0 K
 WIDE = 0.15  # of the axis; a stretch without support that is as wide is named in the plot
-PLAIN_TEXT = {"text.parse_math": False}
 MAP_COLOURS = ("#f4f7fa", "#9fc3da", BLUE, "#0d2b45")  # from 0 K to the highest Tc
 
 

@@ -13,8 +13,9 @@ from pymatgen.core import Structure
 from supervision.answer.answer import Answer
 from supervision.answer.kelvin import kelvin
 from supervision.data.crystals import Crystal
-from supervision.data.errors import CrystalError, DatasetError, crystal_errors
+from supervision.data.errors import CrystalError, crystal_errors
 from supervision.design import espresso, vasp
+from supervision.design.folders import make_empty_folder
 from supervision.design.meshes import MeshOptions
 from supervision.design.ordering import OrderedCell, OrderingOptions, ordered_cell
 from supervision.runtime.options import option
@@ -86,9 +87,7 @@ def hand_over(
     Returns them by predicted Tc, the highest first; what has no Tc stands at the end. Raises
     DatasetError for a folder that has content.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DatasetError(f"{out} is not an empty folder; name another one for the calculations.")
-    out.mkdir(parents=True, exist_ok=True)
+    make_empty_folder(out)
     pairs = list(zip(crystals, answers, strict=True))
     ranked = [pair for pair in pairs if math.isfinite(pair[1].tc_kelvin)]
     ranked.sort(key=lambda pair: -pair[1].tc_kelvin)

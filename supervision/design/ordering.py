@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from supervision.data.composition_distance import atomic_fractions
-from supervision.data.element_tables import MAX_ATOMIC_NUMBER
 from supervision.data.errors import CrystalError
 from supervision.data.substitution import FRACTION_DECIMALS, site_elements
-from supervision.models.composition.charge import ionic_charges
+from supervision.models.composition.charge import balanced_charges
 from supervision.runtime.options import option
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 VACANCY = ""
 ROUNDING = 10**-FRACTION_DECIMALS  # of occupancies
 IONIC, DISPERSED = "Ewald energy of ionic charges", "dispersion of each element"
-MAX_NET_CHARGE = 0.25  # per atom; what carriers compensate in a doped compound
 SYMMETRY_TOLERANCE_ANGSTROM = 0.01  # of the primitive cell; superstructures are kept
 LEAST_DISTANCE_ANGSTROM = 0.7  # of two atoms; H2 has 0.74
 STARTS = 20  # random arrangements that are improved
@@ -219,13 +217,10 @@ def _shapes(cells: int) -> Iterator[np.ndarray]:
 
 def _charges(structure: "Structure") -> tuple[list[dict[str, float]], str]:
     """Sets of charges by element, whose energies are added, and what they stand for."""
-    elements = {element.Z: element.symbol for element in structure.composition}
-    if max(elements) <= MAX_ATOMIC_NUMBER:
-        fractions = atomic_fractions(structure.composition)[None, :MAX_ATOMIC_NUMBER]
-        charge = ionic_charges(fractions)[0]
-        if (charge * fractions[0]).min() < 0 and abs(charge @ fractions[0]) <= MAX_NET_CHARGE:
-            return [{symbol: float(charge[z - 1]) for z, symbol in elements.items()}], IONIC
-    return [{symbol: 1.0} for symbol in (*elements.values(), VACANCY)], DISPERSED
+    if charges := balanced_charges(structure.composition):
+        return [charges], IONIC
+    symbols = (element.symbol for element in structure.composition)
+    return [{symbol: 1.0} for symbol in (*symbols, VACANCY)], DISPERSED
 
 
 def _arrangement(

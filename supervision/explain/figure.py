@@ -11,7 +11,15 @@ from supervision.answer.kelvin import UNKNOWN, kelvin
 from supervision.answer.text import interval_text
 from supervision.explain.doping import DopingSeries
 from supervision.explain.explanation import Explanation
-from supervision.runtime.plot_style import BLUE, GREY, RED, STYLE, TEXT_COLOUR, set_titles
+from supervision.runtime.plot_style import (
+    BLUE,
+    GREY,
+    PLAIN_TEXT,
+    RED,
+    STYLE,
+    TEXT_COLOUR,
+    set_titles,
+)
 
 if TYPE_CHECKING:  # matplotlib writes into the home folder when it is imported
     from matplotlib.axes import Axes
@@ -34,7 +42,6 @@ TICK_DISTANCE = 0.12  # of the span of the contributions, at least
 KELVIN_TICKS = (0, 0.2, 0.5, *range(1, 11), 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150)
 FORMULA_WIDTH = 26  # characters
 FEW_POINTS = 40  # of a series; more of them are drawn smaller
-PLAIN_TEXT = {"text.parse_math": False}  # names are untrusted: a $ does not begin a formula
 Draw = Callable[["Axes"], None]
 
 

@@ -26,6 +26,7 @@ STYLE: dict[Any, Any] = {
     "ytick.color": TEXT_COLOUR,
     "figure.dpi": 140,
 }
+PLAIN_TEXT = {"text.parse_math": False}  # for untrusted names: a $ does not begin a formula
 
 
 def set_titles(ax: "Axes", title: str, subtitle: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from supervision.answer.domain import DOMAIN_COLOURS, DOMAINS
 from supervision.data.crystals import Crystal
-from supervision.runtime.plot_style import BLUE, GREY, RED, STYLE, TC_TICKS, TEXT_COLOUR
+from supervision.runtime.plot_style import BLUE, GREY, PLAIN_TEXT, RED, STYLE, TC_TICKS, TEXT_COLOUR
 from supervision.screening.summary import EDGES, Summary, interval_width
 
 if TYPE_CHECKING:  # matplotlib writes into the home folder when it is imported
@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # matplotlib writes into the home folder when it is imported
 LABELLED, LABEL_CHARACTERS = 8, 18  # of candidates of the front
 PICTURE_INCHES = 2.6
 WIDTH_TICKS = (0, 1, 5, 10, 20, 40, 80, 120, 160, 200)  # K
-PLAIN_TEXT = {"text.parse_math": False}  # names are untrusted: a $ does not begin a formula
 
 
 def draw_summary(summary: Summary) -> "dict[str, Figure]":

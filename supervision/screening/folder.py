@@ -11,6 +11,7 @@ from supervision.data.errors import DatasetError
 from supervision.data.structure_files import walk_files
 from supervision.runtime.files import PARTIAL_SUFFIX, atomic_write, printable_path, sha256_of
 from supervision.screening.sources.candidates import is_address
+from supervision.screening.sources.generate import generated_from, is_generated
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,17 @@ def write_json(path: Path, content: Any) -> None:
 def source_hash(source: str) -> str:
     """A hash of the names, sizes and times of change of a source's files; an address is its own.
 
-    Their contents may be terabytes, and what was read of them is in the shards.
+    Their contents may be terabytes, and what was read of them is in the shards. That of variants
+    says which they are, too. A file that does not exist is its own, as the name of a data set.
     """
     if is_address(source):
         return source
+    if is_generated(source):
+        name, options = generated_from(source)
+        return f"{options} {source_hash(name)} {source_hash(options.data) if options.data else ''}"
     path = Path(source).expanduser()
+    if not path.exists():
+        return source
     files = walk_files(path) if path.is_dir() else iter([path])
     return _hash(
         f"{file.relative_to(path)} {found.st_size} {found.st_mtime_ns}"

@@ -9,8 +9,9 @@ intermetallic compounds have no such charges: there the valences are NaN, or one
 from functools import cache
 
 import numpy as np
-from pymatgen.core import Element
+from pymatgen.core import Composition, Element
 
+from supervision.data.composition_distance import atomic_fractions
 from supervision.data.element_tables import MAX_ATOMIC_NUMBER
 
 CHARGES = {
@@ -31,6 +32,7 @@ OXOANION_RATIO = 2  # more oxygen per such atom, as in carbonates and phosphates
 IONS = ("Cu", "Fe", "Ni")
 HIGHEST_VALENCE = 4
 OPTIMAL_HOLES, DOME_CURVATURE = 0.16, 82.6
+MAX_NET_CHARGE = 0.25  # per atom; what carriers compensate in a doped compound
 DECIMALS = 6  # else rounding of the fractions would tell equal compositions apart
 
 
@@ -77,6 +79,22 @@ def ionic_charges(fractions: np.ndarray) -> np.ndarray:
         bound_to_iron = iron + nickel > 0  # Sr2VO3FeAs holds As 3-, whatever its oxygen
         charges[surrounded & ~bound_to_iron, _index(symbol)] = charge
     return charges
+
+
+def balanced_charges(composition: Composition) -> dict[str, float] | None:
+    """The charge of each element of a composition; None where they do not balance.
+
+    They balance where there is an anion and the net charge is within ``MAX_NET_CHARGE`` per atom,
+    which no metal or intermetallic compound and no element beyond Pu is.
+    """
+    elements = {element.Z: element.symbol for element in composition}
+    if max(elements) > MAX_ATOMIC_NUMBER:
+        return None
+    fractions = atomic_fractions(composition)[None, :MAX_ATOMIC_NUMBER]
+    charges = ionic_charges(fractions)[0]
+    if (charges * fractions[0]).min() >= 0 or abs(charges @ fractions[0]) > MAX_NET_CHARGE:
+        return None
+    return {symbol: float(charges[z - 1]) for z, symbol in elements.items()}
 
 
 def _valence(balance: np.ndarray, fraction: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The candidates of a source: a folder, an archive, a table, a database or an OPTIMADE address.
 
+Or the variants of the crystals in such a source (``generate.py``).
+
     for found in candidates("alexandria.tar.xz"): ...
 
 They come one after the other, so that memory does not grow with the source. One that cannot be read
@@ -19,6 +21,7 @@ from supervision.screening.sources.archives import tar_candidates, zip_candidate
 from supervision.screening.sources.candidate import Candidate, Skipped, named
 from supervision.screening.sources.databases import ase_candidates, parquet_candidates
 from supervision.screening.sources.extxyz import extxyz_candidates
+from supervision.screening.sources.generate import generated_candidates, is_generated
 from supervision.screening.sources.optimade import jsonl_candidates, url_candidates
 
 Found = Iterator[Candidate | Skipped]
@@ -51,6 +54,8 @@ def candidates(source: str) -> Found:
     """
     if is_address(source):
         return url_candidates(source)
+    if is_generated(source):
+        return generated_candidates(source, candidates)
     path = Path(source).expanduser()
     if path.is_dir():
         return _folder_candidates(path)
