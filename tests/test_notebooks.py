@@ -18,7 +18,10 @@ SHORTLIST, CHOSEN = 12, 2
 
 @pytest.mark.parametrize(
     "path",
-    [NOTEBOOKS[0], *(pytest.param(path, marks=pytest.mark.long) for path in NOTEBOOKS[1:])],
+    [
+        pytest.param(path, marks=[pytest.mark.long] if path.stem == "02_own_data" else [])
+        for path in NOTEBOOKS
+    ],
     ids=lambda path: path.stem,
 )
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
