@@ -46,6 +46,7 @@ def main(given: Given) -> None:
         crystals_in = file_inputs(files)
         with run_if_given("hand-over") as logged, _folder(inputs.out, logged) as folder:
             model = supervision.load(inputs.model)
+            model.quantity.require_tc("hand_over")
             print(model.summary(), flush=True)
             answers = [answer for batch in model.predict_inputs(crystals_in) for answer in batch]
             crystals = [Crystal(one.name, one.formula, one.cif) for one in crystals_in]

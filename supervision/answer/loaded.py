@@ -14,6 +14,7 @@ from supervision.answer.answer import Answer
 from supervision.answer.answerer import Answerer
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
+from supervision.data.quantity import TC, Quantity
 from supervision.data.structure_inputs import StructureInput, structure_inputs
 from supervision.models.predictor import CONFIG_FILE, PROVENANCE_FILE
 from supervision.runtime.errors import one_line
@@ -39,7 +40,7 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True, repr=False)
 class LoadedModel:
-    """A model that predicts Tc.
+    """A model that predicts Tc or another quantity.
 
     Attributes:
         location: its URI or folder; of a released model, its name and version.
@@ -48,6 +49,7 @@ class LoadedModel:
             that is not known.
         dataset: the name of the data set it is trained on; empty where that is not known.
         ask: the answers to structures that can be read.
+        quantity: what it predicts.
     """
 
     location: str
@@ -55,9 +57,12 @@ class LoadedModel:
     description: str
     dataset: str
     ask: Ask = field(compare=False)
+    quantity: Quantity = TC
 
     def predict(self, structures: Any) -> "PredictionTable":
         """Answers for structures, as a table with the fields of ``Answer`` as columns.
+
+        Those of another quantity than Tc have its name, see ``supervision.answer.columns``.
 
         Args:
             structures: a pymatgen Structure, ASE Atoms, a path of a structure file, a folder or a
@@ -111,7 +116,7 @@ class LoadedModel:
         readable = [given for given in batch if not given.error]
         found = iter(self.ask(readable) if readable else ())
         return [
-            Answer(given.name, error=given.error)
+            Answer(given.name, error=given.error, quantity=self.quantity)
             if given.error
             else replace(next(found), name=given.name)
             for given in batch
@@ -133,8 +138,10 @@ def load_saved(saved: SavedModel, reason: str) -> LoadedModel:
     """
     folder, location, description = saved
     with loading(location):
-        ask = partial(_ask_answerer, Answerer.load(folder))
-        return LoadedModel(location, reason, description, dataset_of(folder), ask)
+        answerer = Answerer.load(folder)
+        ask = partial(_ask_answerer, answerer)
+        dataset = dataset_of(folder)
+        return LoadedModel(location, reason, description, dataset, ask, answerer.quantity)
 
 
 def saved_in(folder: Path) -> SavedModel | None:
@@ -147,8 +154,17 @@ def saved_in(folder: Path) -> SavedModel | None:
 
 def dataset_of(folder: Path) -> str:
     """The name of the data set that the model in a folder is trained on; empty if not known."""
+    return str(_provenance(folder).get("dataset", ""))
+
+
+def quantity_of(folder: Path) -> Quantity:
+    """What the model in a folder predicts."""
+    return Quantity.of_model(_provenance(folder))
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
     path = next(folder.rglob(PROVENANCE_FILE), None)
-    return str(json.loads(path.read_text()).get("dataset", "")) if path else ""
+    return dict(json.loads(path.read_text())) if path else {}
 
 
 @contextmanager

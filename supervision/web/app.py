@@ -109,6 +109,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
 
     @app.post("/series")
     async def series(request: Request) -> JSONResponse:
+        _require_tc(site, "A series of substitution")
         content = parse_json(await request.body())
         given, pair = crystal_of(content), _pair(content)
         return JSONResponse(
@@ -129,6 +130,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
 
     @app.post("/explain")
     async def explanation(request: Request) -> HTMLResponse:
+        _require_tc(site, "An explanation")
         given = crystal_of(parse_json(await request.body()))
 
         def explained() -> str:
@@ -137,6 +139,14 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
                 return html(found)
 
         return HTMLResponse(await executor.run_within(request, MAX_EXPLANATION_SECONDS, explained))
+
+
+def _require_tc(site: Site, what: str) -> None:
+    """Raise RefusedError for what is made for Tc, where the model predicts another quantity."""
+    try:
+        site.model.answerer.quantity.require_tc(what)
+    except ValueError as error:
+        raise RefusedError(400, str(error)) from error
 
 
 def _pair(content: dict[str, Any]) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from supervision.answer.loaded import (
     dataset_of,
     load_saved,
     loading,
+    quantity_of,
     saved_in,
 )
 from supervision.data.structure_inputs import StructureInput
@@ -38,7 +39,8 @@ def load_logged(location: str, reason: str) -> LoadedModel:
         return load_saved(saved._replace(location=location), reason)
     with loading(location, MlflowException):
         ask, run_id = _open(folder)
-        return LoadedModel(location, reason, _description(run_id), dataset_of(folder), ask)
+        known = dataset_of(folder), ask, quantity_of(folder)
+        return LoadedModel(location, reason, _description(run_id), *known)
 
 
 class LoggedPredictor(NamedTuple):
