@@ -13,6 +13,7 @@ from entrypoints.experiment_options import experiment_of, experiment_options
 from entrypoints.options import Given, make_app, parse, run_cli
 from supervision.data.crystals import Crystal, Reject
 from supervision.data.featurize import featurize
+from supervision.data.quantity import Quantity
 from supervision.models.families import load_predictor
 from supervision.models.graph.config import GraphConfig
 from supervision.models.graph.featurize import graph_featurizer
@@ -101,6 +102,7 @@ def _saved(folder: Path, device: str) -> Source:
     predictor = load_predictor(folder)
     path = folder / PROVENANCE_FILE
     provenance = json.loads(path.read_text()) if path.is_file() else {}
+    Quantity.of_model(provenance).require_tc("eval_zero_shot")
     shown = folder.name
     if provenance:
         shown = f"{predictor.model_family} {provenance['run_id'][:8]}"

@@ -53,6 +53,7 @@ def main(given: Given) -> None:
             output_folder(inputs.out or ("" if logged else OUT)) as folder,
         ):
             model = supervision.load(inputs.model)
+            model.quantity.require_tc("hand_over")
             print(model.summary(), flush=True)
             answers = [answer for batch in model.predict_inputs(crystals_in) for answer in batch]
             crystals = [Crystal(one.name, one.formula, one.cif) for one in crystals_in]

@@ -1,5 +1,7 @@
 """Tc of structure files without a server, by your best model, a released one or another one.
 
+A model of another quantity predicts that one.
+
 python -m entrypoints.predict a.cif POSCAR folder/
 python -m entrypoints.predict a.cif --fast
 python -m entrypoints.predict a.cif --model runs:/RUN_ID/model --out predictions.csv
@@ -11,6 +13,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,10 +27,12 @@ import typer
 import supervision
 from entrypoints.options import MODEL_HELP, run_cli
 from supervision.answer.answer import Answer
-from supervision.answer.csv_table import ANSWER_COLUMNS, answer_cells, csv_number
+from supervision.answer.columns import column
+from supervision.answer.csv_table import answer_cells, answer_columns, csv_number
 from supervision.answer.loaded import LoadedModel
 from supervision.answer.text import answers_text
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.quantity import Quantity
 from supervision.data.structure_files import find_structure_files
 from supervision.data.structure_inputs import StructureInput, file_inputs, text_input
 from supervision.runtime.errors import error_reason
@@ -35,7 +40,7 @@ from supervision.runtime.text import csv_cell
 
 app = typer.Typer(add_completion=False)
 STDIN = Path("-")
-COLUMNS = ["file", "tc_kelvin", "problem", *ANSWER_COLUMNS]  # of the CSV file
+TABLE_START = re.compile(rb"file,[A-Za-z]\w*,problem")  # of a CSV file that this command wrote
 
 
 @app.command()
@@ -52,7 +57,7 @@ def main(
         bool, typer.Option("--fast", help="the released model that answers soonest")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="also write the table as CSV")] = None,
-    rank: Annotated[bool, typer.Option("--rank", help="the highest Tc first")] = False,
+    rank: Annotated[bool, typer.Option("--rank", help="the highest value first")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="print the answers as JSON, and nothing else")
     ] = False,
@@ -73,7 +78,7 @@ def _predict(
     for text in filter(None, (skipped, loaded.summary())):
         print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
     answers: list[Answer] = []
-    with _csv_writer(out) as write:
+    with _csv_writer(out, loaded.quantity) as write:
         for batch in loaded.predict_inputs(inputs):
             write(batch)
             answers += batch
@@ -112,9 +117,8 @@ def check_out(out: Path) -> None:
     if not out.parent.is_dir():
         raise DatasetError(f"There is no folder {out.parent} to write {out.name} to.")
     if out.exists():
-        header = ",".join(COLUMNS[:3]).encode()
         with out.open("rb") if out.is_file() else io.BytesIO() as file:
-            known = file.read(len(header)) == header
+            known = TABLE_START.match(file.read(100))
         if not known:
             raise DatasetError(
                 f"{out} is not a table of predictions; name another file to write to."
@@ -130,14 +134,21 @@ def check_out(out: Path) -> None:
 
 
 @contextmanager
-def _csv_writer(out: Path | None) -> Iterator[Callable[[Iterable[Answer]], None]]:
+def _csv_writer(
+    out: Path | None, quantity: Quantity
+) -> Iterator[Callable[[Iterable[Answer]], None]]:
     """A function that adds rows to the CSV file, if there is one, at once and as whole lines."""
     if out is None:
         yield lambda answers: None
         return
     with out.open("w", newline="", encoding="utf-8") as file:
-        _write_lines(file, [COLUMNS])
+        _write_lines(file, [csv_columns(quantity)])
         yield lambda answers: _write_lines(file, map(_csv_cells, answers))
+
+
+def csv_columns(quantity: Quantity) -> list[str]:
+    """The columns of the CSV file."""
+    return ["file", column("tc_kelvin", quantity), "problem", *answer_columns(quantity)]
 
 
 def _write_lines(file: TextIO, lines: Iterable[Sequence[object]]) -> None:

@@ -13,6 +13,7 @@ import typer
 from entrypoints.experiment_options import experiment_of, experiment_options
 from entrypoints.launch_torchrun import restart_with_torchrun
 from entrypoints.options import Given, Group, add_command, make_app, run_cli, user_path
+from supervision.data.quantity import TC
 from supervision.experiment.run import run_other_rank, run_training
 from supervision.experiment.run_folder import train_into_folder
 from supervision.experiment.settings_file import apply_settings, read_settings
@@ -22,9 +23,10 @@ from supervision.models.setup import ModelSetup
 from supervision.runtime.options import option, options_of
 from supervision.training.distributed import join_process_group
 
+QUANTITY = ("quantity", "unit")
 DATA = (
-    "dataset", "data", "split", "apart", "folds", "fold", "extra", "extra_data", "extra_weights",
-    "limit", "seed",
+    "dataset", "data", *QUANTITY, "split", "apart", "folds", "fold", "extra", "extra_data",
+    "extra_weights", "limit", "seed",
 )  # fmt: skip
 RESULT = ("register", "allow_loss")
 WITHOUT_EPOCHS = ("refit", *RESULT)
@@ -80,7 +82,9 @@ def train(family: ModelFamily, given: Given) -> None:
 
     def make() -> tuple[ModelSetup, Experiment]:
         experiment = experiment_of(given)
-        configs = default_configs(family, experiment.dataset, experiment.seed, given)
+        configs = default_configs(
+            family, experiment.dataset, experiment.seed, given, experiment.learned
+        )
         configs = apply_settings_file(given["config"], family.name, configs)
         weights, device = given.get("weights", "none"), given.get("device", "cpu")
         return family.setup(weights, device, *configs), experiment
@@ -119,7 +123,10 @@ def train_all_folds(family: ModelFamily, given: Given) -> None:
             )
         file = given["config"]
         settings = read_settings(user_path(file), family.name) if file else {}
-        train_folds(family, given, folds, settings)
+        # without these options a fold of Tc is the same training as before there were any
+        left_out = QUANTITY if given.get("quantity", TC.name) == TC.name else ()
+        options = {name: value for name, value in given.items() if name not in left_out}
+        train_folds(family, options, folds, settings)
 
 
 def apply_settings_file(file: str, model_family: str, configs: list[Any]) -> list[Any]:

@@ -12,6 +12,7 @@ import pytest
 from described import description_of
 from mlflow import MlflowClient
 
+from supervision.data.quantity import TC
 from supervision.evaluation.paired_difference import PairedDifference
 from tracking import evaluation_report, runs
 from tracking.evaluation_report import describe_evaluation, log_evaluation, summary
@@ -438,6 +439,7 @@ def test_the_model_of_a_run_is_logged_again_only_where_it_has_changed(client, mo
         learned=lambda splits: [],
         weights=SimpleNamespace(license="none"),
         provenance=lambda splits, run: {"run_id": run},
+        quantity=TC,
     )
     with runs.tracked_run("test"):
         run = runs.run_id()

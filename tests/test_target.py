@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from supervision.training.target import KINDS, TargetTransform
+from supervision.training.target import TC_KINDS as KINDS
+from supervision.training.target import TargetTransform
 
 TC = np.array([0.0, 0.0, 0.4, 2.4, 9.2, 18.3, 39.0, 92.0, 132.9])
 

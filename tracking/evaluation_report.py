@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from supervision.answer.known import KnownMaterials
 from supervision.data.composition_distance import fraction_matrix
 from supervision.data.families import families
+from supervision.data.quantity import TC, Quantity
 from supervision.data.splits import groups_of
 from supervision.evaluation import metrics
 from supervision.evaluation.discovery import all_discovery_metrics
 from supervision.evaluation.paired_difference import PairedDifference
 from supervision.evaluation.prediction import Prediction
+from supervision.evaluation.ranking import spearman
 from supervision.experiment.baselines import baseline_predictions
 from supervision.experiment.spec import DataSplits
 from supervision.training.callbacks import EpochRecord
@@ -25,9 +27,10 @@ from tracking.serving.model_page import PARITY_FILE
 
 CONSTANT, FAMILY_MEAN, NEAREST = "constant median", "family mean", "nearest composition"
 BASELINES = (CONSTANT, FAMILY_MEAN, NEAREST)  # columns of the predictions
+BANDS = "plots/error_by_band.png"
 LOOK = {
     PARITY_FILE: "predicted against measured Tc",
-    "plots/error_by_band.png": "the error by Tc",
+    BANDS: "the error by Tc",
     "comparison.csv": "the baselines",
     "predictions.csv": "every prediction",
 }
@@ -47,12 +50,22 @@ class Evaluation:
         bands: errors on the test materials by measured Tc.
         val_against_constant: MAE minus that of the constant median on the validation materials.
         test_against_constant: the same on the test materials.
+        quantity: what the errors are of; only those of Tc have bands.
     """
 
     metrics: Mapping[str, float]
     bands: pd.DataFrame
     val_against_constant: PairedDifference
     test_against_constant: PairedDifference
+    quantity: Quantity = TC
+
+    @property
+    def look(self) -> dict[str, str]:
+        """What to look at first."""
+        if self.quantity.is_tc:
+            return LOOK
+        others = {path: shows for path, shows in LOOK.items() if path != BANDS}
+        return others | {PARITY_FILE: f"predicted against known {self.quantity.symbol}"}
 
 
 def predictions_table(predictions: Sequence[Prediction], splits: DataSplits) -> pd.DataFrame:
@@ -87,39 +100,48 @@ def predictions_table(predictions: Sequence[Prediction], splits: DataSplits) -> 
 
 
 def log_evaluation(
-    predictions: pd.DataFrame, history: Sequence[EpochRecord], title: str
+    predictions: pd.DataFrame,
+    history: Sequence[EpochRecord],
+    title: str,
+    quantity: Quantity = TC,
 ) -> Evaluation:
     """Log metrics, intervals, tables and plots.
 
-    ``predictions`` come from ``predictions_table``.
+    ``predictions`` come from ``predictions_table``. Of another quantity than Tc there are neither
+    bands nor the metrics of discovery, apart from Spearman's rank correlation.
     """
     test = predictions[predictions["split"] == "test"]
     val = predictions[predictions["split"] == "val"]
-    bands = metrics.band_table(test["tc"].to_numpy(), test["tc_pred"].to_numpy())
+    tc, tc_pred = test["tc"].to_numpy(), test["tc_pred"].to_numpy()
+    bands = metrics.band_table(tc, tc_pred) if quantity.is_tc else pd.DataFrame()
     evaluation = Evaluation(
-        _errors(test, val) | _baseline_errors(test, val), bands, _against_constant(val),
-        _against_constant(test),
+        _errors(test, val, quantity) | _baseline_errors(test, val), bands, _against_constant(val),
+        _against_constant(test), quantity,
     )  # fmt: skip
     runs.log_metrics({k: v for k, v in evaluation.metrics.items() if np.isfinite(v)})
     runs.log_table(predictions, "predictions.csv")
-    runs.log_table(bands, "bands.csv")
+    if quantity.is_tc:
+        runs.log_table(bands, "bands.csv")
     runs.log_table(_comparison(test), "comparison.csv")
     lines = {name: evaluation.metrics[f"null_{_slug(name)}_val_mae"] for name in BASELINES}
-    runs.log_figures(_figures(test, bands, history, lines, title))
-    print(f"Validation MAE of the final model: {evaluation.metrics['val_mae_final']:.3f} K.")
+    runs.log_figures(_figures(test, evaluation, history, lines, title))
+    final = quantity.with_unit(f"{evaluation.metrics['val_mae_final']:.3f}")
+    print(f"Validation MAE of the final model: {final}.")
     print(summary(evaluation), flush=True)
     return evaluation
 
 
 def summary(evaluation: Evaluation) -> str:
     """The test errors in one sentence, and whether the model is shown to beat a constant."""
-    logged = evaluation.metrics
-    constant = f"the constant median's {logged['null_constant_median_test_mae']:.2f} K"
+    logged, quantity = evaluation.metrics, evaluation.quantity
+    error = quantity.error
+    constant = f"the constant median's {error(logged['null_constant_median_test_mae'])}"
+    low, high = (quantity.number(logged[f"test_mae_{end}"]) for end in ("low", "high"))
     return (
-        f"{TEST_ERROR} {logged['test_mae']:.2f} K (95% {logged['test_mae_low']:.2f} to "
-        f"{logged['test_mae_high']:.2f}), RMSE {logged['test_rmse']:.2f} K, "
-        f"R2 {logged['test_r2']:.3f}: {evaluation.test_against_constant.describe(constant)}; "
-        f"family mean {logged['null_family_mean_test_mae']:.2f} K."
+        f"{TEST_ERROR} {error(logged['test_mae'])} (95% {low} to {high}), "
+        f"RMSE {error(logged['test_rmse'])}, R2 {logged['test_r2']:.3f}: "
+        f"{evaluation.test_against_constant.describe(constant, quantity)}; "
+        f"family mean {error(logged['null_family_mean_test_mae'])}."
     )
 
 
@@ -128,23 +150,31 @@ def describe_evaluation(
 ) -> None:
     """Describe the active run by its errors; ``look`` and ``more`` come before what all have."""
     details = "\n\n".join(filter(None, (more, _band_table(evaluation), PROTOCOL)))
-    describe_run(what, summary(evaluation), {**(look or {}), **LOOK}, metrics=METRICS, more=details)
+    describe_run(
+        what,
+        summary(evaluation),
+        {**(look or {}), **evaluation.look},
+        metrics=METRICS,
+        more=details,
+    )
 
 
 def errors_section(evaluation: Evaluation) -> str:
     """The errors as a model card has them."""
-    return f"{summary(evaluation)}\n\n{_band_table(evaluation)}\n\n{PROTOCOL}"
+    return "\n\n".join(filter(None, (summary(evaluation), _band_table(evaluation), PROTOCOL)))
 
 
 def _band_table(evaluation: Evaluation) -> str:
-    """The test errors by measured Tc."""
+    """The test errors by measured Tc; empty for another quantity."""
+    if not evaluation.quantity.is_tc:
+        return ""
     lines = ["| Tc (K) | materials | MAE (K) | bias (K) |", "|---|---|---|---|"]
     for row in evaluation.bands[evaluation.bands["n"] > 0].to_dict("records"):
         lines.append(f"| {row['band']} | {row['n']} | {row['mae']:.2f} | {row['bias']:+.2f} |")
     return "\n".join(lines)
 
 
-def _errors(test: pd.DataFrame, val: pd.DataFrame) -> dict[str, float]:
+def _errors(test: pd.DataFrame, val: pd.DataFrame, quantity: Quantity) -> dict[str, float]:
     """Test metrics with intervals, and validation metrics of the final model."""
     tc, tc_pred = test["tc"].to_numpy(), test["tc_pred"].to_numpy()
     found = {f"test_{k}": v for k, v in metrics.all_metrics(tc, tc_pred).items()}
@@ -152,7 +182,10 @@ def _errors(test: pd.DataFrame, val: pd.DataFrame) -> dict[str, float]:
     for name, (low, high) in intervals.items():
         found |= {f"test_{name}_low": low, f"test_{name}_high": high}
     found |= {f"test_{k}": v for k, v in metrics.spread(tc, tc_pred).items()}
-    discovery = all_discovery_metrics(tc, tc_pred, test["family"].to_numpy())
+    if quantity.is_tc:
+        discovery = all_discovery_metrics(tc, tc_pred, test["family"].to_numpy())
+    else:
+        discovery = {"spearman": float(spearman(tc, tc_pred, np.ones((1, len(tc))))[0])}
     found |= {f"test_{k}": v for k, v in discovery.items()}
     val_metrics = metrics.all_metrics(val["tc"].to_numpy(), val["tc_pred"].to_numpy())
     return found | {f"val_{k}_final": v for k, v in val_metrics.items()}
@@ -198,18 +231,20 @@ def _row(name: str, table: pd.DataFrame, column: str) -> dict[str, Any]:
 
 def _figures(
     test: pd.DataFrame,
-    bands: pd.DataFrame,
+    evaluation: Evaluation,
     history: Sequence[EpochRecord],
     baselines: dict[str, float],
     title: str,
 ) -> dict[str, Figure]:
+    quantity = evaluation.quantity
     figures = {
-        "parity": plots.parity(test, title),
-        "residuals": plots.residuals(test, title),
-        "error_by_band": plots.error_by_band(bands, title),
+        "parity": plots.parity(test, title, quantity),
+        "residuals": plots.residuals(test, title, quantity),
     }
+    if quantity.is_tc:
+        figures["error_by_band"] = plots.error_by_band(evaluation.bands, title)
     if len(history) > 1:
-        figures["training_curve"] = plots.training_curve(history, baselines, title)
+        figures["training_curve"] = plots.training_curve(history, baselines, title, quantity)
     return figures
 
 

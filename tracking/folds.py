@@ -7,6 +7,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 
+from supervision.data.quantity import TC, Quantity
 from supervision.models.families import ModelFamily
 from tracking import runs
 from tracking.child_training import train_child
@@ -16,7 +17,7 @@ FOLD_TAG = "fold"  # of a child run; it is no result of its own
 CHILDREN_TAG = "fold_runs"  # of the run of the whole: the ids of its children, by fold
 LOGGED_TAGS = (
     "dataset", "split", "weights", "weights_source", "weights_choice", "weights_license",
-    "pretrained", "model_family", "code_version",
+    "pretrained", "model_family", "code_version", "quantity", "unit",
 )  # fmt: skip
 
 
@@ -45,7 +46,8 @@ def train_folds(
     title = _log_common(children)
     tables = [runs.read_table(run, "predictions.csv") for run in children]
     numbered = [table.assign(fold=number) for number, table in enumerate(tables, start=1)]
-    evaluated = log_evaluation(pd.concat(numbered, ignore_index=True), (), title)
+    quantity = Quantity.of(options.get("quantity", TC.name), options.get("unit", ""))
+    evaluated = log_evaluation(pd.concat(numbered, ignore_index=True), (), title, quantity)
     what = (
         f"Training of a model that reads {family.reads}, on {folds} folds in the runs below this "
         "one: every material is predicted once, by the model of its fold."

@@ -47,13 +47,15 @@ def _require_same_predictions(found: FinishedRun) -> None:
     """The model is logged with the code on this machine, so this code must reproduce it."""
     materials = found.splits.part("test")[:CHECKED_MATERIALS]
     logged = {row.material_id: row.tc_pred for row in found.predictions}
+    with_unit = found.spec.quantity.with_unit
     for row in predict_materials(load_predictor(found.model), {"test": materials}):
         before = logged[row.material_id]
         if abs(row.tc_pred - before) > TOLERANCE_KELVIN + RELATIVE_TOLERANCE * abs(before):
             raise RunFolderError(
-                f"The model in {found.folder} predicted {before:.3f} K for {row.formula} where it "
-                f"was trained and predicts {row.tc_pred:.3f} K here: import it with the code that "
-                f"trained it ({found.spec.code_version})."
+                f"The model in {found.folder} predicted {with_unit(f'{before:.3f}')} for "
+                f"{row.formula} where it was trained and predicts "
+                f"{with_unit(f'{row.tc_pred:.3f}')} here: import it with the code that trained it "
+                f"({found.spec.code_version})."
             )
 
 

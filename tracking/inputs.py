@@ -6,13 +6,14 @@ from pathlib import Path
 
 import mlflow
 
+from supervision.data.quantity import TC, Quantity
 from supervision.data.splits import NEAR
 from supervision.experiment.spec import DataSplits
 from supervision.models.setup import WeightsInfo
 from tracking import runs
 
 
-def log_inputs(splits: DataSplits, weights: WeightsInfo) -> None:
+def log_inputs(splits: DataSplits, weights: WeightsInfo, quantity: Quantity = TC) -> None:
     """Log hashes and counts as params, the materials as the run's data set, and ``split.csv``."""
     counts = {f"left_out_{part}": len(splits.part(part)) for part in NEAR.values()}
     if splits.extra:
@@ -31,7 +32,7 @@ def log_inputs(splits: DataSplits, weights: WeightsInfo) -> None:
             "rejected": len(splits.dataset.rejects),
         }
     )
-    runs.log_dataset(splits.materials, splits.dataset.name)
+    runs.log_dataset(splits.materials, splits.dataset.name, quantity)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "split.csv"
         splits.split.save(path)

@@ -19,11 +19,13 @@ from supervision.experiment.run import LockFolder, RunSpec
 from supervision.experiment.spec import DataSplits
 from supervision.models.families import get_family
 from supervision.models.predictor import PROVENANCE_FILE
+from supervision.release.card import LIMITS_OF_ALL
 from supervision.runtime.files import sha256_of
 from supervision.training.callbacks import EpochRecord
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.resuming import checkpoints_dir, open_checkpoints
 from tracking import runs
+from tracking.comparison.results import QUANTITY_TAG
 from tracking.evaluation_report import (
     Evaluation,
     describe_evaluation,
@@ -33,7 +35,7 @@ from tracking.evaluation_report import (
 )
 from tracking.inputs import log_inputs
 from tracking.serving import registry
-from tracking.serving.model_page import card, data_section, picture_section
+from tracking.serving.model_page import LABELS, card, data_section, picture_section
 from tracking.system_metrics import log_system_metrics
 
 MODEL, CONTENT = "model_uri", "model_sha256"  # tags
@@ -59,7 +61,7 @@ class MLflowLogger:
         """Hashes, counts, the materials and the split; and the run's name, which is known now."""
         name = splits.dataset.name
         mlflow.set_tags({"mlflow.runName": spec.title(name), "dataset": name})
-        log_inputs(splits, spec.weights)
+        log_inputs(splits, spec.weights, spec.quantity)
 
     def log_image(self, rgb: np.ndarray, name: str) -> None:
         """A PNG artifact."""
@@ -129,7 +131,9 @@ class MLflowLogger:
             provenance = spec.provenance(splits, self.run_id)
             (folder / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=1))
             example = splits.part("test")[0].crystals[0].cif
-            uri = registry.log_predictor(folder, spec.model_family, example, spec.weights.license)
+            uri = registry.log_predictor(
+                folder, spec.model_family, example, spec.weights.license, spec.quantity
+            )
         mlflow.set_tags({MODEL: uri, CONTENT: content})
 
     def log_evaluation(
@@ -141,7 +145,8 @@ class MLflowLogger:
     ) -> None:
         """Metrics, tables and plots; then the model is registered, unless ``register=false``."""
         table = predictions_table(predictions, splits)
-        evaluated = log_evaluation(table, history, spec.title(splits.dataset.name))
+        title = spec.title(splits.dataset.name)
+        evaluated = log_evaluation(table, history, title, spec.quantity)
         curve = {"plots/training_curve.png": "the training curve"} if len(history) > 1 else {}
         describe_evaluation(evaluated, _what(spec, splits), curve)
         if spec.experiment.register:
@@ -157,10 +162,11 @@ class MLflowLogger:
                 shutil.rmtree(checkpoints.folder, ignore_errors=True)
                 mlflow.delete_tag("checkpoints")
         print(f"Run {self.run_id}", flush=True)
+        compared = "; `python -m entrypoints.compare` sets it beside the others"
+        is_tc = not runs.tag(QUANTITY_TAG)
         print(
             "Next: `mlflow ui` shows the run; `python -m entrypoints.predict FILE.cif --model "
-            f"runs:/{self.run_id}/model` predicts with it; `python -m entrypoints.compare` sets it "
-            "beside the others.",
+            f"runs:/{self.run_id}/model` predicts with it{compared if is_tc else ''}.",
             flush=True,
         )
 
@@ -177,19 +183,23 @@ def register(spec: RunSpec, splits: DataSplits, evaluated: Evaluation) -> None:
         limit=experiment.limit,
         validation_materials=len(splits.part("val")),
         against_constant=evaluated.val_against_constant,
+        quantity=spec.quantity,
     )
     tags = {"weights": weights.name, "weights_license": weights.license}
     extra = list(dict.fromkeys(row.source for row in splits.extra))
     data = data_section(len(splits.materials), splits.dataset.name, extra)
     errors = errors_section(evaluated)
-    register_model(spec.model_family, candidate, tags, card(_what(spec, splits), data, errors))
+    limits = (LABELS, *LIMITS_OF_ALL) if spec.quantity.is_tc else LIMITS_OF_ALL
+    text = card(_what(spec, splits), data, errors, limits)
+    register_model(spec.model_family, candidate, tags, text)
 
 
 def _what(spec: RunSpec, splits: DataSplits) -> str:
     """What was trained, on what, from which weights: one sentence."""
+    of = "" if spec.quantity.is_tc else f"of {spec.quantity.label} "
     weights = f", from the weights {spec.weights.name} ({spec.weights.license})"
     return (
-        f"A model that reads {get_family(spec.model_family).reads}, trained on "
+        f"A model {of}that reads {get_family(spec.model_family).reads}, trained on "
         f"{len(spec.learned(splits)):,} materials, split `{spec.experiment.split_label}` of "
         f"{splits.dataset.name}{weights if spec.weights.pretrained else ''}."
     )
@@ -201,7 +211,7 @@ def register_model(
     """Register the active run's logged model, with a card; logs and prints what changed and why."""
     uri = runs.tag(MODEL)
     own = {"trained_by": runs.run_id(), MODEL: uri}
-    illustrated = f"{card}\n\n{picture_section(runs.run_id())}"
+    illustrated = f"{card}\n\n{picture_section(runs.run_id(), candidate.quantity)}"
     messages = registry.register(uri, model_family, candidate, {**tags, **own}, illustrated)
     mlflow.log_text("\n".join(messages), "registry.txt")
     print("\n".join(messages), flush=True)

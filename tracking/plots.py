@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from supervision.data.quantity import TC, Quantity
 from supervision.evaluation.metrics import mae, r2
 from supervision.runtime.plot_style import BLUE, GREY, PALETTE, RED, STYLE, TC_TICKS, TEXT_COLOUR
 from supervision.training.callbacks import EpochRecord
@@ -22,15 +23,21 @@ def _figure(width: float = 6.0, height: float = 4.6) -> Figure:
     return figure
 
 
-def parity(predictions: pd.DataFrame, title: str) -> Figure:
-    """Predicted against measured Tc, on sqrt axes: both 2 K and 90 K are readable."""
+def parity(predictions: pd.DataFrame, title: str, quantity: Quantity = TC) -> Figure:
+    """Predicted against measured Tc, on sqrt axes: both 2 K and 90 K are readable.
+
+    Another quantity has linear axes.
+    """
     with matplotlib.rc_context(STYLE):
         figure = _figure(5.4, 5.2)
         ax = figure.axes[0]
         tc, tc_pred = predictions["tc"].to_numpy(), predictions["tc_pred"].to_numpy()
-        parity_axes(ax, tc, tc_pred, BLUE)
+        (parity_axes if quantity.is_tc else _linear_parity_axes)(ax, tc, tc_pred, BLUE)
+        if not quantity.is_tc:
+            ax.set(xlabel=f"known {quantity.label}", ylabel=f"predicted {quantity.label}")
         ax.set_title(fill(title, 48))  # the figure is narrow
-        text = f"{len(tc)} materials\nMAE {mae(tc, tc_pred):.2f} K\nR² {r2(tc, tc_pred):.3f}"
+        error = quantity.error(mae(tc, tc_pred))
+        text = f"{len(tc)} materials\nMAE {error}\nR² {r2(tc, tc_pred):.3f}"
         ax.text(0.04, 0.96, text, transform=ax.transAxes, va="top")
     return figure
 
@@ -47,8 +54,20 @@ def parity_axes(ax: Axes, tc: np.ndarray, tc_pred: np.ndarray, colour: str) -> N
     ax.set(xlabel="measured Tc (K)", ylabel="predicted Tc (K)")
 
 
-def residuals(predictions: pd.DataFrame, title: str) -> Figure:
+def _linear_parity_axes(ax: Axes, known: np.ndarray, predicted: np.ndarray, colour: str) -> None:
+    """Draw predicted against known values of any sign, with the diagonal."""
+    low, high = (f(f(known), f(predicted)) for f in (min, max))
+    margin = 0.05 * (high - low) or 1.0
+    ends = (low - margin, high + margin)
+    ax.plot(ends, ends, color=GREY, lw=1.2, zorder=1)
+    ax.scatter(known, predicted, s=14, color=colour, alpha=0.55, lw=0, zorder=2, clip_on=False)
+    ax.set(xlim=ends, ylim=ends, aspect="equal")
+
+
+def residuals(predictions: pd.DataFrame, title: str, quantity: Quantity = TC) -> Figure:
     """Predicted minus measured Tc, against measured Tc and as a histogram."""
+    measured = "measured" if quantity.is_tc else "known"
+    difference = f"predicted - {measured}" + (f" ({quantity.unit})" if quantity.unit else "")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8, 4), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=[2, 1], sharey=True)
@@ -56,10 +75,10 @@ def residuals(predictions: pd.DataFrame, title: str) -> Figure:
         error = predictions["tc_pred"].to_numpy() - tc
         left.axhline(0, color=GREY, lw=1.2)
         left.scatter(tc, error, s=14, color=BLUE, alpha=0.55, linewidths=0)
-        left.set(xlabel="measured Tc (K)", ylabel="predicted - measured (K)", title=title)
+        left.set(xlabel=f"{measured} {quantity.label}", ylabel=difference, title=title)
         right.hist(error, bins=40, orientation="horizontal", color=BLUE)
         right.axhline(float(np.mean(error)), color=RED, lw=1.5)
-        right.set(xlabel="materials", title=f"bias {np.mean(error):+.2f} K")
+        right.set(xlabel="materials", title=f"bias {quantity.error(float(np.mean(error)), '+')}")
     return figure
 
 
@@ -86,7 +105,10 @@ def distributions(sets: Mapping[str, np.ndarray], title: str) -> Figure:
 
 
 def training_curve(
-    history: Sequence[EpochRecord], baselines: Mapping[str, float], title: str
+    history: Sequence[EpochRecord],
+    baselines: Mapping[str, float],
+    title: str,
+    quantity: Quantity = TC,
 ) -> Figure:
     """Validation MAE by epoch with those of baselines as lines, above the training loss."""
     with matplotlib.rc_context(STYLE):
@@ -97,7 +119,7 @@ def training_curve(
         best = min(history, key=lambda r: r.val_mae)
         top.scatter([best.epoch], [best.val_mae], s=70, facecolors="none", edgecolors=RED, lw=2)
         top.annotate(
-            f"best {best.val_mae:.2f} K",
+            f"best {quantity.error(best.val_mae)}",
             (best.epoch, best.val_mae),
             xytext=(0, -16),
             textcoords="offset points",
@@ -105,11 +127,14 @@ def training_curve(
             color=RED,
         )
         for (name, value), dashes in zip(baselines.items(), cycle(("--", ":", "-.")), strict=False):
-            top.axhline(value, color=GREY, lw=1.5, ls=dashes, label=f"{name} {value:.2f} K")
+            top.axhline(
+                value, color=GREY, lw=1.5, ls=dashes, label=f"{name} {quantity.error(value)}"
+            )
         if baselines:
             top.legend(frameon=False, fontsize=8.5)
         top.margins(x=0.06, y=0.15)
-        top.set(ylabel="validation MAE (K)", title=title)
+        unit = f" ({quantity.unit})" if quantity.unit else ""
+        top.set(ylabel=f"validation MAE{unit}", title=title)
         bottom.plot(epochs, [r.train_loss for r in history], color=TEXT_COLOUR, marker="o", ms=3.5)
         start = " (0: only the head was trained)" if epochs[0] == 0 else ""
         bottom.set(xlabel=f"epoch{start}", ylabel="training loss")

@@ -24,6 +24,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
 from supervision.data.crystals import Material, Reject
+from supervision.data.quantity import TC, Quantity
 from supervision.runtime.errors import StoreError, disk_error_message, one_line
 from supervision.runtime.images import save_png
 from supervision.runtime.lock import LOCK_FILE_MODE, BusyError, machine_lock_folder
@@ -311,11 +312,11 @@ def log_rejects(rejects: Sequence[Reject]) -> None:
     )
 
 
-def log_dataset(materials: Sequence[Material], name: str) -> None:
+def log_dataset(materials: Sequence[Material], name: str, quantity: Quantity = TC) -> None:
     """The materials as the run's MLflow dataset, which the table of runs shows."""
     rows = [(m.id, m.formula, m.tc) for m in materials]
-    table = pd.DataFrame(rows, columns=["material_id", "formula", "tc"])
-    mlflow.log_input(from_pandas(table, name=name, targets="tc"), context="training")
+    table = pd.DataFrame(rows, columns=["material_id", "formula", quantity.name])
+    mlflow.log_input(from_pandas(table, name=name, targets=quantity.name), context="training")
 
 
 def log_file(path: Path) -> None:

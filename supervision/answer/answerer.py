@@ -21,6 +21,7 @@ from supervision.answer.known import KNOWN_FILE, SAME, KnownMaterials, Neighbour
 from supervision.data.composition_distance import atomic_fractions
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, crystal_errors
+from supervision.data.quantity import TC, Quantity
 from supervision.models.ensemble.predictor import EnsemblePredictor
 from supervision.models.families import load_predictor
 from supervision.models.predictor import PROVENANCE_FILE, SavedPredictor
@@ -41,12 +42,14 @@ class Answerer:
     Attributes:
         calibration: None for a model that was saved without one.
         version: which model this is, in a word.
+        quantity: what it predicts.
     """
 
     predictor: SavedPredictor
     known: KnownMaterials | None
     calibration: Calibration | None
     version: str
+    quantity: Quantity = TC
 
     @classmethod
     def load(cls, folder: Path) -> "Answerer":
@@ -55,11 +58,14 @@ class Answerer:
         Raises FileNotFoundError or ValueError where there is none that this code can read.
         """
         own, origin = folder / ANSWER_FOLDER, folder / PROVENANCE_FILE
+        provenance = json.loads(origin.read_text()) if origin.is_file() else {}
+        quantity = Quantity.of_model(provenance)
         return cls(
             load_predictor(folder),
             known_in(folder),
-            Calibration.load(own) if (own / CALIBRATION_FILE).is_file() else None,
-            json.loads(origin.read_text()).get("run_id", "") if origin.is_file() else "",
+            Calibration.load(own, quantity) if (own / CALIBRATION_FILE).is_file() else None,
+            provenance.get("run_id", ""),
+            quantity,
         )
 
     def answer(self, crystals: Sequence[Crystal]) -> list[Answer]:
@@ -71,7 +77,8 @@ class Answerer:
                 return [answer for crystal in crystals for answer in self.answer([crystal])]
             (crystal,) = crystals
             message = str(error).removeprefix(f"{printable(crystal.id)}: ")
-            return [Answer(crystal.id, **_facts_if_readable(crystal), error=message)]
+            facts = _facts_if_readable(crystal)
+            return [Answer(crystal.id, **facts, error=message, quantity=self.quantity)]
 
     def probability_above(self, threshold: float, answers: Sequence[Answer]) -> np.ndarray:
         """The probability of a Tc above a threshold in kelvin, of answers of this model, [n].
@@ -99,8 +106,9 @@ class Answerer:
             row["members"] = {name: float(of[number]) for name, of in members.items()}
             if np.isnan(list(row["members"].values())).any():
                 row["remarks"] += (NOT_ALL_MEMBERS,)
+        own: dict[str, Any] = {"model_version": self.version, "quantity": self.quantity}
         return [
-            Answer(crystal.id, tc_kelvin=float(value), model_version=self.version, **row)
+            Answer(crystal.id, tc_kelvin=float(value), **own, **row)
             for crystal, value, row in zip(crystals, tc, rows, strict=True)
         ]
 
@@ -109,27 +117,51 @@ class Answerer:
         if self.calibration is None or domain is None:
             return {}
         interval = self.calibration.interval(tc, domain)
+        found = {
+            "tc_lower": interval[:, 0],
+            "tc_upper": interval[:, 1],
+            "domain_error": self.calibration.error(domain),
+        }
+        if not self.quantity.is_tc:
+            return found
         probabilities = {
             name: self.calibration.probability_above(threshold, tc, domain)
             for name, threshold in THRESHOLDS.items()
         }
         reported = self.calibration.probability_reported(tc, domain)
-        return {
-            "p_superconducting": np.maximum(reported, probabilities["p_above_10"]),
-            "tc_lower": interval[:, 0],
-            "tc_upper": interval[:, 1],
-            "domain_error": self.calibration.error(domain),
-            **probabilities,
-        }
+        superconducting = np.maximum(reported, probabilities["p_above_10"])
+        return found | probabilities | {"p_superconducting": superconducting}
 
     def _surroundings(self, crystal: Crystal, fractions: np.ndarray) -> dict[str, Any]:
         """Domain, neighbours and remarks of a composition ``[118]``."""
         if self.known is None:
-            return {"remarks": tuple(_remarks(crystal, fractions, (), None))}
+            return {"remarks": tuple(self._remarks(crystal, fractions, ()))}
         domain = DOMAINS[self.known.domain(fractions[None])[0]]
         nearest = tuple(self.known.nearest(fractions))
-        remarks = tuple(_remarks(crystal, fractions, nearest, self.known))
+        remarks = tuple(self._remarks(crystal, fractions, nearest))
         return {"domain": domain, "nearest": nearest, "remarks": remarks}
+
+    def _remarks(
+        self, crystal: Crystal, fractions: np.ndarray, nearest: Sequence[Neighbour]
+    ) -> Iterator[str]:
+        """Sentences on what limits the answer for a composition ``[118]``."""
+        known, quantity = self.known, self.quantity
+        if nearest and nearest[0].distance <= SAME:
+            yield f"In the training data: {_reported(nearest[0].tc_kelvin, quantity)}."
+        if not crystal.cif:
+            yield "From the formula alone, without a structure."
+        if known is not None:
+            new = {el.Z: el.symbol for el in crystal.composition if not known.elements[el.Z - 1]}
+            if new:
+                yield f"No training material has {', '.join(new.values())}."
+            elif not known.has_element_set(fractions):
+                symbols = sorted(element.symbol for element in crystal.composition)
+                yield f"No training material has just these elements: {', '.join(symbols)}."
+        if quantity.is_tc and fractions[0] >= HYDRIDE:
+            yield (
+                "A hydride: those that superconduct near room temperature do so under a pressure "
+                "that a crystal structure does not state."
+            )
 
 
 def known_in(folder: Path) -> KnownMaterials | None:
@@ -169,28 +201,8 @@ def _facts_if_readable(crystal: Crystal) -> dict[str, Any]:
         return {}
 
 
-def _remarks(
-    crystal: Crystal,
-    fractions: np.ndarray,
-    nearest: Sequence[Neighbour],
-    known: KnownMaterials | None,
-) -> Iterator[str]:
-    """Sentences on what limits the answer for a composition ``[118]``."""
-    if nearest and nearest[0].distance <= SAME:
-        tc = nearest[0].tc_kelvin
-        reported = f"a Tc of {tc:.3g} K was reported" if tc else "no Tc was reported"
-        yield f"In the training data: {reported}."
-    if not crystal.cif:
-        yield "From the formula alone, without a structure."
-    if known is not None:
-        new = {el.Z: el.symbol for el in crystal.composition if not known.elements[el.Z - 1]}
-        if new:
-            yield f"No training material has {', '.join(new.values())}."
-        elif not known.has_element_set(fractions):
-            symbols = sorted(element.symbol for element in crystal.composition)
-            yield f"No training material has just these elements: {', '.join(symbols)}."
-    if fractions[0] >= HYDRIDE:
-        yield (
-            "A hydride: those that superconduct near room temperature do so under a pressure that "
-            "a crystal structure does not state."
-        )
+def _reported(value: float, quantity: Quantity) -> str:
+    """What the training data say of a material."""
+    if not quantity.is_tc:
+        return f"its {quantity.symbol} is {quantity.with_unit(f'{value:.3g}')}"
+    return f"a Tc of {value:.3g} K was reported" if value else "no Tc was reported"

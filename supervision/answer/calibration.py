@@ -4,9 +4,11 @@ Predictions of materials that a model had not learned from are compared with the
 sqrt(Tc), relative to 1 + sqrt(prediction): errors grow with Tc. A prediction is compared with those
 of the same domain and a similar predicted Tc; bands of few materials are merged. Whether a Tc is
 reported at all is a share of near predictions.
+
+Of another quantity than Tc, values are compared as they are, and those of a domain with each other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from supervision.answer.domain import DOMAINS, KNOWN, NEW_ELEMENTS, NEW_FAMILY, SERIES
+from supervision.data.quantity import TC, Quantity
 from supervision.evaluation.conformal import PredictiveSystem, fewest_scores
 
 LEVEL = 0.9
@@ -34,23 +37,29 @@ class Calibration:
         tc: measured, in kelvin, [n].
         tc_pred: predicted, in kelvin, [n].
         domain: of each, an index of ``DOMAINS``, [n].
+        quantity: what ``tc`` is a value of, in its unit.
     """
 
     tc: np.ndarray
     tc_pred: np.ndarray
     domain: np.ndarray
+    quantity: Quantity = field(default=TC, kw_only=True)
 
     def interval(self, tc_pred: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """Where the measured Tc is with probability ``LEVEL``, in kelvin, ``[n, 2]``.
 
         With equal tails; where the lower end is 0 K, which includes materials without a reported
         Tc, there is no lower tail, and the upper one has all the rest. NaN where too few materials
-        were predicted to say.
+        were predicted to say. Another quantity is not below its minimum.
         """
         found = np.full((len(tc_pred), 2), np.nan)
         rows = self._merged[domain] != NONE
-        given = (*_encode(tc_pred[rows]), self._category(tc_pred[rows], domain[rows]))
+        given = (*self._encode(tc_pred[rows]), self._category(tc_pred[rows], domain[rows]))
         low, high = self._system.interval(*given, LEVEL).T
+        if not self.quantity.is_tc:
+            minimum = -np.inf if self.quantity.minimum is None else self.quantity.minimum
+            found[rows] = np.maximum(np.column_stack([low, high]), minimum)
+            return found
         from_zero = low < np.sqrt(REPORTED)
         one_sided = self._system.interval(*given, 2 * LEVEL - 1)[:, 1]
         found[rows, 0] = np.where(from_zero, 0, low) ** 2
@@ -63,7 +72,7 @@ class Calibration:
         """The probability of a Tc above a threshold in kelvin, ``[n]``; NaN as in ``interval``."""
         found = np.full(len(tc_pred), np.nan)
         rows = self._merged[domain] != NONE
-        encoded, scale = _encode(tc_pred[rows])
+        encoded, scale = self._encode(tc_pred[rows])
         category = self._category(tc_pred[rows], domain[rows])
         found[rows] = self._system.probability_above(np.sqrt(threshold), encoded, scale, category)
         return found
@@ -105,15 +114,23 @@ class Calibration:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> "Calibration":
-        """What ``save`` wrote; it gives the same numbers."""
-        return cls(**load_file(folder / CALIBRATION_FILE))
+    def load(cls, folder: Path, quantity: Quantity = TC) -> "Calibration":
+        """What ``save`` wrote of this quantity; it gives the same numbers."""
+        return cls(**load_file(folder / CALIBRATION_FILE), quantity=quantity)
 
     @cached_property
     def _system(self) -> PredictiveSystem:
-        encoded, scale = _encode(self.tc_pred)
+        encoded, scale = self._encode(self.tc_pred)
         category = self._category(self.tc_pred, self.domain)
-        return PredictiveSystem.fit(np.sqrt(self.tc), encoded, scale, category)
+        tc = np.sqrt(self.tc) if self.quantity.is_tc else self.tc
+        return PredictiveSystem.fit(tc, encoded, scale, category)
+
+    def _encode(self, tc_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """sqrt of predicted Tc, other predictions as they are; and the scale of their errors."""
+        if not self.quantity.is_tc:
+            return tc_pred, np.ones(len(tc_pred))
+        encoded = np.sqrt(np.maximum(tc_pred, 0))
+        return encoded, 1 + encoded
 
     def _category(self, tc_pred: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """The materials that each prediction is compared with, as a number, ``[n]``."""
@@ -146,7 +163,9 @@ class Calibration:
 
     @cached_property
     def _edges(self) -> dict[int, list[float]]:
-        """The band edges of each merged domain, in kelvin."""
+        """The band edges of each merged domain, in kelvin; none of another quantity."""
+        if not self.quantity.is_tc:
+            return {int(d): [] for d in np.unique(self._merged)}
         merged = self._merged[self.domain]
         return {int(d): _band_edges(self.tc_pred[merged == d]) for d in np.unique(self._merged)}
 
@@ -161,9 +180,3 @@ def _band_edges(tc_pred: np.ndarray) -> list[float]:
             edges.insert(0, edge)
             top = edge
     return edges
-
-
-def _encode(tc_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """sqrt of predictions, and the scale of their errors."""
-    encoded = np.sqrt(np.maximum(tc_pred, 0))
-    return encoded, 1 + encoded

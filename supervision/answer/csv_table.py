@@ -4,21 +4,34 @@ import math
 from typing import Any
 
 from supervision.answer.answer import Answer
+from supervision.answer.columns import PROBABILITIES, column
+from supervision.data.quantity import TC, Quantity
 from supervision.runtime.text import csv_cell
 
-NUMBERS = (
-    "tc_lower", "tc_upper", "p_superconducting", "p_above_10", "p_above_20", "p_above_40",
-)  # fmt: skip
-ANSWER_COLUMNS = [
-    "formula", *NUMBERS, "domain", "domain_error", "nearest", "remarks", "model_version",
-]  # after those of a name and its Tc  # fmt: skip
+BOUNDS = ("tc_lower", "tc_upper")
+
+
+def answer_columns(quantity: Quantity = TC) -> list[str]:
+    """The columns of an answer, after those of a name and of the value."""
+    bounds = [column(name, quantity) for name in BOUNDS]
+    others = PROBABILITIES if quantity.is_tc else ("unit",)
+    return [
+        "formula", *bounds, *others, "domain", "domain_error", "nearest", "remarks",
+        "model_version",
+    ]  # fmt: skip
 
 
 def answer_cells(answer: Answer) -> list[Any]:
-    """The cells of an answer below ``ANSWER_COLUMNS``; empty is what is not known."""
-    nearest = "; ".join(f"{n.formula} {n.tc_kelvin:g} K ({n.distance:.3f})" for n in answer.nearest)
+    """The cells of an answer below ``answer_columns``; empty is what is not known."""
+    quantity = answer.quantity
+    nearest = "; ".join(
+        f"{n.formula} {quantity.with_unit(f'{n.tc_kelvin:g}')} ({n.distance:.3f})"
+        for n in answer.nearest
+    )
+    names = (*BOUNDS, *PROBABILITIES) if quantity.is_tc else BOUNDS
+    unit = [] if quantity.is_tc else [csv_cell(quantity.unit)]
     return [
-        csv_cell(answer.formula), *(csv_number(getattr(answer, name)) for name in NUMBERS),
+        csv_cell(answer.formula), *(csv_number(getattr(answer, name)) for name in names), *unit,
         answer.domain, csv_number(answer.domain_error), csv_cell(nearest),
         csv_cell(" ".join(answer.remarks)), csv_cell(answer.model_version),
     ]  # fmt: skip

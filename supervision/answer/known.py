@@ -28,7 +28,10 @@ FRACTION_DECIMALS = 4  # to which equal compositions agree
 
 
 class Neighbour(NamedTuple):
-    """A known material near to a crystal: its measured Tc, 0 if none was reported, in kelvin."""
+    """A known material near to a crystal: its measured Tc, 0 if none was reported, in kelvin.
+
+    Of a model of another quantity it is the known value of that one.
+    """
 
     formula: str
     tc_kelvin: float

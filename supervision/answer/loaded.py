@@ -15,6 +15,7 @@ from supervision.answer.answerer import Answerer
 from supervision.answer.known import KnownMaterials
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
+from supervision.data.quantity import TC, Quantity
 from supervision.data.structure_inputs import StructureInput, structure_inputs
 from supervision.models.predictor import CONFIG_FILE, PROVENANCE_FILE
 from supervision.runtime.errors import one_line
@@ -40,7 +41,7 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True, repr=False)
 class LoadedModel:
-    """A model that predicts Tc.
+    """A model that predicts Tc or another quantity.
 
     Attributes:
         location: its URI or folder; of a released model, its name and version.
@@ -50,6 +51,7 @@ class LoadedModel:
         dataset: the name of the data set it is trained on; empty where that is not known.
         ask: the answers to structures that can be read.
         known: the materials that it has learned from; None for a model that was saved without.
+        quantity: what it predicts.
     """
 
     location: str
@@ -58,9 +60,12 @@ class LoadedModel:
     dataset: str
     ask: Ask = field(compare=False)
     known: KnownMaterials | None = field(default=None, compare=False)
+    quantity: Quantity = TC
 
     def predict(self, structures: Any) -> "PredictionTable":
         """Answers for structures, as a table with the fields of ``Answer`` as columns.
+
+        Those of another quantity than Tc have its name, see ``supervision.answer.columns``.
 
         Args:
             structures: a pymatgen Structure, ASE Atoms, a path of a structure file, a folder or a
@@ -114,7 +119,7 @@ class LoadedModel:
         readable = [given for given in batch if not given.error]
         found = iter(self.ask(readable) if readable else ())
         return [
-            Answer(given.name, error=given.error)
+            Answer(given.name, error=given.error, quantity=self.quantity)
             if given.error
             else replace(next(found), name=given.name)
             for given in batch
@@ -139,7 +144,9 @@ def load_saved(saved: SavedModel, reason: str) -> LoadedModel:
         answerer = Answerer.load(folder)
         ask = partial(_ask_answerer, answerer)
         dataset = dataset_of(folder)
-        return LoadedModel(location, reason, description, dataset, ask, answerer.known)
+        return LoadedModel(
+            location, reason, description, dataset, ask, answerer.known, answerer.quantity
+        )
 
 
 def saved_in(folder: Path) -> SavedModel | None:
@@ -152,8 +159,17 @@ def saved_in(folder: Path) -> SavedModel | None:
 
 def dataset_of(folder: Path) -> str:
     """The name of the data set that the model in a folder is trained on; empty if not known."""
+    return str(_provenance(folder).get("dataset", ""))
+
+
+def quantity_of(folder: Path) -> Quantity:
+    """What the model in a folder predicts."""
+    return Quantity.of_model(_provenance(folder))
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
     path = next(folder.rglob(PROVENANCE_FILE), None)
-    return str(json.loads(path.read_text()).get("dataset", "")) if path else ""
+    return dict(json.loads(path.read_text())) if path else {}
 
 
 @contextmanager

@@ -31,26 +31,37 @@ def answer_figure(answer: Any) -> "Figure":
         _draw_prediction(ax, answer)
         labels = [f"predicted, {LEVEL:.0%} interval"]
         for row, (name, tc) in enumerate(answer.members.items(), start=1):
-            ax.plot(math.sqrt(max(tc, 0)), row, "|", color=BLUE, ms=12, mew=2)
+            ax.plot(_place(answer, tc), row, "|", color=BLUE, ms=12, mew=2)
             labels.append(f"by {name}")
         for row, near in enumerate(answer.nearest, start=len(labels)):
-            ax.plot(math.sqrt(near.tc_kelvin), row, "o", color=RED, ms=7)
+            ax.plot(_place(answer, near.tc_kelvin), row, "o", color=RED, ms=7)
             labels.append(f"{near.formula}, {near.distance:.3f} away")
         ax.set_yticks(range(len(labels)), labels)
         ax.set_ylim(len(labels) - 0.4, -0.7)
-        _set_temperatures(ax, answer)
+        if answer.quantity.is_tc:
+            _set_temperatures(ax, answer)
+        else:
+            ax.set_xlabel(f"{answer.quantity.label}; dots in red are known materials")
+            ax.margins(x=0.08)
+        ax.grid(axis="x", color=GREY, alpha=0.35, lw=0.8)
+        ax.set_axisbelow(True)
         ax.set_title(_title(answer))
         drawn.supxlabel(_probabilities(answer), fontsize=9, color=TEXT_COLOUR)
     return drawn
 
 
+def _place(answer: Any, value: float) -> float:
+    """Where a value is on the axis: of Tc, its square root."""
+    return math.sqrt(max(value, 0)) if answer.quantity.is_tc else value
+
+
 def _draw_prediction(ax: "Axes", answer: Any) -> None:
     if math.isfinite(answer.tc_upper):
-        bounds = np.sqrt([answer.tc_lower, answer.tc_upper])
+        bounds = [_place(answer, end) for end in (answer.tc_lower, answer.tc_upper)]
         ax.plot(bounds, [0, 0], color=BLUE, lw=8, alpha=0.3, solid_capstyle="butt")
-    tc = math.sqrt(max(answer.tc_kelvin, 0))
+    tc = _place(answer, answer.tc_kelvin)
     ax.plot(tc, 0, "o", color=BLUE, ms=9)
-    text = f"{kelvin(answer.tc_kelvin, answer.decimals)} K"
+    text = answer.quantity.with_unit(kelvin(answer.tc_kelvin, answer.decimals))
     ax.annotate(text, (tc, 0), (0, 8), textcoords="offset points", ha="center", weight="bold")
 
 
@@ -62,8 +73,6 @@ def _set_temperatures(ax: "Axes", answer: Any) -> None:
     ticks = [t for t in TC_TICKS if t <= highest * 1.05]
     ax.set_xticks(np.sqrt(ticks), [f"{t:g}" for t in ticks])
     ax.set_xlabel("Tc (K); measured of known materials, 0 where none was reported")
-    ax.grid(axis="x", color=GREY, alpha=0.35, lw=0.8)
-    ax.set_axisbelow(True)
 
 
 def _title(answer: Any) -> str:

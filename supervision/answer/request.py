@@ -103,7 +103,7 @@ def _answer_in_time(answerer: Answerer, number: int, row: Mapping[str, Any], end
             PREDICTION_LOCK.release()
         except RuntimeError:
             pass  # another thread has it
-    return Answer(name, error=f"{error}.")
+    return Answer(name, error=f"{error}.", quantity=answerer.quantity)
 
 
 def _answer(answerer: Answerer, name: str, given: Mapping[str, Any]) -> Answer:
@@ -111,5 +111,5 @@ def _answer(answerer: Answerer, name: str, given: Mapping[str, Any]) -> Answer:
     try:
         text = structure_text_to_cif(cif) if cif else cif
     except CrystalError as error:
-        return Answer(name, error=str(error))
+        return Answer(name, error=str(error), quantity=answerer.quantity)
     return answerer.answer([Crystal(name, given.get("formula", ""), text)])[0]

@@ -22,7 +22,8 @@ class PredictionTable(pd.DataFrame):
     @classmethod
     def of(cls, answers: Sequence[Answer]) -> "PredictionTable":
         """The table with the fields of the answers as columns."""
-        table = cls([vars(answer) for answer in answers], columns=list(Answer.__dataclass_fields__))
+        columns = (answers[0] if answers else Answer("")).fields()
+        table = cls([answer.fields() for answer in answers], columns=list(columns))
         table.answers = list(answers)
         return table
 

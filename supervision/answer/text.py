@@ -6,24 +6,25 @@ from textwrap import wrap
 
 from supervision.answer.answer import Answer
 from supervision.answer.kelvin import UNKNOWN, kelvin
+from supervision.data.quantity import TC, Quantity
 from supervision.runtime.text import printable
 
 WIDTH = 100  # columns of a terminal
-HEADERS = ("structure", "formula", "Tc (K)", "90% (K)", "P(sc)", ">10", ">20", ">40", "domain",
-           "nearest known")  # fmt: skip
-TEXT_COLUMNS = {0: 22, 1: 18, 9: 26}  # the widest that they may be before the others have space
-LEFT = {0, 1, 8, 9}
+CHANCES = ("P(sc)", ">10", ">20", ">40")
+TEXT_COLUMNS = {0: 22, 1: 18, -1: 26}  # the widest that they may be before the others have space
+LEFT = {0, 1, -2, -1}
 
 
 def answers_text(answers: Sequence[Answer], width: int = WIDTH) -> str:
-    """A table of answers, a row each, and below it what there is to say of single ones.
+    """A table of a model's answers, a row each, and below it what there is to say of single ones.
 
     P(sc) is the probability that it superconducts; the next columns are those of a Tc above so
     many kelvin.
     """
     folder = _common_folder([answer.name for answer in answers])
-    rows = [HEADERS, *(_cells(answer, folder) for answer in answers)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADERS))]
+    header = _header(answers[0].quantity if answers else TC)
+    rows = [header, *(_cells(answer, folder) for answer in answers)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     for column, widest in TEXT_COLUMNS.items():
         widths[column] = min(widths[column], widest)
     while sum(widths) + 2 * (len(widths) - 1) > width:  # take from the widest text column
@@ -31,6 +32,12 @@ def answers_text(answers: Sequence[Answer], width: int = WIDTH) -> str:
         widths[widest] -= 1
     lines = [_line(row, widths) for row in rows]
     return "\n".join([*lines, *_notes(answers, folder)])
+
+
+def _header(quantity: Quantity) -> tuple[str, ...]:
+    interval = f"90% ({quantity.unit})" if quantity.unit else "90%"
+    chances = CHANCES if quantity.is_tc else ()
+    return ("structure", "formula", quantity.label, interval, *chances, "domain", "nearest known")
 
 
 def _common_folder(names: Sequence[str]) -> str:
@@ -43,32 +50,35 @@ def _cells(answer: Answer, folder: str) -> tuple[str, ...]:
     probabilities = (
         answer.p_superconducting, answer.p_above_10, answer.p_above_20, answer.p_above_40,
     )  # fmt: skip
+    chances = [f"{p:.0%}" if math.isfinite(p) else UNKNOWN for p in probabilities]
     return (
         printable(answer.name.removeprefix(folder)),
         answer.formula or UNKNOWN,
         kelvin(answer.tc_kelvin, answer.decimals),
         interval_text(answer),
-        *(f"{p:.0%}" if math.isfinite(p) else UNKNOWN for p in probabilities),
+        *(chances if answer.quantity.is_tc else ()),
         answer.domain or UNKNOWN,
         nearest_text(answer),
     )
 
 
 def interval_text(answer: Answer) -> str:
-    """The 90% interval in kelvin; a dash where it is not known."""
+    """The 90% interval without its unit; a dash where it is not known."""
     low, high = (kelvin(t, answer.decimals) for t in (answer.tc_lower, answer.tc_upper))
     return UNKNOWN if UNKNOWN in (low, high) else f"{low} to {high}"
 
 
 def nearest_text(answer: Answer) -> str:
-    """The nearest measured material with its Tc; a dash where none is known."""
+    """The nearest material with its value; a dash where none is known."""
     near = answer.nearest[0] if answer.nearest else None
-    return f"{near.tc_kelvin:.3g} K {near.formula}" if near else UNKNOWN
+    value = answer.quantity.with_unit(f"{near.tc_kelvin:.3g}") if near else ""
+    return f"{value} {near.formula}" if near else UNKNOWN
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    left = {i % len(row) for i in LEFT}
     cells = [
-        _shortened(cell, width, i).ljust(width) if i in LEFT else cell.rjust(width)
+        _shortened(cell, width, i).ljust(width) if i in left else cell.rjust(width)
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
     return "  ".join(cells).rstrip()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.quantity import TC, Quantity
 from supervision.runtime.text import printable
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Crystal:
         formula: composition as reported with the Tc, e.g. ``La1.85Sr0.15CuO4``.
         cif: the structure as CIF text, with partial occupancies; empty if only the formula is
             known.
-        tc: critical temperature in kelvin, or None if unknown.
+        tc: critical temperature in kelvin or, in a data set of another quantity, its value; None if
+            unknown.
         parent_id: id of the undoped structure that this one was derived from, if known.
         weight: weight of this structure within its material (1 / number of structures).
         features: features from an archive, by the name of the featurizer.
@@ -92,6 +94,7 @@ class Material:
         source: the source of a material that is only trained on; empty in the data set itself.
         weight: its weight in the training.
         is_computed: whether its Tc is computed, not measured.
+        quantity: what ``tc`` is a value of.
     """
 
     id: str
@@ -101,6 +104,12 @@ class Material:
     source: str = ""
     weight: float = 1.0
     is_computed: bool = False
+    quantity: Quantity = TC
+
+    @property
+    def is_unreported(self) -> bool:
+        """Whether its value is a measured Tc of 0, which says that none was reported."""
+        return self.tc == 0 and not self.is_computed and self.quantity.is_tc
 
     @property
     def chemsys(self) -> str:
@@ -170,7 +179,10 @@ class Dataset:
 
 
 def group_materials(
-    crystals: Iterable[Crystal], id_of: Callable[[Crystal], str] = lambda c: c.material_id
+    crystals: Iterable[Crystal],
+    id_of: Callable[[Crystal], str] = lambda c: c.material_id,
+    *,
+    quantity: Quantity = TC,
 ) -> list[Material]:
     """Group crystals of equal composition into materials, sorted by id.
 
@@ -179,6 +191,7 @@ def group_materials(
 
     Args:
         id_of: the material id of a crystal; by default its normalised composition.
+        quantity: what ``tc`` of the crystals is a value of.
 
     Raises ValueError for a crystal without Tc.
     """
@@ -191,7 +204,8 @@ def group_materials(
     for material_id, found in sorted(members.items()):
         found.sort(key=lambda c: c.id)
         tc = float(np.average([c.tc for c in found], weights=[c.weight for c in found]))
-        materials.append(Material(material_id, found[0].formula, tc, tuple(found)))
+        formula = found[0].formula
+        materials.append(Material(material_id, formula, tc, tuple(found), quantity=quantity))
     return materials
 
 

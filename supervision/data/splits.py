@@ -17,7 +17,7 @@ import numpy as np
 from supervision.data.composition_distance import fraction_matrix, nearest_distance
 from supervision.data.crystals import Material, material_key
 from supervision.data.families import families, parents_of
-from supervision.data.tc_bands import band_labels
+from supervision.data.tc_bands import band_labels, fifths
 
 SPLIT_KINDS = ("random", "chemsys", "family", "novel")
 PARTS = ("train", "val", "test")
@@ -88,8 +88,9 @@ def make_split(
 ) -> Split:
     """Split by materials (``random``) or by groups of them (``groups_of``), 70/15/15.
 
-    Every kind is balanced over Tc bands as far as its groups allow. With several folds, every
-    material is in the test set of one of them, and the rest is divided 85/15.
+    Every kind is balanced over Tc bands, or fifths of another quantity, as far as its groups allow.
+    With several folds, every material is in the test set of one of them, and the rest is divided
+    85/15.
 
     Args:
         apart: of a ``novel`` split, see ``Split``; it is 0 for the other kinds.
@@ -305,5 +306,8 @@ def _partition(
 
 
 def _strata(materials: Sequence[Material]) -> list[str]:
+    """What a split is balanced over: Tc = 0 and Tc bands, or fifths of another quantity."""
     tc = np.array([m.tc for m in materials])
+    if not all(m.quantity.is_tc for m in materials):
+        return fifths(tc)
     return ["none" if t == 0 else band for t, band in zip(tc, band_labels(tc), strict=True)]

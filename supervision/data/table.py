@@ -5,7 +5,7 @@ import io
 import itertools
 import stat
 import warnings
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,11 +67,14 @@ def _header(raw: bytes, source: str) -> list[str]:
     return names
 
 
-def read_cif(folder: Path, cif: str) -> str:
+def read_cif(folder: Path, cif: str, read: Callable[[Path], str] | None = None) -> str:
     """The text of a CIF file, given its path relative to ``folder``.
 
     Raises CrystalError if the file is missing, too large, or outside ``folder``, also by a link: an
     untrusted table must not be able to read arbitrary files.
+
+    Args:
+        read: what reads the file; by default ``load_cif``.
     """
     try:
         root = folder.resolve()
@@ -80,7 +83,7 @@ def read_cif(folder: Path, cif: str) -> str:
             raise CrystalError(f"'{cif}' is outside the folder of its table.")
         if not cif or not path.is_file():
             raise CrystalError(f"There is no file '{cif[:200]}' in the folder of the table.")
-        return load_cif(path)
+        return (read or load_cif)(path)
     except CrystalError:
         raise
     except (OSError, ValueError) as error:  # name too long, NUL character, no permission

@@ -1,4 +1,7 @@
-"""Tc bands: splits are balanced over them, and errors are reported per band."""
+"""Tc bands: splits are balanced over them, and errors are reported per band.
+
+Splits of another quantity are balanced over fifths of its values.
+"""
 
 import numpy as np
 
@@ -18,6 +21,12 @@ def band_labels(tc: np.ndarray) -> np.ndarray:
     for low, high in TC_BANDS:
         labels[(tc >= low) & (tc < high)] = band_name(low, high)
     return labels
+
+
+def fifths(values: np.ndarray) -> list[str]:
+    """The fifth of the values that each is in, ``"0"`` to ``"4"``; equal ones share theirs."""
+    edges = np.quantile(values, [0.2, 0.4, 0.6, 0.8])
+    return [str(fifth) for fifth in np.searchsorted(edges, values, side="left")]
 
 
 def band_name(low: float, high: float) -> str:

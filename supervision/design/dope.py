@@ -108,6 +108,7 @@ def dope(model: LoadedModel, structure: Any, options: DopeOptions) -> DopingResu
         inputs = [StructureInput(c.id, c.cif) for c in crystals]
         return [answer for batch in model.predict_inputs(inputs) for answer in batch]
 
+    model.quantity.require_tc("dope")
     crystal = one_crystal(structure)
     if not crystal.cif:
         raise CrystalError(f"{crystal.id} is a formula; sites to dope are those of a structure.")

@@ -63,12 +63,14 @@ def search_options(settings: Mapping[str, Any]) -> SearchOptions:
 
 
 def load_calibrated(model: SavedModel) -> Answerer:
-    """A saved model that knows its domains and intervals.
+    """A saved model of Tc that knows its domains and intervals.
 
-    Raises ModelError with one sentence for one that does not, or that this code cannot read.
+    Raises ModelError with one sentence for one that does not, or that this code cannot read, and
+    ValueError for a model of another quantity.
     """
     with quiet(), loading(model.location):
         found = Answerer.load(model.folder)
+    found.quantity.require_tc("A search among substitutions")
     if found.known is None or found.calibration is None:
         raise ModelError(
             f"The model {model.location} was saved without intervals, by which candidates are "

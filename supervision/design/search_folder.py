@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from supervision.answer.csv_table import ANSWER_COLUMNS, answer_cells, csv_number
+from supervision.answer.csv_table import answer_cells, answer_columns, csv_number
 from supervision.data.cif_writer import structure_to_cif
 from supervision.design.found import Found
 from supervision.design.goals import Hit
@@ -14,7 +14,7 @@ from supervision.runtime.text import csv_cell, ranked_file_name
 TABLE_FILE, FIGURE_FILE, TEXT_FILE = "ranked.csv", "front.png", "ranked.txt"
 COLUMNS = (
     "rank", "id", "parent", "replacements", "plausibility", "source", "front", "tc_kelvin",
-    "above_kelvin", "p_above", *ANSWER_COLUMNS, "nearest_distance", "file",
+    "above_kelvin", "p_above", *answer_columns(), "nearest_distance", "file",
 )  # fmt: skip
 
 

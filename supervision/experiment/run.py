@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from supervision.data.crystals import Material, Reject
+from supervision.data.quantity import Quantity
 from supervision.evaluation.prediction import Prediction, predict_materials
 from supervision.experiment.sources import require_equal_weights, require_structures
 from supervision.experiment.spec import DataSplits, Experiment, split_materials
@@ -27,6 +28,7 @@ from supervision.runtime.version import code_version
 from supervision.training.callbacks import NO_CALLBACKS, Callbacks, EpochRecord
 from supervision.training.checkpoint import Checkpoints
 from supervision.training.distributed import ProcessGroup
+from supervision.training.target import LINEAR, TC_KINDS
 
 FREE_ON_RESUME = ("device", "patience", "processes")  # may differ when a training is resumed
 PART_NAMES = {"val": "validation", "test": "test"}
@@ -62,13 +64,15 @@ class RunSpec:
         )
 
     @property
-    def model_name(self) -> str:
-        """The name under which the family's models are registered."""
-        return get_family(self.model_family).model_name
+    def quantity(self) -> Quantity:
+        """What the model predicts."""
+        return self.experiment.learned
 
     def title(self, dataset: str) -> str:
         """The run's name; ``dataset`` is the data set's own name."""
         parts = [self.model_family, dataset, self.experiment.split_label, self.variant]
+        if not self.quantity.is_tc:
+            parts[0] = f"{self.model_family} of {self.quantity.symbol}"
         if self.weights.pretrained:
             parts.insert(3, self.weights.name)
         elif "epochs" in self.settings:
@@ -85,7 +89,7 @@ class RunSpec:
     def tags(self) -> dict[str, str]:
         """What a run is found by."""
         weights = self.weights
-        return {
+        return self._quantity_tags() | {
             "dataset": self.experiment.dataset,
             "split": self.experiment.split,
             "weights": weights.name,
@@ -96,6 +100,11 @@ class RunSpec:
             "model_family": self.model_family,
             "code_version": self.code_version,
         }
+
+    def _quantity_tags(self) -> dict[str, str]:
+        """Of a run that learns another quantity than Tc."""
+        quantity = self.quantity
+        return {} if quantity.is_tc else {"quantity": quantity.name, "unit": quantity.unit}
 
     @property
     def is_refitted(self) -> bool:
@@ -121,8 +130,12 @@ class RunSpec:
         )
 
     def provenance(self, splits: DataSplits, run_id: str) -> dict[str, Any]:
-        """What is saved with a model: the run, the data and the materials that it learned from."""
-        return {
+        """What is saved with a model: the run, the data and the materials that it learned from.
+
+        A model of another quantity than Tc says which.
+        """
+        quantity = {} if self.quantity.is_tc else {"quantity": self.quantity.to_dict()}
+        return quantity | {
             "run_id": run_id,
             "code_version": self.code_version,
             "dataset": splits.dataset.name,
@@ -231,6 +244,7 @@ def run_training(setup: ModelSetup, experiment: Experiment, logger: RunLogger) -
             lock.lock_machine(parallel=experiment.parallel)
         logger.log_spec(spec)
         splits = split_materials(experiment, setup.featurize, logger.log_rejects)
+        require_transform(setup.settings.get("target", ""), spec.quantity, splits.materials)
         logger.log_data(spec, splits)
         for name, rgb in setup.images(splits.materials).items():
             logger.log_image(rgb, f"plots/{name}.png")
@@ -259,6 +273,21 @@ def run_training(setup: ModelSetup, experiment: Experiment, logger: RunLogger) -
         predictions = [*held_out, *_predict(predictor, splits, "test")]
         logger.log_evaluation(spec, splits, predictions, history)
         logger.finish(checkpoints)
+
+
+def require_transform(kind: str, quantity: Quantity, materials: Sequence[Material]) -> None:
+    """Raise ValueError where the transform of a model's values does not suit the quantity."""
+    if kind == LINEAR and quantity.is_tc:
+        raise ValueError(
+            f"target={LINEAR} predicts negative values, too: choose identity for Tc, which is 0 K "
+            "or more."
+        )
+    lowest = min(m.tc for m in materials)
+    if kind in TC_KINDS and lowest < 0:
+        raise ValueError(
+            f"target={kind} takes values of 0 or more, and the lowest {quantity.symbol} is "
+            f"{quantity.with_unit(f'{lowest:g}')}: choose target={LINEAR}."
+        )
 
 
 def _predict(predictor: Predictor, splits: DataSplits, *parts: str) -> list[Prediction]:

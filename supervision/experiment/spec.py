@@ -11,6 +11,7 @@ from typing import Any
 from supervision.data.archive import read_archive, read_dataset_spec
 from supervision.data.crystals import Dataset, Material, Reject, group_materials, sample_materials
 from supervision.data.leaks import KNOWN, check_sources, source_parts
+from supervision.data.quantity import TC, Quantity
 from supervision.data.splits import APART, NEAR, PARTS, SPLIT_KINDS, Split, make_split
 from supervision.experiment.sources import SourceSpec, load_rows, parse_sources
 from supervision.models.setup import Featurize
@@ -36,6 +37,10 @@ class Experiment:
         "classics, 3dsc, jarvis_supercon, alex_supercon, a folder, a CSV table, or an archive",
     )
     data: str = option("", "a local copy of a data set that is named; empty: download")
+    quantity: str = option(
+        "tc", "the column that is learned; another one than tc needs a folder or a CSV table"
+    )
+    unit: str = option("", "its unit; empty: that of a known quantity, such as eV of band_gap")
     split: str = option("random", "random, chemsys, family or novel")
     apart: float = option(APART, "novel: distance in composition of training and test materials")
     folds: int = option(1, "folds, each of which is tested once; 1: a single split")
@@ -67,6 +72,8 @@ class Experiment:
             known = f"0 (all) to {self.folds}" if self.folds > 1 else "0 without folds"
             raise ValueError(f"fold must be {known}, got {self.fold}.")
         parse_sources(self.extra, self.extra_data, self.extra_weights)
+        if not self.learned.is_tc and self.sources:
+            raise ValueError(f"extra={self.extra} has Tc alone, not {self.quantity}: leave it out.")
         for name in ("limit", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}.")
@@ -77,8 +84,20 @@ class Experiment:
             )
 
     def settings(self) -> dict[str, Any]:
-        """The options, to be logged; equal for a data set and for an archive of it."""
-        return {name: value for name, value in asdict(self).items() if name != "archive"}
+        """The options, to be logged; equal for a data set and for an archive of it.
+
+        For Tc, ``quantity`` and ``unit`` are left out: runs before these options have none.
+        """
+        settings = {name: value for name, value in asdict(self).items() if name != "archive"}
+        if self.learned.is_tc:
+            del settings["quantity"], settings["unit"]
+            return settings
+        return settings | {"unit": self.learned.unit}
+
+    @property
+    def learned(self) -> Quantity:
+        """The quantity that is learned."""
+        return Quantity.of(self.quantity, self.unit)
 
     @property
     def sources(self) -> list[SourceSpec]:
@@ -103,6 +122,11 @@ class Experiment:
         if not dataset.endswith(".zip"):
             return cls(dataset=dataset, data=data, limit=limit, seed=seed, **others)
         spec = read_dataset_spec(Path(dataset).expanduser())
+        if others.get("quantity", TC.name) != TC.name:
+            raise ValueError(
+                f"{dataset} is an archive of Tc: to learn {others['quantity']}, give dataset= of "
+                "the data set itself."
+            )
         if others.get("folds", 1) > 1 or others.get("extra"):
             raise ValueError(
                 f"{dataset} is an archive, which has neither folds nor other sources: give "
@@ -231,17 +255,19 @@ def load_materials(
     """
     from supervision.data.datasets import load_dataset  # reading an archive needs no pandas
 
-    whole = load_dataset(experiment.dataset, experiment.data)
+    quantity = experiment.learned
+    whole = load_dataset(experiment.dataset, experiment.data, quantity)
     on_rejects(whole.rejects)
     whole.check_loss(allow_loss=experiment.allow_loss)
-    materials = sample_materials(group_materials(whole.crystals), experiment.limit, experiment.seed)
+    materials = group_materials(whole.crystals, quantity=quantity)
+    materials = sample_materials(materials, experiment.limit, experiment.seed)
     known = () if experiment.limit else whole.rejects
     chosen = Dataset(whole.name, tuple(c for m in materials for c in m.crystals), known)
     usable = chosen.without(featurize(chosen.crystals))
     rejects = whole.rejects + usable.rejects[len(known) :]
     on_rejects(rejects)
     usable.check_loss(allow_loss=experiment.allow_loss)
-    return replace(usable, rejects=rejects), group_materials(usable.crystals)
+    return replace(usable, rejects=rejects), group_materials(usable.crystals, quantity=quantity)
 
 
 def _from_archive(

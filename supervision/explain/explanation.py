@@ -79,8 +79,9 @@ def explain(
 
     ``trees``, ``graph`` and ``vision`` are further models, or stand in for members; they explain
     what they predict themselves. Raises CrystalError, naming the crystal, for one that cannot be
-    read, and ValueError for ``trees`` that are not boosted.
+    read, and ValueError for ``trees`` that are not boosted and for a model of another quantity.
     """
+    answerer.quantity.require_tc("explain")
     (answer,) = answerer.answer([crystal])
     if answer.error:
         raise CrystalError(f"{printable(answer.name)}: {answer.error}")

@@ -15,9 +15,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from supervision.data.quantity import TC, Quantity
 from supervision.models.predictor import CONFIG_FILE, SavedPredictor
 from supervision.models.setup import ModelSetup
-from supervision.runtime.options import configure
+from supervision.runtime.options import AUTO, configure
+from supervision.training.target import IDENTITY, LINEAR, SQRT
 
 ORDER = ("vision", "graph", "structure", "composition")  # of display; other families follow by name
 
@@ -63,8 +65,12 @@ class ModelFamily:
 
     @property
     def model_name(self) -> str:
-        """The name under which its models are registered."""
+        """The name under which its models of Tc are registered."""
         return self.registered_as or f"supervision-{self.name}"
+
+    def model_name_of(self, quantity: Quantity) -> str:
+        """The name under which its models of a quantity are registered."""
+        return self.model_name if quantity.is_tc else f"{self.model_name}-{quantity.name}"
 
 
 def trained_families() -> list[ModelFamily]:
@@ -91,13 +97,25 @@ def get_family(name: str) -> ModelFamily:
 
 
 def default_configs(
-    family: ModelFamily, dataset: str, seed: int, given: Mapping[str, Any] | None = None
+    family: ModelFamily,
+    dataset: str,
+    seed: int,
+    given: Mapping[str, Any] | None = None,
+    quantity: Quantity = TC,
 ) -> list[Any]:
     """The configs of a family for a data set, with the options that are given.
 
+    The default transform is that of Tc. Another quantity is learned as it is and, where it may be
+    negative, without a calibration factor, which is relative to 0.
+
     Raises ValueError, naming the option, for a value that is refused.
     """
-    return configure(family.configs, given or {}, {"dataset": dataset}, seed=seed)
+    given = dict(given or {})
+    if not quantity.is_tc and given.get("target", SQRT) == SQRT:
+        given["target"] = LINEAR if quantity.minimum is None else IDENTITY
+    if quantity.minimum is None and given.get("calibrate", AUTO) == AUTO:
+        given["calibrate"] = "false"
+    return configure(family.configs, given, {"dataset": dataset}, seed=seed)
 
 
 def load_predictor(folder: Path) -> SavedPredictor:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from supervision.answer.answer import Answer
-from supervision.answer.csv_table import ANSWER_COLUMNS, answer_cells, csv_number
+from supervision.answer.csv_table import answer_cells, answer_columns, csv_number
 from supervision.runtime.files import atomic_write
 from supervision.runtime.text import csv_cell
 from supervision.screening.filters import AnswerFilters
@@ -33,7 +33,7 @@ RANKED_SCHEMA = pa.schema(
     [("rank", pa.int64()), *(f for f in SCHEMA if f.name not in ("filtered", "error"))]
 )
 CSV_COLUMNS = [
-    "rank", "id", "tc_kelvin", *ANSWER_COLUMNS, "atoms", "is_disordered", "members", "novelty",
+    "rank", "id", "tc_kelvin", *answer_columns(), "atoms", "is_disordered", "members", "novelty",
     "energy_above_hull", "content_hash", "row",
 ]  # fmt: skip
 REJECT_COLUMNS = ["row", "id", "reason"]

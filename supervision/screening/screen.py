@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from supervision.answer.loaded import SavedModel
+from supervision.answer.loaded import SavedModel, quantity_of
 from supervision.data.errors import DatasetError
 from supervision.runtime.files import printable_path
 from supervision.runtime.lock import BusyError
@@ -78,8 +78,9 @@ def screen(
     Another source, model, size of shards or filter of structures is refused there; filters of
     answers and the order may change, as they need no new answers.
 
-    Raises DatasetError, BusyError or ExpectedError with one sentence.
+    Raises ValueError, DatasetError, BusyError or ExpectedError with one sentence.
     """
+    quantity_of(model.folder).require_tc("screen")
     with _locked(out) as folder:
         folder.open(
             {

@@ -1,4 +1,7 @@
-"""Tc in kelvin <-> the number a model is trained on, fitted on the training materials."""
+"""Tc in kelvin <-> the number a model is trained on, fitted on the training materials.
+
+Values of other quantities, in their unit, are transformed in the same way.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
-KINDS = ("log1p", "sqrt", "identity", "rank")
+SQRT, IDENTITY, LINEAR = "sqrt", "identity", "linear"
+TC_KINDS = ("log1p", SQRT, IDENTITY, "rank")  # of values of 0 or more
+KINDS = (*TC_KINDS, LINEAR)
+TARGET_HELP = "transform of Tc: sqrt, log1p, identity or rank; of other quantities sqrt is none"
 MAX_KNOTS = 257
 
 
@@ -21,7 +27,8 @@ class TargetTransform:
 
     Attributes:
         kind: the curve; ``rank`` is the share of the training materials with a lower Tc, equal ones
-            half: a model of it learns the order of materials and nothing of kelvin.
+            half: a model of it learns the order of materials and nothing of kelvin. ``linear`` is
+            ``identity`` for values that may be negative, of other quantities than Tc.
         knots: Tc (K) and rank at the knots of a piecewise linear ``rank``; empty for other kinds.
     """
 
@@ -32,7 +39,10 @@ class TargetTransform:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"target transform '{self.kind}' is not one of {', '.join(KINDS)}.")
+            raise ValueError(
+                f"target transform '{self.kind}' is not one of {', '.join(KINDS)}; a column to "
+                "learn is named by quantity=."
+            )
         if not (math.isfinite(self.centre) and 0 < self.scale < math.inf):
             raise ValueError(
                 f"target centre must be finite and scale positive, got {self.centre}, {self.scale}."
@@ -45,7 +55,7 @@ class TargetTransform:
 
         Where all are equal the scale is 1. Raises ValueError on an empty, negative or NaN Tc.
         """
-        tc = _checked(tc)
+        tc = _checked(tc, kind)
         if tc.size == 0:
             raise ValueError("Need at least one critical temperature to fit a target to.")
         knots = _rank_knots(tc) if kind == "rank" else ()
@@ -56,22 +66,24 @@ class TargetTransform:
     def _curve(self, tc: np.ndarray) -> np.ndarray:
         if self.kind == "rank":
             return _continued(tc, *zip(*self.knots, strict=True))
-        if self.kind == "identity":
+        if self.kind in (IDENTITY, LINEAR):
             return tc
         return np.log1p(tc) if self.kind == "log1p" else np.sqrt(tc)
 
     def encode(self, tc: np.ndarray | Sequence[float]) -> np.ndarray:
         """Kelvin to model space; raises ValueError on a negative or NaN Tc."""
-        return (self._curve(_checked(tc)) - self.centre) / self.scale
+        return (self._curve(_checked(tc, self.kind)) - self.centre) / self.scale
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """Model space to kelvin, never below 0 K."""
+        """Model space to kelvin, never below 0 K but for ``linear``."""
         curved = np.asarray(z, dtype=float) * self.scale + self.centre
         if self.kind == "rank":
             tc, rank = zip(*self.knots, strict=True)
             return np.interp(curved, rank, tc)  # between the lowest and the highest training Tc
+        if self.kind == LINEAR:
+            return curved
         curved = np.maximum(curved, 0.0)
-        if self.kind == "identity":
+        if self.kind == IDENTITY:
             return curved
         return np.expm1(curved) if self.kind == "log1p" else curved**2
 
@@ -80,8 +92,10 @@ class TargetTransform:
         return asdict(self)
 
 
-def _checked(tc: np.ndarray | Sequence[float]) -> np.ndarray:
+def _checked(tc: np.ndarray | Sequence[float], kind: str) -> np.ndarray:
     tc = np.asarray(tc, dtype=float)
+    if kind == LINEAR and np.isfinite(tc).all():
+        return tc
     if not (tc >= 0).all():
         raise ValueError(f"A critical temperature is 0 K or more, got {tc[~(tc >= 0)][0]} K.")
     return tc

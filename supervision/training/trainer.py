@@ -57,6 +57,7 @@ class Trainer:
         group: the processes that train together; all of them call ``train``.
         workers: processes that make batches ahead of time.
         accumulation_steps: into how many micro-batches steps are cut from the start.
+        unit: of the errors.
     """
 
     model: nn.Module
@@ -71,6 +72,7 @@ class Trainer:
     workers: int = 0
     accumulation_steps: int = 1
     quiet: bool = False
+    unit: str = "K"
     state: TrainState = field(init=False)
     loop: LoopState = field(init=False)
     steps_per_epoch: int = field(init=False)
@@ -182,7 +184,7 @@ class Trainer:
             self._save()
         self.callbacks.epoch(record)
         if not self.quiet:
-            print(progress_line(loop.history, self.config.epochs), flush=True)
+            print(progress_line(loop.history, self.config.epochs, self.unit), flush=True)
 
     def _start_or_resume(self) -> None:
         self.group.sync_parameters((*self.model.parameters(), *self.model.buffers()))
@@ -297,16 +299,21 @@ def require_finite(what: str, value: float) -> None:
         raise FloatingPointError(f"The {what} became {value}; a lower learning_rate may help.")
 
 
-def progress_line(history: list[EpochRecord], epochs: int) -> str:
-    """The newest epoch in one line, with the best so far and the time left."""
+def progress_line(history: list[EpochRecord], epochs: int, unit: str = "K") -> str:
+    """The newest epoch in one line, with the best so far and the time left.
+
+    Args:
+        unit: of the errors.
+    """
     record = history[-1]
     best = min(history, key=lambda r: r.val_mae)
     trained = [r.seconds for r in history if r.epoch > 0]
     left = (epochs - record.epoch) * sum(trained) / len(trained)
     return (
         f"epoch {record.epoch:>3}/{epochs}  train loss {record.train_loss:.4f}  "
-        f"val MAE {record.val_mae:.3f} K  RMSE {record.val_rmse:.2f} K  R2 {record.val_r2:.3f}  "
-        f"best {best.val_mae:.3f} K (epoch {best.epoch})  "
+        f"val MAE {record.val_mae:.3f} {unit}  RMSE {record.val_rmse:.2f} {unit}  "
+        f"R2 {record.val_r2:.3f}  "
+        f"best {best.val_mae:.3f} {unit} (epoch {best.epoch})  "
         f"{_duration(record.seconds)} per epoch, {_duration(left)} left"
     )
 

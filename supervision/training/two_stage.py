@@ -93,6 +93,11 @@ class TwoStageTrainer:
     quiet: bool
     feature_cache: FeatureCache | None = None
 
+    @property
+    def unit(self) -> str:
+        """That of the errors."""
+        return self.train[0].quantity.unit
+
     def fit_head(
         self,
         fit_config: FitConfig,
@@ -145,6 +150,7 @@ class TwoStageTrainer:
                 callbacks=callbacks,
                 checkpoints=checkpoints,
                 quiet=quiet,
+                unit=self.unit,
             ).train()
         self.group.sync_parameters((*self.model.parameters(), *self.model.buffers()))
         return self.group.broadcast(history)
@@ -166,7 +172,8 @@ class TwoStageTrainer:
         )
         best = min(history, key=lambda record: record.val_mae)
         if not self.quiet:
-            print(f"The head alone: validation MAE {best.val_mae:.3f} K.", flush=True)
+            error = self.train[0].quantity.with_unit(f"{best.val_mae:.3f}")
+            print(f"The head alone: validation MAE {error}.", flush=True)
         return replace(best, epoch=0, best=True, seconds=time.monotonic() - start)
 
     def fit_backbone(
@@ -202,6 +209,7 @@ class TwoStageTrainer:
             workers=self.workers,
             accumulation_steps=estimate.accumulation_steps(free),
             quiet=self.quiet,
+            unit=self.unit,
         ).train()
 
     def _features(

@@ -111,6 +111,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
 
     @app.post("/series")
     async def series(request: Request) -> JSONResponse:
+        _require_tc(site, "A series of substitution")
         content = parse_json(await request.body())
         given, pair = crystal_of(content), _pair(content)
         return JSONResponse(
@@ -131,6 +132,7 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
 
     @app.post("/explain")
     async def explanation(request: Request) -> HTMLResponse:
+        _require_tc(site, "An explanation")
         given = crystal_of(parse_json(await request.body()))
 
         def explained() -> str:
@@ -139,6 +141,14 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
                 return html(found)
 
         return HTMLResponse(await executor.run_within(request, MAX_EXPLANATION_SECONDS, explained))
+
+
+def _require_tc(site: Site, what: str) -> None:
+    """Raise RefusedError for what is made for Tc, where the model predicts another quantity."""
+    try:
+        site.model.answerer.quantity.require_tc(what)
+    except ValueError as error:
+        raise RefusedError(400, str(error)) from error
 
 
 def _pair(content: dict[str, Any]) -> Substitution:

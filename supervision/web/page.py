@@ -1,5 +1,6 @@
 """The page, rendered once: all that it shows besides what its scripts ask for."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ def render_page(site: Site) -> str:
 
 def page_context(site: Site) -> dict[str, Any]:
     """What the template is rendered with."""
+    quantity = site.model.answerer.quantity
+    property_name = "critical temperature" if quantity.is_tc else quantity.symbol
     card = MarkdownIt("commonmark", {"html": False}).enable("table").render(site.model.card)
     model = {name: getattr(site.model, name) for name in ("name", "reason", "description")}
     entries = {entry.id: entry for entry in read_table()}
@@ -44,6 +47,12 @@ def page_context(site: Site) -> dict[str, Any]:
     ]
     return {
         "model": model | {"card": card},
+        "quantity": quantity,
+        "property": property_name,
+        "property_title": property_name[0].upper() + property_name[1:],
+        "quantity_json": json.dumps(
+            {name: getattr(quantity, name) for name in ("name", "symbol", "label", "unit", "is_tc")}
+        ),
         "examples": examples,
         "dopants": [
             {"symbol": symbol, "name": Element(symbol).long_name}

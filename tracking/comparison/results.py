@@ -21,6 +21,7 @@ from tracking.serving.downloads import download
 
 ADAPT_NAMES = {"lora": "LoRA", "linear": "head alone", "full": "fine-tuned"}
 COLUMNS = ("material_id", "split", "tc", "tc_pred")
+QUANTITY_TAG = "quantity"  # of runs that learn another one than Tc
 ZERO_SHOT, FROM_FILE = "zero_shot", "file"  # in place of a model family
 
 
@@ -121,6 +122,10 @@ class Result:
             raise ValueError(
                 f"Run {run_id} is not a finished run of this project that was evaluated on test "
                 "materials."
+            )
+        if quantity := run.data.tags.get(QUANTITY_TAG):
+            raise ValueError(
+                f"Run {run_id} is of {quantity}, and only runs of Tc are compared or combined."
             )
         history = client.get_metric_history(run_id, "val_mae")
         kind = _kind(run)
@@ -315,14 +320,14 @@ def test_part(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _evaluated_runs() -> list[Run]:
-    """All runs that can be compared, the newest first."""
+    """All runs of Tc that can be compared, the newest first."""
     found = mlflow.search_runs(
         filter_string="attributes.status = 'FINISHED' and metrics.test_mae >= 0",
         order_by=["attributes.start_time DESC"],
         output_format="list",
         search_all_experiments=True,
     )
-    return [run for run in found if _is_evaluated(run)]
+    return [run for run in found if _is_evaluated(run) and QUANTITY_TAG not in run.data.tags]
 
 
 def _is_evaluated(run: Run) -> bool:

@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from mlflow.entities.model_registry import ModelVersion
 
+from supervision.data.quantity import TC, Quantity
 from supervision.evaluation.paired_difference import PairedDifference
 
 CHAMPION = "champion"
@@ -33,6 +34,7 @@ class Candidate:
         limit: of how many materials the data set was limited to; 0 for all.
         against_constant: the paired difference of the two errors; None for a version that was
             registered before it was stored.
+        quantity: what the errors are of, in its unit.
     """
 
     dataset: str
@@ -43,6 +45,7 @@ class Candidate:
     limit: int
     validation_materials: int
     against_constant: PairedDifference | None
+    quantity: Quantity = TC
 
     def __post_init__(self) -> None:
         for name in ("val_mae", "constant_mae"):
@@ -96,7 +99,8 @@ class Candidate:
 
     def describe(self) -> str:
         """Its errors on validation, and what they show."""
-        errors = f"validation MAE {self.val_mae:.3f} K, constant median {self.constant_mae:.3f} K"
+        own, constant = self._shown(self.val_mae), self._shown(self.constant_mae)
+        errors = f"validation MAE {own}, constant median {constant}"
         if self.validation_materials < MIN_VALIDATION_MATERIALS:
             return (
                 f"{errors}, on {self.validation_materials} validation materials; at least "
@@ -104,7 +108,10 @@ class Candidate:
             )
         if self.against_constant is None:
             return errors
-        return f"{errors}: {self.against_constant.describe('the constant median')}"
+        return f"{errors}: {self.against_constant.describe('the constant median', self.quantity)}"
+
+    def _shown(self, error: float) -> str:
+        return self.quantity.with_unit(f"{error:.3f}")
 
     def tags(self) -> dict[str, str]:
         """The tags of its model version; ``of`` reads them back."""
@@ -117,6 +124,8 @@ class Candidate:
             "limit": str(self.limit),
             "validation_materials": str(self.validation_materials),
         }
+        if not self.quantity.is_tc:
+            tags |= {"quantity": self.quantity.name, "unit": self.quantity.unit}
         if (d := self.against_constant) is not None:
             values = (d.difference, d.low, d.high)
             tags |= dict(zip(DIFFERENCE_TAGS, map(str, values), strict=True))
@@ -145,6 +154,7 @@ class Candidate:
                 limit=int(tags["limit"]),
                 validation_materials=n,
                 against_constant=against_constant,
+                quantity=Quantity.of(tags.get("quantity", TC.name), tags.get("unit", "")),
             )
         except (KeyError, ValueError):
             return None
@@ -158,5 +168,6 @@ def takes_alias(new: Candidate, holder: Candidate) -> tuple[bool, str]:
         return False, "a run with a limit never replaces a full one"
     if new.split_hash != holder.split_hash:
         return False, "the two splits differ, so the errors cannot be compared"
-    why = f"validation MAE {new.val_mae:.3f} K against {holder.val_mae:.3f} K on the same split"
+    mae, best = (new.quantity.with_unit(f"{c.val_mae:.3f}") for c in (new, holder))
+    why = f"validation MAE {mae} against {best} on the same split"
     return new.val_mae < holder.val_mae, why

@@ -17,6 +17,7 @@ from supervision.answer.loaded import (
     dataset_of,
     load_saved,
     loading,
+    quantity_of,
     saved_in,
 )
 from supervision.data.structure_inputs import StructureInput
@@ -39,8 +40,10 @@ def load_logged(location: str, reason: str) -> LoadedModel:
         return load_saved(saved._replace(location=location), reason)
     with loading(location, MlflowException):
         ask, run_id = _open(folder)
-        description, known = _description(run_id), known_in(_predictor_folder(folder))
-        return LoadedModel(location, reason, description, dataset_of(folder), ask, known)
+        return LoadedModel(
+            location, reason, _description(run_id), dataset_of(folder), ask,
+            known_in(_predictor_folder(folder)), quantity_of(folder),
+        )  # fmt: skip
 
 
 class LoggedPredictor(NamedTuple):

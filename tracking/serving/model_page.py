@@ -5,6 +5,8 @@ A version has the card of its model. A registered model shows that of the versio
 
 from collections.abc import Sequence
 
+from supervision.answer.columns import column
+from supervision.data.quantity import TC, Quantity
 from supervision.models.families import ModelFamily
 from supervision.release.card import LIMITS_OF_ALL, SOURCES
 from tracking.description import picture, run_link
@@ -34,30 +36,35 @@ def data_section(materials: int, dataset: str, extra: Sequence[str]) -> str:
     return f"{materials:,} materials for training, validation and test{further}:\n\n{names}"
 
 
-def picture_section(run: str) -> str:
+def picture_section(run: str, quantity: Quantity = TC) -> str:
     """The picture of a card, from the run that has logged the model, and where there are others."""
-    drawn = picture(run, PARITY_FILE, "predicted against measured Tc")
-    return (
-        f"{drawn}\n\nPredicted against measured Tc; [the run]({run_link(run)}) has further plots."
-    )
+    shown = "measured Tc" if quantity.is_tc else f"known {quantity.symbol}"
+    drawn = picture(run, PARITY_FILE, f"predicted against {shown}")
+    return f"{drawn}\n\nPredicted against {shown}; [the run]({run_link(run)}) has further plots."
 
 
-def version_page(card: str, uri: str) -> str:
+def version_page(card: str, uri: str, quantity: Quantity = TC) -> str:
     """The description of a version at ``uri``."""
-    return f"{card}\n\n{_serve(uri)}"
+    return f"{card}\n\n{_serve(uri, quantity)}"
 
 
-def model_page(family: ModelFamily, alias: str, number: str, version_description: str) -> str:
+def model_page(
+    family: ModelFamily, alias: str, number: str, version_description: str, quantity: Quantity = TC
+) -> str:
     """The description of a registered model, of which ``alias`` names the version to serve."""
     shown = version_description.partition(SERVE)[0].strip()
+    of_tc = "Critical temperature Tc (K) of a superconductor"
+    what = of_tc if quantity.is_tc else f"{quantity.heading} of a crystal"
+    uri = f"models:/{family.model_name_of(quantity)}@{alias}"
     return (
-        f"Critical temperature Tc (K) of a superconductor by a model that reads {family.reads}.\n\n"
-        f"{_serve(f'models:/{family.model_name}@{alias}')}\n\n# Version {number}\n\n{shown}"
+        f"{what} by a model that reads {family.reads}.\n\n"
+        f"{_serve(uri, quantity)}\n\n# Version {number}\n\n{shown}"
     )
 
 
-def _serve(uri: str) -> str:
+def _serve(uri: str, quantity: Quantity) -> str:
     """How to serve a model and to ask it, with the code to paste."""
+    value = column("tc_kelvin", quantity)
     return f"""{SERVE}
 
 With `MLFLOW_TRACKING_URI` set to this store:
@@ -75,5 +82,5 @@ print(requests.post(url, json={{"dataframe_records": rows}}).json()["predictions
 ```
 
 A row has a `cif` (CIF or POSCAR text, partial occupancies included) or, for models that read \
-formulas, a `formula`. Its answer has `tc_kelvin` with the 90% interval, the domain, the nearest \
+formulas, a `formula`. Its answer has `{value}` with the 90% interval, the domain, the nearest \
 known materials and remarks, or an `error`."""

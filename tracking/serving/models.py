@@ -73,10 +73,17 @@ def load_explaining(names: Mapping[str, str]) -> dict[str, SavedPredictor]:
     from supervision.explain.explanation import explaining_model
 
     return {
-        key: explaining_model(key, name, load_answerer(name).predictor)
+        key: explaining_model(key, name, _of_tc(name, f"{key}={name}").predictor)
         for key, name in names.items()
         if name
     }
+
+
+def _of_tc(name: str, what: str) -> Answerer:
+    """A model of Tc; ValueError, naming the use ``what`` of it, for another one."""
+    answerer = load_answerer(name)
+    answerer.quantity.require_tc(what)
+    return answerer
 
 
 def find_saved(location: str) -> SavedModel | None:

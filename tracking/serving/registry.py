@@ -18,6 +18,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import Array, Map, Object, Property
 
+from supervision.answer.columns import named
+from supervision.data.quantity import TC, Quantity
 from supervision.models.families import ModelFamily, family_names, get_family
 from supervision.models.predictor import CONFIG_FILE
 from supervision.runtime.lock import LOCK_FILE_MODE, BusyError, machine_lock_folder
@@ -26,10 +28,9 @@ from tracking.serving.champion import CHAMPION, MIN_VALIDATION_MATERIALS, Candid
 from tracking.serving.model_page import model_page, version_page
 
 DGL_PACKAGES = ("alignn", "dgl")  # of a graph model with alignn's own layers (backend=dgl)
-NEIGHBOUR = Object(
-    [Property("formula", DataType.string)]
-    + [Property(name, DataType.double) for name in ("tc_kelvin", "distance")]
-)
+NEIGHBOUR = {
+    "formula": DataType.string, **dict.fromkeys(("tc_kelvin", "distance"), DataType.double),
+}  # fmt: skip
 OUTPUTS: dict[str, Any] = {  # the fields of supervision.answer.answer.Answer
     **dict.fromkeys(("name", "formula"), DataType.string),
     "atoms": DataType.long,
@@ -40,24 +41,35 @@ OUTPUTS: dict[str, Any] = {  # the fields of supervision.answer.answer.Answer
     ),
     "domain": DataType.string,
     "domain_error": DataType.double,
-    "nearest": Array(NEIGHBOUR),
+    "nearest": NEIGHBOUR,  # a list of these
     "members": Map(DataType.double),
     "remarks": Array(DataType.string),
     **dict.fromkeys(("model_version", "error"), DataType.string),
 }  # fmt: skip
-SIGNATURE = ModelSignature(
-    inputs=Schema(
-        [ColSpec(DataType.string, name, required=False) for name in ("cif", "formula", "id")]
-    ),
-    outputs=Schema([ColSpec(kind, name) for name, kind in OUTPUTS.items()]),
-    params=ParamSchema([ParamSpec("strict", DataType.boolean, False)]),
-)
 LOCK_TIMEOUT_SECONDS = 600
 RACE_WINDOW_MS = 10 * 60 * 1000  # longer than a registration takes, clock differences included
 MAX_ALIAS_UPDATES = 10  # of one registration, while other machines move the same alias
 
 
-def log_predictor(folder: Path, model_family: str, example_cif: str, license: str) -> str:
+def signature(quantity: Quantity = TC) -> ModelSignature:
+    """What a served model of a quantity takes and answers."""
+    outputs = named(OUTPUTS, quantity)
+    neighbour = named(NEIGHBOUR, quantity).items()
+    outputs["nearest"] = Array(Object([Property(name, kind) for name, kind in neighbour]))
+    if not quantity.is_tc:
+        outputs |= dict.fromkeys(("quantity", "unit"), DataType.string)
+    return ModelSignature(
+        inputs=Schema(
+            [ColSpec(DataType.string, name, required=False) for name in ("cif", "formula", "id")]
+        ),
+        outputs=Schema([ColSpec(kind, name) for name, kind in outputs.items()]),
+        params=ParamSchema([ParamSpec("strict", DataType.boolean, False)]),
+    )
+
+
+def log_predictor(
+    folder: Path, model_family: str, example_cif: str, license: str, quantity: Quantity = TC
+) -> str:
     """Log a saved predictor as a pyfunc with its own code and weights; returns the model's URI.
 
     Raises ValueError for a predictor that could not be loaded again by its model family.
@@ -76,7 +88,7 @@ def log_predictor(folder: Path, model_family: str, example_cif: str, license: st
         python_model=str(ROOT / "tracking" / "serving" / "pyfunc.py"),
         artifacts={"predictor": str(folder)},
         code_paths=[str(ROOT / "supervision")],
-        signature=SIGNATURE,
+        signature=signature(quantity),
         input_example=pd.DataFrame({"cif": [example_cif]}),
         pip_requirements=[f"{package}=={version(package)}" for package in packages],
         metadata={"weights_license": license, "model_family": model_family},
@@ -98,7 +110,7 @@ def register(
     BusyError where another process of this machine does not finish its registration.
     """
     client, family = MlflowClient(), get_family(model_family)
-    name = family.model_name
+    name = family.model_name_of(candidate.quantity)
     with _registration_lock(name):
         known = client.search_model_versions(f"name = '{name}' and tag.model_uri = '{model_uri}'")
         created = (
@@ -106,25 +118,29 @@ def register(
             if known
             else mlflow.register_model(model_uri, name, tags=candidate.tags() | dict(tags))
         )
-        describe_version(client, created, card)
+        describe_version(client, created, card, candidate.quantity)
         messages = move_aliases(client, name, str(created.version), candidate)
         alias = CHAMPION if CHAMPION in _aliases(client, name) else candidate.alias
-        describe_model(client, alias, family)
+        describe_model(client, alias, family, candidate.quantity)
     return [f"Registered {name} version {created.version}.", *messages]
 
 
-def describe_version(client: MlflowClient, version: ModelVersion, card: str) -> None:
+def describe_version(
+    client: MlflowClient, version: ModelVersion, card: str, quantity: Quantity = TC
+) -> None:
     """Give a version its page, with this card."""
     uri = f"models:/{version.name}/{version.version}"
-    page = version_page(card, uri)
+    page = version_page(card, uri, quantity)
     client.update_model_version(version.name, version.version, description=page)
 
 
-def describe_model(client: MlflowClient, alias: str, family: ModelFamily) -> None:
+def describe_model(
+    client: MlflowClient, alias: str, family: ModelFamily, quantity: Quantity = TC
+) -> None:
     """Give a registered model the page of the version that ``alias`` names."""
-    name = family.model_name
+    name = family.model_name_of(quantity)
     served = client.get_model_version_by_alias(name, alias)
-    page = model_page(family, alias, str(served.version), served.description or "")
+    page = model_page(family, alias, str(served.version), served.description or "", quantity)
     client.update_registered_model(name, description=page)
 
 
@@ -258,7 +274,7 @@ class BestVersion(NamedTuple):
 
 
 def best_version(client: MlflowClient) -> BestVersion | None:
-    """The best registered version of all model families.
+    """The best registered version of all model families that predict Tc.
 
     Versions that are shown to be better than the constant median come first: a full one of the
     ``random`` split of 3dsc before all others, then the one of the lowest validation MAE relative

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from supervision.runtime.options import option
 from supervision.training.config import FitConfig
-from supervision.training.target import TargetTransform
+from supervision.training.target import TARGET_HELP, TargetTransform
 
 ADAPTATIONS = ("full", "linear")
 BACKENDS = ("pure", "dgl")
@@ -30,7 +30,7 @@ class GraphConfig:
     trained_layers: int = option(0, "number of last ALIGNN layers that train; 0: all")
     neighbours: int = option(0, "neighbours per atom; 0: as for the pretrained weights")
     angle_budget: int = option(40_000, "angles in memory at once")
-    target: str = option("sqrt", "transform of Tc: sqrt, log1p, identity or rank")
+    target: str = option("sqrt", TARGET_HELP)
     dropout: float = 0.1
     head_epochs: int = 60
     head_learning_rate: float = 1e-3

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from supervision.runtime.options import option
-from supervision.training.target import TargetTransform
+from supervision.training.target import TARGET_HELP, TargetTransform
 
 KINDS = ("extra_trees", "boosting")
 BOOSTING = "model=boosting"
@@ -34,7 +34,7 @@ class TreeConfig:
         "multiply predictions of new compositions by a factor fitted to left-out families",
         when={BOOSTING: True},
     )
-    target: str = option("sqrt", "transform of Tc: sqrt, log1p, identity or rank")
+    target: str = option("sqrt", TARGET_HELP)
     seed: int = 42
 
     def __post_init__(self) -> None:

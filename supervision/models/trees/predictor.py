@@ -135,8 +135,7 @@ class TreePredictor:
 
     def weight(self, material: Material) -> float:
         """The weight of a material in the training."""
-        is_unreported = material.tc == 0 and not material.is_computed
-        return material.weight * (self.config.unreported_weight if is_unreported else 1.0)
+        return material.weight * (self.config.unreported_weight if material.is_unreported else 1.0)
 
     def save(self, folder: Path) -> None:
         """Write ``config.json`` and the trees, which load without unpickling."""

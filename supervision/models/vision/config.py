@@ -6,7 +6,7 @@ from supervision.models.vision.scene import BONDINGS
 from supervision.models.vision.views import select_views
 from supervision.runtime.options import option
 from supervision.training.config import FitConfig
-from supervision.training.target import TargetTransform
+from supervision.training.target import TARGET_HELP, TargetTransform
 
 ADAPTATIONS = ("lora", "linear", "full")
 COUNTS = (
@@ -34,7 +34,7 @@ class VisionConfig:
     adapt: str = option("lora", "lora, linear (head only) or full")
     views: int = option(18, "views per structure, 1 to 18", when={"dataset=classics": 6})
     background: bool = option(False, "also read image patches that show nothing")
-    target: str = option("sqrt", "transform of Tc: sqrt, log1p, identity or rank")
+    target: str = option("sqrt", TARGET_HELP)
     lora_alpha: int = 0
     lora_dropout: float = 0.1
     bonding: str = "fast"

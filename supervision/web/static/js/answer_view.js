@@ -3,6 +3,7 @@
 import { CrystalPanel } from "./crystal_panel.js";
 import { byId } from "./dom.js";
 import { KnownTable } from "./known_table.js";
+import { quantity } from "./quantity.js";
 import { Reasons } from "./reasons.js";
 import { Substitution } from "./substitution.js";
 import { TcPanel, showHeading } from "./tc_panel.js";
@@ -41,7 +42,7 @@ export class AnswerView {
     showHeading(input, row, crystal);
     this.#showNearest(row, crystal.known.length ? crystal.known : row.nearest);
     showViews(crystal.views);
-    this.substitution.show(input, crystal);
+    if (quantity.is_tc) this.substitution.show(input, crystal);
     await this.crystal.show(crystal);
   }
 

@@ -1,5 +1,7 @@
 /** Requests to the server. A failure is a RequestError whose message is one sentence. */
 
+import { asFields } from "./quantity.js";
+
 const MAX_TRIES = 30; // of a server that is busy
 const BUSY_SECONDS = 2; // before it is asked again, where it does not say
 const UNREACHABLE = "The server does not answer; check that it still runs, then try again.";
@@ -17,7 +19,7 @@ export async function predict(inputs, signal) {
     text === undefined ? { id: name, formula } : { id: name, cif: text },
   );
   const body = { dataframe_records: records, params: { strict: false } };
-  return (await (await post("/predict", body, signal)).json()).predictions;
+  return (await (await post("/predict", body, signal)).json()).predictions.map(asFields);
 }
 
 /** What is drawn of a crystal: atoms, bonds, images, known materials of its family. */

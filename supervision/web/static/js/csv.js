@@ -1,10 +1,13 @@
 /** Answers as a CSV table. */
 
+import { column, neighbourAsSent, quantity } from "./quantity.js";
+
 const COLUMNS = [
   "name", "formula", "atoms", "is_disordered", "tc_kelvin", "tc_lower", "tc_upper",
   "p_superconducting", "p_above_10", "p_above_20", "p_above_40", "domain", "domain_error",
   "nearest", "members", "remarks", "model_version", "error",
 ];
+const TC_ONLY = ["p_superconducting", "p_above_10", "p_above_20", "p_above_40"];
 const COMMAND = /^[=+\-@\t\r]/; // a spreadsheet would run a text that begins so
 
 /**
@@ -13,8 +16,12 @@ const COMMAND = /^[=+\-@\t\r]/; // a spreadsheet would run a text that begins so
  * @returns {string}
  */
 export function csv(rows) {
-  const lines = rows.map((row) => COLUMNS.map((column) => cell(row[column])));
-  return [COLUMNS, ...lines].map((cells) => cells.join(",") + "\r\n").join("");
+  const columns = quantity.is_tc
+    ? COLUMNS
+    : [...COLUMNS.filter((name) => !TC_ONLY.includes(name)).map(column), "unit"];
+  const sent = rows.map((row) => ({ ...row, nearest: row.nearest?.map(neighbourAsSent) }));
+  const lines = sent.map((row) => columns.map((name) => cell(row[name])));
+  return [columns, ...lines].map((cells) => cells.join(",") + "\r\n").join("");
 }
 
 function cell(value) {

@@ -4,6 +4,7 @@ import { predict } from "./api.js";
 import { csv } from "./csv.js";
 import { byId, el } from "./dom.js";
 import { download } from "./download.js";
+import { quantity } from "./quantity.js";
 import { SortTable } from "./sort_table.js";
 import { counted, decimals, formula, interval, kelvin, percent } from "./text.js";
 
@@ -24,14 +25,18 @@ export class Many {
       { title: "name", value: ({ row }) => row.name, cell: ({ row }) =>
         el("button", { type: "button", class: "link name" }, row.name) },
       { title: "formula", value: ({ row }) => row.formula, cell: ({ row }) => formula(row.formula) },
-      { title: "Tc (K)", value: ({ row }) => row.tc_kelvin, isNumber: true,
+      { title: quantity.label, value: ({ row }) => row.tc_kelvin, isNumber: true,
         cell: ({ row }) => el("strong", {}, kelvin(row.tc_kelvin, decimals(row))) },
       { title: "90% interval", value: ({ row }) => row.tc_upper, cell: ({ row }) => interval(row),
         isNumber: true },
-      chance("reported", "p_superconducting"),
-      chance("> 10 K", "p_above_10"),
-      chance("> 20 K", "p_above_20"),
-      chance("> 40 K", "p_above_40"),
+      ...(quantity.is_tc
+        ? [
+            chance("reported", "p_superconducting"),
+            chance("> 10 K", "p_above_10"),
+            chance("> 20 K", "p_above_20"),
+            chance("> 40 K", "p_above_40"),
+          ]
+        : []),
       { title: "domain", value: ({ row }) => row.domain, cell: ({ row }) => row.domain },
     ], { atMost: ROWS_SHOWN, onRow: ({ input, row }) => open(input, row), order: [2, true] });
     for (const id of ["filter-formula", "filter-tc", "filter-domain"]) {
@@ -113,7 +118,8 @@ function* batches(inputs, { batch, characters }) {
 /** Whether an answer passes the filters as they are set now. */
 function filters() {
   const text = byId("filter-formula").value.trim();
-  const least = byId("filter-tc").valueAsNumber || 0;
+  const given = byId("filter-tc").valueAsNumber;
+  const least = Number.isNaN(given) ? -Infinity : given;
   const domain = byId("filter-domain").value;
   const matches = SYMBOLS.test(text) ? hasElements(text.split(/[ ,]+/)) : contains(text.toLowerCase());
   return ({ row }) =>

@@ -1,8 +1,9 @@
 /** A predicted Tc with its interval, against the measured Tc of known materials. */
 
 import { drawAtWidth, el, svg } from "./dom.js";
-import { temperatureAxis } from "./temperature_axis.js";
-import { counted, decimals, formula, kelvin, plainFormula, reported } from "./text.js";
+import { quantity, withUnit } from "./quantity.js";
+import { valueAxis } from "./value_axis.js";
+import { counted, decimals, formula, isUnreported, kelvin, plainFormula, reported } from "./text.js";
 
 const HEIGHT = 250;
 const TOP = 30; // pixels above the plot, for the predicted Tc
@@ -42,10 +43,10 @@ export class Scale {
     this.width = width;
     if (!this.row) return;
     const { row, known } = this;
-    const none = known.filter((material) => material.tc_kelvin <= 0).length;
+    const none = known.filter((material) => isUnreported(material.tc_kelvin)).length;
     const start = none ? NONE_WIDTH + 16 : 14;
-    const shown = [row.tc_kelvin, row.tc_upper, ...known.map((material) => material.tc_kelvin)];
-    const axis = temperatureAxis(shown, start, width - 16);
+    const shown = [row.tc_kelvin, row.tc_lower, row.tc_upper, ...known.map((material) => material.tc_kelvin)];
+    const axis = valueAxis(shown, start, width - 16);
     const drawing = svg(
       "svg",
       { width, height: HEIGHT, role: "group", "aria-label": this.#summary(none) },
@@ -61,11 +62,14 @@ export class Scale {
   #summary(none) {
     const { row, known } = this;
     const places = decimals(row);
+    const unit = quantity.is_tc ? "kelvin" : quantity.unit;
     const bounds = row.tc_upper === null ? "" :
-      `, 90% interval ${kelvin(row.tc_lower, places)} to ${kelvin(row.tc_upper, places)} kelvin`;
+      `, 90% interval ${kelvin(row.tc_lower, places)} to ${kelvin(row.tc_upper, places)} ${unit}`;
+    const unreported = quantity.is_tc ? `, ${none} without a reported Tc` : "";
     return (
-      `Scale of temperature: predicted Tc ${kelvin(row.tc_kelvin, places)} kelvin${bounds}; ` +
-      `${counted(known.length, "known material")} of its family, ${none} without a reported Tc`
+      `Scale of ${quantity.is_tc ? "temperature" : quantity.symbol}: predicted ${quantity.symbol} ` +
+      `${kelvin(row.tc_kelvin, places)} ${unit}${bounds}; ` +
+      `${counted(known.length, "known material")} of its family${unreported}`
     );
   }
 
@@ -85,7 +89,7 @@ export class Scale {
         svg("text", { x, y: BASE + 19, "text-anchor": "middle" }, String(tick)),
       ];
     });
-    const title = "Tc (K)";
+    const title = quantity.label;
     return [
       svg("line", { class: "axis", x1: start - 6, x2: width - 6, y1: BASE, y2: BASE }),
       ...ticks,
@@ -96,7 +100,7 @@ export class Scale {
   #prediction(axis, width) {
     const x = axis.at(this.row.tc_kelvin);
     const anchor = x < 60 ? "start" : x > width - 60 ? "end" : "middle";
-    const label = `predicted ${kelvin(this.row.tc_kelvin, decimals(this.row))} K`;
+    const label = `predicted ${withUnit(kelvin(this.row.tc_kelvin, decimals(this.row)))}`;
     return [
       svg("line", { class: "predicted", x1: x, x2: x, y1: TOP - 6, y2: BASE }),
       svg("path", { class: "predicted-mark", d: `M${x} ${BASE}l-6 9h12z` }),
@@ -106,12 +110,12 @@ export class Scale {
 
   /** The dots: one of them is in the tab order, arrow keys go to the others. */
   #dots(axis) {
-    const x = this.known.map(({ tc_kelvin: tc }) => (tc > 0 ? axis.at(tc) : null));
+    const x = this.known.map(({ tc_kelvin: tc }) => (isUnreported(tc) ? null : axis.at(tc)));
     const { radius, places } = swarm(x);
     this.places = places;
     this.circles = this.known.map((material, i) =>
       svg("circle", {
-        class: material.tc_kelvin > 0 ? "known" : "known none",
+        class: isUnreported(material.tc_kelvin) ? "known none" : "known",
         cx: places[i][0], cy: places[i][1], r: radius,
         style: `--near: ${nearness(material.distance)}`,
         tabindex: i === nearest(this.known) ? 0 : -1,
@@ -145,9 +149,10 @@ export class Scale {
     const material = this.known[i];
     this.circles.forEach((circle, j) => circle.classList.toggle("active", i === j));
     const { tc_kelvin: tc, distance } = material;
+    const said = quantity.is_tc ? `measured ${reported(tc)}` : reported(tc);
     this.readout.replaceChildren(
       el("strong", {}, formula(material.formula)),
-      `: ${tc > 0 ? `measured ${reported(tc)}` : "no Tc reported"}, ${distance.toFixed(3)} away`,
+      `: ${isUnreported(tc) ? "no Tc reported" : said}, ${distance.toFixed(3)} away`,
     );
   }
 }

@@ -1,6 +1,7 @@
 /** The answer for one crystal: Tc, interval, what it is based on, probabilities, remarks. */
 
 import { byId, el } from "./dom.js";
+import { quantity, withUnit } from "./quantity.js";
 import { Scale } from "./scale.js";
 import { UNKNOWN, decimals, formula, interval, kelvin, percent } from "./text.js";
 
@@ -13,6 +14,7 @@ const DOMAINS = {
   "new elements": "It has an element that nothing the model has learned from had: treat this with " +
     "the greatest care.",
 };
+const ERROR_PLACES = quantity.is_tc ? 1 : 3;
 const CHANCES = {
   p_superconducting: "a reported Tc",
   p_above_10: "Tc > 10 K",
@@ -31,7 +33,7 @@ export class TcPanel {
    */
   show(row, known) {
     const places = decimals(row);
-    byId("tc").replaceChildren(kelvin(row.tc_kelvin, places), el("span", { class: "unit" }, " K"));
+    byId("tc").replaceChildren(kelvin(row.tc_kelvin, places), el("span", { class: "unit" }, ` ${quantity.unit}`));
     byId("interval").textContent = interval(row);
     this.scale.show(row, known);
     showDomain(row);
@@ -40,7 +42,7 @@ export class TcPanel {
     const members = Object.entries(row.members ?? {});
     byId("members").hidden = members.length === 0;
     byId("members-list").replaceChildren(...members.flatMap(([name, tc]) =>
-      [el("dt", {}, name), el("dd", {}, `${kelvin(tc, places)} K`)]));
+      [el("dt", {}, name), el("dd", {}, withUnit(kelvin(tc, places)))]));
     byId("remarks").replaceChildren(...row.remarks.map((remark) => el("li", {}, remark)));
     byId("answered-by").textContent = row.model_version ? `Answered by ${row.model_version}.` : "";
   }
@@ -63,7 +65,7 @@ function showDomain(row) {
   byId("domain-label").textContent = row.domain;
   byId("domain-label").dataset.domain = row.domain;
   const error = row.domain_error === null ? "" :
-    ` On such materials the model is off by ${row.domain_error.toFixed(1)} K on average.`;
+    ` On such materials the model is off by ${withUnit(row.domain_error.toFixed(ERROR_PLACES))} on average.`;
   byId("domain-text").textContent = (DOMAINS[row.domain] ?? "") + error;
 }
 
