@@ -102,7 +102,8 @@ class Answerer:
         uncertain = self._uncertainty(tc, domain)
         for number, (row, crystal) in enumerate(zip(rows, crystals, strict=True)):
             row |= {name: float(values[number]) for name, values in uncertain.items()}
-            row |= self._surroundings(crystal, fractions[number])
+            own_domain = "" if domain is None else DOMAINS[domain[number]]
+            row |= self._surroundings(crystal, fractions[number], own_domain)
             row["members"] = {name: float(of[number]) for name, of in members.items()}
             if np.isnan(list(row["members"].values())).any():
                 row["remarks"] += (NOT_ALL_MEMBERS,)
@@ -132,12 +133,9 @@ class Answerer:
         superconducting = np.maximum(reported, probabilities["p_above_10"])
         return found | probabilities | {"p_superconducting": superconducting}
 
-    def _surroundings(self, crystal: Crystal, fractions: np.ndarray) -> dict[str, Any]:
+    def _surroundings(self, crystal: Crystal, fractions: np.ndarray, domain: str) -> dict[str, Any]:
         """Domain, neighbours and remarks of a composition ``[118]``."""
-        if self.known is None:
-            return {"remarks": tuple(self._remarks(crystal, fractions, ()))}
-        domain = DOMAINS[self.known.domain(fractions[None])[0]]
-        nearest = tuple(self.known.nearest(fractions))
+        nearest = () if self.known is None else tuple(self.known.nearest(fractions))
         remarks = tuple(self._remarks(crystal, fractions, nearest))
         return {"domain": domain, "nearest": nearest, "remarks": remarks}
 

@@ -134,6 +134,9 @@ class KnownMaterials:
     def _neighbours(self, distance: np.ndarray, chosen: np.ndarray, count: int) -> list[Neighbour]:
         """Up to ``count`` of the chosen materials, the nearest first."""
         rows = np.flatnonzero(chosen)
+        if len(rows) > count:  # to sort the few that are near takes a fifth of the time
+            farthest = np.partition(distance[rows], count - 1)[count - 1]
+            rows = rows[distance[rows] <= farthest]
         return [
             Neighbour(self.formulas[i], float(self.tc[i]), float(distance[i]))
             for i in rows[np.argsort(distance[rows], kind="stable")][:count]
