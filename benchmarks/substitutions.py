@@ -18,9 +18,9 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from supervision.answer.answerer import Answerer
 from supervision.answer.released import find_released
 from supervision.data.elements import ATOMIC_RADIUS
-from supervision.design.goals import Goal, HighTc, TargetTc
-from supervision.design.parents import named_crystals, read_parents
-from supervision.design.search import SearchOptions, Space, load_calibrated
+from supervision.design.substitutions.goals import Goal, HighTc, TargetTc
+from supervision.design.substitutions.parents import named_crystals, read_parents
+from supervision.design.substitutions.search import SearchOptions, Space, load_calibrated
 from supervision.generation.cells import elemental_volume
 from supervision.generation.variants import Key, Parent
 from supervision.screening.sources.parents import dataset_crystals

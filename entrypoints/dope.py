@@ -22,8 +22,8 @@ from entrypoints.options import (
     user_path,
 )
 from supervision.data.errors import DatasetError
-from supervision.design.dope import DopeOptions, dope
-from supervision.design.doping_report import doping_rows
+from supervision.design.doping.dope import DopeOptions, dope
+from supervision.design.doping.report import doping_rows
 from supervision.runtime.options import option, options_of
 from tracking.design import log_doping
 from tracking.explanation import run_if_given

@@ -20,7 +20,7 @@ from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, DatasetError
 from supervision.data.structure_files import find_structure_files
 from supervision.data.structure_inputs import file_inputs
-from supervision.design.hand_over import HandOverOptions, hand_over, hand_over_text
+from supervision.design.theory.hand_over import HandOverOptions, hand_over, hand_over_text
 from supervision.runtime.options import option, options_of
 from tracking.design import log_hand_over
 from tracking.explanation import run_if_given

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from entrypoints.options import FIGURES, Given, make_app, output_path, parse, run_cli
 from supervision.answer.released import PREFIX, default_name, find_released
-from supervision.design.ladder import LadderOptions, ladder
-from supervision.design.ladder_report import ladder_figure, ladder_text
+from supervision.design.theory.ladder import LadderOptions, ladder
+from supervision.design.theory.ladder_report import ladder_figure, ladder_text
 from supervision.release.out_of_fold import OutOfFold
 from supervision.runtime.options import option, options_of
 from tracking.design import log_ladder

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from entrypoints.options import Given, make_app, parse, run_cli
 from entrypoints.substitution_search import InputOptions, run_search
-from supervision.design.goals import HighTc
-from supervision.design.search import SearchOptions
+from supervision.design.substitutions.goals import HighTc
+from supervision.design.substitutions.search import SearchOptions
 from supervision.runtime.options import option, options_of
 
 

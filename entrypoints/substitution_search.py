@@ -7,10 +7,10 @@ from itertools import chain
 from entrypoints.options import MODEL_HELP, output_folder
 from supervision.data.errors import DatasetError
 from supervision.design.folders import make_empty_folder
-from supervision.design.goals import Goal
-from supervision.design.parents import named_crystals, read_parents
-from supervision.design.search import SearchOptions, load_calibrated
-from supervision.design.search_folder import write_found
+from supervision.design.substitutions.folder import write_found
+from supervision.design.substitutions.goals import Goal
+from supervision.design.substitutions.parents import named_crystals, read_parents
+from supervision.design.substitutions.search import SearchOptions, load_calibrated
 from supervision.runtime.options import option
 from supervision.screening.sources.candidate import Candidate, Skipped
 from supervision.screening.sources.parents import dataset_crystals

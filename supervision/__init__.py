@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from supervision.answer.loaded import LoadedModel
-    from supervision.design.dope import DopingResult
-    from supervision.design.found import Found
+    from supervision.design.doping.dope import DopingResult
+    from supervision.design.substitutions.found import Found
     from supervision.screening.outcome import Screening
 
 __all__ = ["dope", "invert", "load", "screen", "substitute"]
@@ -80,8 +80,8 @@ def dope(
     Returns the points, which print as a table and have ``plot()``. Raises ValueError with one
     sentence.
     """
-    from supervision.design.dope import DopeOptions
-    from supervision.design.dope import dope as dope_by
+    from supervision.design.doping.dope import DopeOptions
+    from supervision.design.doping.dope import dope as dope_by
 
     return dope_by(load(model), structure, DopeOptions(replace, **settings))
 
@@ -107,7 +107,7 @@ def substitute(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of libraries when they are imported
-        from supervision.design.goals import HighTc
+        from supervision.design.substitutions.goals import HighTc
         from tracking.substitution_search import search_given
     return search_given(parents, HighTc(above), model, out, settings)
 
@@ -128,6 +128,6 @@ def invert(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of libraries when they are imported
-        from supervision.design.goals import TargetTc
+        from supervision.design.substitutions.goals import TargetTc
         from tracking.substitution_search import search_given
     return search_given(parents, TargetTc(tc), model, out, settings)

@@ -23,9 +23,9 @@ from supervision.data.cif_writer import structure_to_cif
 from supervision.data.crystals import Crystal, Material
 from supervision.data.errors import CrystalError
 from supervision.data.substitution import Substitution
-from supervision.design.dope import DopeOptions, dope
-from supervision.design.doping import doped
-from supervision.design.doping_report import doping_rows
+from supervision.design.doping.curve import doped
+from supervision.design.doping.dope import DopeOptions, dope
+from supervision.design.doping.report import doping_rows
 
 LA_SR, CU_ZN = Substitution("La", "Sr"), Substitution("Cu", "Zn")
 

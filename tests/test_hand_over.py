@@ -25,10 +25,10 @@ from supervision.answer.loaded import LoadedModel
 from supervision.data.cif_writer import structure_to_cif
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, DatasetError
-from supervision.design.espresso import Pseudopotential, sssp, write_espresso
-from supervision.design.hand_over import HandOverOptions, hand_over, hand_over_text
-from supervision.design.meshes import Meshes, MeshOptions
-from supervision.design.vasp import write_vasp
+from supervision.design.theory.espresso import Pseudopotential, sssp, write_espresso
+from supervision.design.theory.hand_over import HandOverOptions, hand_over, hand_over_text
+from supervision.design.theory.meshes import Meshes, MeshOptions
+from supervision.design.theory.vasp import write_vasp
 
 PSEUDOPOTENTIALS = Path("/usr/share/espresso/pseudo")  # of Debian's quantum-espresso-data
 PROGRAMS = ("pw", "ph", "q2r", "matdyn")

@@ -12,9 +12,9 @@ from supervision.answer.answer import Answer
 from supervision.answer.known import Neighbour
 from supervision.answer.released import find_released
 from supervision.data.cif_writer import structure_to_cif
-from supervision.design.found import Found
-from supervision.design.goals import Hit, TargetTc
-from supervision.design.search import Asked, SearchOptions, load_calibrated
+from supervision.design.substitutions.found import Found
+from supervision.design.substitutions.goals import Hit, TargetTc
+from supervision.design.substitutions.search import Asked, SearchOptions, load_calibrated
 from supervision.generation.replacements import Replacement
 from supervision.generation.variants import Parent, Variant
 from tracking.substitution_search import search

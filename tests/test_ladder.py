@@ -10,8 +10,8 @@ from entrypoints.ladder import app
 from entrypoints.options import add_command
 from supervision.data.material_classes import CLASSES
 from supervision.data.splits import SPLIT_KINDS
-from supervision.design.ladder import Families, LadderOptions, exact_interval, ladder
-from supervision.design.ladder_report import ladder_figure, ladder_rows, ladder_text
+from supervision.design.theory.ladder import Families, LadderOptions, exact_interval, ladder
+from supervision.design.theory.ladder_report import ladder_figure, ladder_rows, ladder_text
 from supervision.evaluation.discovery import all_discovery_metrics, discovery_intervals
 from supervision.release.out_of_fold import OutOfFold
 

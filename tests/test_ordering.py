@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 
 from supervision.data.errors import CrystalError
 from supervision.design import ordering
-from supervision.design.ordering import DISPERSED, IONIC, OrderingOptions, ordered_cell
+from supervision.design.theory.ordering import DISPERSED, IONIC, OrderingOptions, ordered_cell
 
 
 def rock_salt(potassium):

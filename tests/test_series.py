@@ -7,7 +7,7 @@ import supervision
 from supervision.data.crystals import Crystal
 from supervision.data.datasets.classics import load_classics
 from supervision.data.substitution import Substitution
-from supervision.design.doping import CURVE_POINTS, doped
+from supervision.design.doping.curve import CURVE_POINTS, doped
 from supervision.web.series import substitution_series
 from tracking.serving.site import load_served
 

@@ -21,10 +21,10 @@ from supervision.data.cif import parse_cif
 from supervision.data.cif_writer import structure_to_cif
 from supervision.data.composition_distance import atomic_fractions
 from supervision.data.errors import CrystalError, DatasetError
-from supervision.design.goals import HighTc
-from supervision.design.parents import given_crystals, read_parents
-from supervision.design.search import SearchOptions, Space, load_calibrated
-from supervision.design.search_folder import write_found
+from supervision.design.substitutions.folder import write_found
+from supervision.design.substitutions.goals import HighTc
+from supervision.design.substitutions.parents import given_crystals, read_parents
+from supervision.design.substitutions.search import SearchOptions, Space, load_calibrated
 from supervision.generation.replacements import (
     BY_MENDELEEV_NUMBERS,
     BY_PERIODS,

@@ -8,12 +8,12 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 
-from supervision.design.dope import DopeOptions, DopingResult
-from supervision.design.doping_report import doping_rows, highest_sentence
-from supervision.design.found import Found
-from supervision.design.hand_over import HandedOver, HandOverOptions
-from supervision.design.ladder import Ladder
-from supervision.design.ladder_report import ladder_figure, ladder_rows, ladder_text
+from supervision.design.doping.dope import DopeOptions, DopingResult
+from supervision.design.doping.report import doping_rows, highest_sentence
+from supervision.design.substitutions.found import Found
+from supervision.design.theory.hand_over import HandedOver, HandOverOptions
+from supervision.design.theory.ladder import Ladder
+from supervision.design.theory.ladder_report import ladder_figure, ladder_rows, ladder_text
 from tracking import runs
 from tracking.description import describe_run
 

@@ -14,10 +14,11 @@ from optuna.trial import Trial
 
 from supervision.answer.answerer import Answerer
 from supervision.design.folders import make_empty_folder
-from supervision.design.found import Found
-from supervision.design.goals import Goal
-from supervision.design.parents import given_crystals, read_parents
-from supervision.design.search import (
+from supervision.design.substitutions.folder import write_found
+from supervision.design.substitutions.found import Found
+from supervision.design.substitutions.goals import Goal
+from supervision.design.substitutions.parents import given_crystals, read_parents
+from supervision.design.substitutions.search import (
     ASKED_AT_ONCE,
     WORST,
     Asked,
@@ -26,7 +27,6 @@ from supervision.design.search import (
     load_calibrated,
     search_options,
 )
-from supervision.design.search_folder import write_found
 from supervision.generation.variants import Parent, Variant
 from supervision.runtime.progress import track
 from tracking.serving.models import find_model

@@ -1,1 +1,1 @@
-"""From predictions to what is done next: calculations, and what a search costs."""
+"""Tools for the next step of a search: doping curves, substitutions, and calculations."""

@@ -22,7 +22,7 @@ from supervision.answer.warm_up import warm_up
 from supervision.data.datasets.classics import load_classics
 from supervision.data.errors import CrystalError
 from supervision.data.substitution import Substitution
-from supervision.design.doping import doped
+from supervision.design.doping.curve import doped
 from supervision.explain.explanation import explain
 from supervision.explain.page import html
 from supervision.runtime.heap import limit_malloc_arenas

@@ -5,7 +5,7 @@ from typing import Any
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 from supervision.data.substitution import Substitution
-from supervision.design.doping import CURVE_POINTS, doping, fractions_to
+from supervision.design.doping.curve import CURVE_POINTS, doping, fractions_to
 from supervision.web.site import ServedModel
 
 FIELDS = ("formula", "tc_kelvin", "tc_lower", "tc_upper", "p_superconducting", "domain")

@@ -17,7 +17,7 @@ from supervision.data.cif_writer import structure_to_cif
 from supervision.data.composition_distance import atomic_fractions
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, crystal_errors
-from supervision.design.goals import Goal, Hit
+from supervision.design.substitutions.goals import Goal, Hit
 from supervision.generation.cells import Change
 from supervision.generation.variants import (
     MOST_REPLACEMENTS,

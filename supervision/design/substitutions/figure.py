@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from supervision.answer.domain import DOMAIN_COLOURS, DOMAINS
-from supervision.design.found import Found
-from supervision.design.goals import Hit
+from supervision.design.substitutions.found import Found
+from supervision.design.substitutions.goals import Hit
 from supervision.runtime.plot_style import GREY, PLAIN_TEXT, RED, STYLE, TEXT_COLOUR, set_titles
 
 if TYPE_CHECKING:

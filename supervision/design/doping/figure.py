@@ -11,8 +11,8 @@ from supervision.answer.domain import DOMAIN_COLOURS, DOMAINS, KNOWN_DISTANCE
 from supervision.data.crystals import parse_formula
 from supervision.data.splits import APART
 from supervision.data.substitution import Substitution
-from supervision.design.doping import Doping, MeasuredPoint
-from supervision.design.doping_report import places, unsupported
+from supervision.design.doping.curve import Doping, MeasuredPoint
+from supervision.design.doping.report import places, unsupported
 from supervision.runtime.plot_style import BLUE, PLAIN_TEXT, RED, STYLE, TEXT_COLOUR, set_titles
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from supervision.data.errors import CrystalError
-from supervision.design.meshes import Meshes, MeshOptions
+from supervision.design.theory.meshes import Meshes, MeshOptions
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -10,8 +10,8 @@ import numpy as np
 from supervision.answer.domain import DOMAINS, NEW_FAMILY
 from supervision.answer.kelvin import UNKNOWN, kelvin
 from supervision.answer.text import WIDTH
-from supervision.design.goals import Goal, Hit
-from supervision.design.search import Asked, SearchOptions
+from supervision.design.substitutions.goals import Goal, Hit
+from supervision.design.substitutions.search import Asked, SearchOptions
 from supervision.runtime.text import printable
 
 UNSUPPORTED = DOMAINS[NEW_FAMILY:]

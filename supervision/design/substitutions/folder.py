@@ -6,9 +6,9 @@ from typing import Any
 
 from supervision.answer.csv_table import answer_cells, answer_columns, csv_number
 from supervision.data.cif_writer import structure_to_cif
-from supervision.design.found import Found
-from supervision.design.goals import Hit
-from supervision.design.search_figure import search_figure
+from supervision.design.substitutions.figure import search_figure
+from supervision.design.substitutions.found import Found
+from supervision.design.substitutions.goals import Hit
 from supervision.runtime.text import csv_cell, ranked_file_name
 
 TABLE_FILE, FIGURE_FILE, TEXT_FILE = "ranked.csv", "front.png", "ranked.txt"

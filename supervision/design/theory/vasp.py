@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from supervision.design.meshes import MeshOptions
+from supervision.design.theory.meshes import MeshOptions
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from supervision.data.material_classes import CLASSES
-from supervision.design.ladder import (
+from supervision.design.text import paragraph, text_table
+from supervision.design.theory.ladder import (
     RESOLVED_FAMILIES,
     SPLIT,
     TOP_FAMILIES,
@@ -14,7 +15,6 @@ from supervision.design.ladder import (
     Ladder,
     LadderOptions,
 )
-from supervision.design.text import paragraph, text_table
 from supervision.runtime.plot_style import BLUE, GREY, RED, STYLE, set_titles
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 from supervision.data.structure_inputs import StructureInput, one_crystal
 from supervision.data.substitution import Substitution
-from supervision.design.doping import CURVE_POINTS, Doping, doping, fractions_to
-from supervision.design.doping_figure import doping_figure
-from supervision.design.doping_report import doping_text
+from supervision.design.doping.curve import CURVE_POINTS, Doping, doping, fractions_to
+from supervision.design.doping.figure import doping_figure
+from supervision.design.doping.report import doping_text
 from supervision.runtime.options import option
 
 if TYPE_CHECKING:

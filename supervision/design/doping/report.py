@@ -12,7 +12,7 @@ from supervision.answer.kelvin import UNKNOWN, kelvin
 from supervision.answer.known import Neighbour
 from supervision.answer.text import interval_text, nearest_text
 from supervision.data.splits import APART
-from supervision.design.doping import DopedPoint, Doping, MeasuredPoint
+from supervision.design.doping.curve import DopedPoint, Doping, MeasuredPoint
 from supervision.design.text import paragraph, text_table
 from supervision.runtime.text import csv_cell
 

@@ -1,0 +1,1 @@
+"""From predictions to calculations: input folders, and what a search with theory is worth."""
