@@ -56,24 +56,25 @@ def echoing():
         server.shutdown()
 
 
-def configure(folder, ports):
-    """Write the file with these ports, a certificate for localhost, and a password."""
+def configured(ports):
+    """The file with these ports."""
     config = CONFIG
     for old, port in ports.items():
         assert config.count(old) == 1, old
         config = config.replace(old, old.replace(old.split()[-1].split(":")[-1].rstrip(";"), port))
-    (folder / "nginx.conf").write_text(config)
-    (folder / "tmp").mkdir()
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", "tc.key", "-out",
-         "tc.crt"],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
-    hashed = subprocess.run(
-        ["openssl", "passwd", "-6", PASSWORD], check=True, capture_output=True, text=True
+    return config
+
+
+def commands():
+    """Those that the file names, for localhost, with a password, and nginx as this process."""
+    lines = [line.removeprefix("#   ") for line in CONFIG.splitlines() if line.startswith("#   ")]
+    return (
+        "\n".join(lines)
+        .replace("supervision.example.org", "localhost")
+        .replace("openssl passwd -6", f"openssl passwd -6 '{PASSWORD}'")
+        .replace("name:%s", f"{NAME}:%s")
+        .replace("nginx -p", "exec nginx -g 'daemon off; user root;' -p")
     )
-    (folder / "tc.htpasswd").write_text(f"{NAME}:{hashed.stdout}")
 
 
 @pytest.fixture(scope="module")
@@ -86,17 +87,13 @@ def proxy(tmp_path_factory):
             "listen 80;": http, "listen 443": https, "server 127.0.0.1:8000;": app.port,
             "server 127.0.0.1:5001;": echo,
         }  # fmt: skip
-        configure(folder, {old: str(port) for old, port in ports.items()})
-        command = [
-            "nginx",
-            "-p",
-            str(folder),
-            "-c",
-            str(folder / "nginx.conf"),
-            "-g",
-            "daemon off; user root;",
-        ]
-        process = subprocess.Popen(command, stderr=(folder / "errors").open("w"))
+        (folder / "docs").mkdir()
+        (folder / "docs/nginx.conf").write_text(
+            configured({old: str(port) for old, port in ports.items()})
+        )
+        process = subprocess.Popen(
+            ["bash", "-e", "-c", commands()], cwd=folder, stderr=(folder / "errors").open("w")
+        )
         try:
             wait_for(http, process, folder)
             yield http, https, folder
