@@ -21,6 +21,7 @@ from supervision.answer.known import KNOWN_FILE, SAME, KnownMaterials, Neighbour
 from supervision.data.composition_distance import atomic_fractions
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, crystal_errors
+from supervision.data.formulas import crystal_formula
 from supervision.data.quantity import TC, Quantity
 from supervision.models.ensemble.predictor import EnsemblePredictor
 from supervision.models.families import load_predictor
@@ -181,7 +182,7 @@ def _predict(
 def _facts(crystal: Crystal) -> dict[str, Any]:
     """What was read: formula, atoms, disorder. Raises CrystalError, naming the crystal."""
     with crystal_errors(crystal.id):
-        formula = crystal.composition.reduced_formula
+        formula = crystal_formula(crystal)
         if not crystal.cif:
             return {"formula": formula}
         structure = crystal.structure

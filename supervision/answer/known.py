@@ -18,6 +18,7 @@ from supervision.data.composition_distance import (
     to_sparse,
 )
 from supervision.data.crystals import Material
+from supervision.data.formulas import readable_formula
 from supervision.data.splits import APART
 
 KNOWN_FILE = "known.safetensors"
@@ -138,7 +139,7 @@ class KnownMaterials:
             farthest = np.partition(distance[rows], count - 1)[count - 1]
             rows = rows[distance[rows] <= farthest]
         return [
-            Neighbour(self.formulas[i], float(self.tc[i]), float(distance[i]))
+            Neighbour(readable_formula(self.formulas[i]), float(self.tc[i]), float(distance[i]))
             for i in rows[np.argsort(distance[rows], kind="stable")][:count]
         ]
 

@@ -10,6 +10,7 @@ from pymatgen.core import Element
 from supervision.answer.known import KnownMaterials
 from supervision.data.composition_distance import atomic_fractions
 from supervision.data.crystals import Crystal
+from supervision.data.formulas import readable_formula
 
 TOGETHER = 0.8  # of the largest variation; elements that vary as much replace each other
 REACH = 0.3  # distance in composition; a series of dopings is within it
@@ -68,7 +69,12 @@ def doping_series(
     predicted = np.full(len(rows), np.nan)
     if predict:
         predicted = predict([Crystal(formula, formula, "") for formula in formulas])
-    columns = (formulas, known.fractions[rows, varying], known.tc[rows], predicted)
+    columns = (
+        map(readable_formula, formulas),
+        known.fractions[rows, varying],
+        known.tc[rows],
+        predicted,
+    )
     points = (DopingPoint(name, *map(float, rest)) for name, *rest in zip(*columns, strict=True))
     return DopingSeries(Element.from_Z(varying + 1).symbol, tuple(points), float(own[varying]))
 

@@ -14,6 +14,7 @@ from supervision.data.composition_distance import atomic_fractions
 from supervision.data.crystals import Crystal
 from supervision.data.elements import element
 from supervision.data.errors import crystal_errors
+from supervision.data.formulas import crystal_formula
 from supervision.data.substitution import dopant_fraction, mixed_pairs, site_elements
 from supervision.models.structure.descriptors.symmetry import space_group
 from supervision.models.vision.render import draw, tile_supercell
@@ -41,7 +42,7 @@ def crystal_view(crystal: Crystal, known: KnownMaterials | None) -> dict[str, An
     with crystal_errors():
         scene = build_scene(structure)
     return {
-        "formula": crystal.composition.reduced_formula,
+        "formula": crystal_formula(crystal),
         "space_group": space_group(structure),
         "cell": scene.lattice.round(LENGTH_DECIMALS).tolist(),
         **_atoms_and_bonds(structure, scene),

@@ -17,7 +17,7 @@ from supervision.web.site import Site
 BATCH_ROWS = 16  # that the page sends at once, so that it can show its progress
 ISOTOPES = {"D", "T"}
 EXAMPLES = (
-    "lsco0.15", "yba2cu3o6.93", "ba0.6k0.4fe2as2", "lafeaso0.89f0.11", "mgb2", "nb3sn", "pbmo6s8",
+    "lsco0.15", "yba2cu3o6.93", "ba0.6k0.4fe2as2", "lafeaso0.89f0.11", "mgb2", "nb3sn", "yni2b2c",
     "lao0.5f0.5bis2", "pbmo6s8", "nb",
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Tc of a crystal as other elements replace some of its own, beside the measured materials."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +16,7 @@ from supervision.data.composition_distance import atomic_fractions
 from supervision.data.crystals import Crystal
 from supervision.data.elements import element
 from supervision.data.errors import CrystalError
+from supervision.data.formulas import formula_term, readable_formula, structure_formula
 from supervision.data.splits import APART
 from supervision.data.substitution import (
     FRACTION_DECIMALS,
@@ -171,7 +172,7 @@ def doped(
     structure = crystal.structure
     for (host, dopant), fraction in zip(substitutions, fractions, strict=True):
         structure = substituted(structure, host, dopant, fraction)
-    name = structure.composition.reduced_formula
+    name = structure_formula(structure)
     return Crystal(name, name, structure_to_cif(structure))
 
 
@@ -186,14 +187,11 @@ def _formulas(crystals: Sequence[Crystal], substitutions: Sequence[Substitution]
     for host, dopant in substitutions:
         if dopant not in symbols:
             symbols.insert(symbols.index(host) + 1, dopant)
-    return ["".join(_terms(c.composition, symbols, units)) for c in crystals]
+    return [_in_order(c.composition, symbols, units) for c in crystals]
 
 
-def _terms(composition: "Composition", symbols: Sequence[str], units: float) -> Iterator[str]:
-    for symbol in symbols:
-        amount = f"{composition[symbol] / units:.4g}"
-        if amount != "0":
-            yield symbol if amount == "1" else f"{symbol}{amount}"
+def _in_order(composition: "Composition", symbols: Sequence[str], units: float) -> str:
+    return "".join(formula_term(symbol, composition[symbol] / units) for symbol in symbols)
 
 
 # --- measured materials
@@ -215,7 +213,7 @@ def _measured(
     expected /= expected.sum(axis=1, keepdims=True)
     distance = np.abs(fractions - expected).sum(axis=1)
     found = [
-        MeasuredPoint(known.formulas[row], own, float(known.tc[row]), float(away))
+        MeasuredPoint(readable_formula(known.formulas[row]), own, float(known.tc[row]), float(away))
         for row, own, away in zip(rows.tolist(), zip(*shares, strict=True), distance, strict=True)
         if away <= KNOWN_DISTANCE
     ]

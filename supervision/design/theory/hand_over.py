@@ -14,8 +14,8 @@ from supervision.answer.answer import Answer
 from supervision.answer.kelvin import kelvin
 from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError, crystal_errors
-from supervision.design.theory import espresso, vasp
 from supervision.design.folders import make_empty_folder
+from supervision.design.theory import espresso, vasp
 from supervision.design.theory.meshes import MeshOptions
 from supervision.design.theory.ordering import OrderedCell, OrderingOptions, ordered_cell
 from supervision.runtime.options import option
