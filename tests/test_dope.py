@@ -112,7 +112,7 @@ def test_a_point_of_a_map_is_the_crystal_with_both_dopants(fast, lsco_map):
 
 def test_measured_materials_are_at_the_fraction_of_their_formula(lsco, lsco_map):
     curve = {m.formula: m for m in lsco.measured}
-    plain, oxygen = curve["Cu1La1.85Sr0.15O4"], curve["La1.85Sr0.15Cu1O4.05"]
+    plain, oxygen = curve["La1.85Sr0.15CuO4"], curve["La1.85Sr0.15CuO4.05"]
     assert (plain.fractions, plain.is_exact) == ((0.075,), True)
     assert (oxygen.fractions, oxygen.is_exact) == ((0.075,), False)
     both = {m.formula: m.fractions for m in lsco_map.measured}

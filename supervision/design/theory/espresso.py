@@ -44,7 +44,7 @@ def sssp() -> Mapping[str, Pseudopotential]:
     Prandini, Marrazzo, Castelli, Mounet and Marzari, npj Comput. Mater. 4, 72 (2018);
     https://www.materialscloud.org/discover/sssp/table/efficiency.
     """
-    text = files("supervision.design").joinpath(TABLE_FILE).read_text()
+    text = files("supervision.design.theory").joinpath(TABLE_FILE).read_text()
     rows = csv.reader(text.splitlines()[1:])
     return {symbol: Pseudopotential(file, float(w), float(d)) for symbol, file, w, d in rows}
 
