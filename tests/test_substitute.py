@@ -20,8 +20,8 @@ from supervision.answer.released import find_released
 from supervision.data.cif import parse_cif
 from supervision.data.cif_writer import structure_to_cif
 from supervision.data.composition_distance import atomic_fractions
-from supervision.data.formulas import structure_formula
 from supervision.data.errors import CrystalError, DatasetError
+from supervision.data.formulas import structure_formula
 from supervision.design.substitutions.folder import write_found
 from supervision.design.substitutions.goals import HighTc
 from supervision.design.substitutions.parents import given_crystals, read_parents
