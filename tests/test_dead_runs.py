@@ -105,6 +105,7 @@ def test_a_run_has_the_tag_of_its_process_and_is_not_closed_by_it(store):
     assert status(newest()) == "FINISHED"
 
 
+@pytest.mark.long
 def test_a_run_and_the_killed_run_that_resumed_it_are_both_closed(store, tmp_path):
     """``mlflow run`` and its training are both killed, so neither ends its run."""
     environment = store[1] | {"SUPERVISION_CACHE": str(tmp_path)}

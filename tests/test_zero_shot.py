@@ -154,7 +154,7 @@ def jarvis(tmp_path):
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_source_trained_here_does_not_train_on_the_tested_data_set(own_store, tmp_path, jarvis):
     mlflow.get_experiment(
         "0"
