@@ -44,7 +44,7 @@ def main(
             crystal = _crystal(path, formula)
             others = {"trees": trees, "graph": graph, "vision": vision}
             found = explain(load_answerer(model), crystal, **load_explaining(others))
-            print("\n".join([answers_text([found.answer]), *found.left_out]))
+            print("\n".join([answers_text([found.answer]), *found.left_out(" (--{})")]))
             if page:
                 print(f"Wrote {page} and {write_page(found, page)}")
             if logged:

@@ -9,7 +9,6 @@ python -m entrypoints.predict --formula MgB2 --formula Nb3Sn
 cat a.cif | python -m entrypoints.predict - --json
 """
 
-import csv
 import io
 import json
 import math
@@ -20,15 +19,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
 import supervision
 from entrypoints.options import MODEL_HELP, run_cli
 from supervision.answer.answer import Answer
-from supervision.answer.columns import column
-from supervision.answer.csv_table import answer_cells, answer_columns, csv_number
+from supervision.answer.csv_table import csv_lines, prediction_cells, prediction_columns
 from supervision.answer.loaded import LoadedModel
 from supervision.answer.text import answers_text
 from supervision.data.errors import CrystalError, DatasetError
@@ -36,7 +34,6 @@ from supervision.data.quantity import Quantity
 from supervision.data.structure_files import find_structure_files
 from supervision.data.structure_inputs import StructureInput, file_inputs, text_input
 from supervision.runtime.errors import error_reason
-from supervision.runtime.text import csv_cell
 
 app = typer.Typer(add_completion=False)
 STDIN = Path("-")
@@ -142,26 +139,14 @@ def _csv_writer(
         yield lambda answers: None
         return
     with out.open("w", newline="", encoding="utf-8") as file:
-        _write_lines(file, [csv_columns(quantity)])
-        yield lambda answers: _write_lines(file, map(_csv_cells, answers))
-
-
-def csv_columns(quantity: Quantity) -> list[str]:
-    """The columns of the CSV file."""
-    return ["file", column("tc_kelvin", quantity), "problem", *answer_columns(quantity)]
+        _write_lines(file, [prediction_columns(quantity)])
+        yield lambda answers: _write_lines(file, map(prediction_cells, answers))
 
 
 def _write_lines(file: TextIO, lines: Iterable[Sequence[object]]) -> None:
     """Write lines in one piece, so that a killed process leaves no half of one."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    file.write(text.getvalue())
+    file.write(csv_lines(lines))
     file.flush()
-
-
-def _csv_cells(answer: Answer) -> list[Any]:
-    problem = [csv_cell(answer.name), csv_number(answer.tc_kelvin), csv_cell(answer.error)]
-    return problem + answer_cells(answer)
 
 
 if __name__ == "__main__":

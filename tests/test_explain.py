@@ -506,7 +506,7 @@ def test_a_formula_is_explained_by_the_members_of_an_ensemble_that_read_it(
     ensemble = replace(answerer, predictor=EnsemblePredictor(members, Stack((0.4, 0.3, 0.3))))
     found = explain(ensemble, Crystal("MgB2", "MgB2", ""))
     assert found.contributions.tc_kelvin == pytest.approx(found.answer.tc_kelvin)
-    assert found.sites is None and found.left_out[0].startswith("Sites: ")
+    assert found.sites is None and found.left_out()[0].startswith("Sites: ")
     whole = explain(ensemble, MGB2)
     assert whole.contributions.tc_kelvin == pytest.approx(whole.answer.members["first"])
 
@@ -515,8 +515,8 @@ def test_extra_trees_leave_the_features_to_boosted_ones(answerer, composition):
     extra_trees = untrained("composition")
     alone = explain(replace(answerer, predictor=extra_trees), MGB2)
     assert alone.contributions is None and alone.series
-    assert "Features: no model of boosted trees (--trees)." in alone.left_out
-    assert "Features: no model of boosted trees" in html(alone)
+    assert "Features: no model of boosted trees (--trees)." in alone.left_out(" (--{})")
+    assert "Features: no model of boosted trees." in html(alone) and "--trees" not in html(alone)
     both = EnsemblePredictor({"one": extra_trees, "two": composition}, Stack((0.5, 0.5)))
     for found in (
         explain(replace(answerer, predictor=both), MGB2),
@@ -530,7 +530,7 @@ def test_a_model_without_lightgbm_has_a_series_and_leaves_the_features_to_booste
 ):
     distilled = SimpleNamespace(model_family="distilled", predict=composition.predict)
     found = explain(replace(answerer, predictor=distilled), MGB2)
-    assert found.contributions is None and found.left_out[0].startswith("Features: ")
+    assert found.contributions is None and found.left_out()[0].startswith("Features: ")
     assert np.isfinite([p.tc_predicted for p in found.series.points]).all()
     assert explain(replace(answerer, predictor=distilled), MGB2, trees=composition).contributions
 

@@ -166,7 +166,7 @@ def test_rows_are_in_the_file_as_soon_as_they_are_predicted(monkeypatch, capsys,
     assert stopped.value.code == 130
     assert seen == [0, 16, 32]
     table = pd.read_csv(out)
-    assert list(table.columns) == entry_point.csv_columns(TC)
+    assert list(table.columns) == entry_point.prediction_columns(TC)
     assert len(table) == 32
     assert out.read_text().endswith("\n")
 
@@ -308,7 +308,7 @@ def test_a_file_that_cannot_be_written_is_an_error_before_anything_is_predicted(
 
 def test_predict_overwrites_its_own_table_and_no_other(tmp_path):
     (tmp_path / "tc.csv").write_text("cif,tc\nnb.cif,9.2\n")
-    for header in ("file,tc_kelvin,problem", ",".join(entry_point.csv_columns(TC))):
+    for header in ("file,tc_kelvin,problem", ",".join(entry_point.prediction_columns(TC))):
         (tmp_path / "own.csv").write_text(f"{header}\nnb.cif,9.2,\n")
         check_out(tmp_path / "own.csv")
     check_out(tmp_path / "new.csv")

@@ -1,24 +1,36 @@
 """The routes of the page's server, asked over HTTP in this process."""
 
+import csv
 import json
 import re
 import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
 
 import supervision
+from entrypoints import predict
 from supervision.data.datasets.classics import load_classics
+from supervision.runtime.version import code_version
 from supervision.web import app as web
+from supervision.web import page as web_page
 from supervision.web.page import EXAMPLES as PAGE_EXAMPLES
 from tracking.serving.site import load_site
 
 EXAMPLES = {crystal.id: crystal for crystal in load_classics()}
 LSCO = {"name": "lsco", "text": EXAMPLES["lsco0.15"].cif}
 PAIR = {"host": "La", "dopant": "Sr"}
+TOO_LONG = (
+    "This took longer than 0.2 s and was given up; give a smaller cell of the crystal, or try "
+    "again when the server is less busy."
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +59,7 @@ def post(url, body):
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             text = answer.read().decode()
-            return answer.status, text if text.startswith("<") else json.loads(text)
+            return answer.status, json.loads(text) if text.startswith("{") else text
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())
 
@@ -122,9 +134,32 @@ def test_an_edited_crystal_is_predicted_as_on_its_curve(url):
     assert answer["predictions"][0]["tc_kelvin"] == pytest.approx(point["tc_kelvin"])
 
 
+def test_a_formula_has_the_family_of_a_crystal_of_the_same_composition(url):
+    crystal = {"name": "Nb3Sn", "text": EXAMPLES["nb3sn"].cif}
+    status, found = post(f"{url}/family", {"formula": "Nb3Sn"})
+    assert status == 200 and len(found["known"]) > 3
+    assert found["known"] == post(f"{url}/crystal", crystal)[1]["known"]
+
+
+def test_the_csv_table_is_that_of_the_command(url, tmp_path):
+    for name in ("mgb2", "lsco0.15"):
+        (tmp_path / f"{name}.cif").write_text(EXAMPLES[name].cif)
+    (tmp_path / "bad.cif").write_text("data_x")
+    out = tmp_path / "table.csv"
+    with suppress(SystemExit):  # 1, because of the bad file
+        predict.main([tmp_path], fast=True, out=out)
+    rows = csv.DictReader(out.open(newline=""))
+    records = [{"id": row["file"], "cif": Path(row["file"]).read_text()} for row in rows]
+    _, answer = post(f"{url}/predict", {"dataframe_records": records})
+    assert post(f"{url}/csv", {"rows": answer["predictions"]}) == (200, out.read_text())
+
+
 @pytest.mark.parametrize(
     ("path", "change", "message"),
     [
+        ("family", {"formula": "xyz"}, "is not a chemical formula"),
+        ("csv", {"rows": 1}, "must have 'rows'"),
+        ("csv", {"rows": [{"name": "a", "tc_kelvin": "b"}]}, "must have 'rows'"),
         ("crystal", {"text": ""}, "is empty"),
         ("crystal", {"text": 1}, "must have a text 'text'"),
         ("crystal", {"text": "data_x"}, "so no atoms"),
@@ -164,6 +199,20 @@ def test_all_examples_of_the_page_can_be_drawn(url):
         assert drawing["views"]
 
 
+def test_the_page_names_the_version_and_says_that_its_views_are_not_used_for_this_tc(
+    url, monkeypatch
+):
+    assert "not used for this Tc" in get(url)[0]
+    assert f'<span title="{code_version()}">' in get(url)[0]
+    site = load_site("released:fast", {})
+    monkeypatch.setattr(web_page, "package_version", lambda: "9.8.7")
+    assert f'title="{code_version()}">9.8.7</span>' in web_page.render_page(site)
+    member = SimpleNamespace(model_family="vision")
+    answerer = replace(site.model.answerer, predictor=member)
+    seeing = replace(site, model=replace(site.model, answerer=answerer))
+    assert "not used for this Tc" not in web_page.render_page(seeing)
+
+
 def test_the_page_refers_to_nothing_elsewhere(url):
     page, headers = get(url)
     links = re.findall(r'(?:src|href)="([^"]+)"', page)
@@ -198,7 +247,7 @@ def test_what_takes_too_long_is_given_up_and_stops(url, monkeypatch):
     monkeypatch.setattr(web, "crystal_view", endless)
     monkeypatch.setattr(web, "MAX_SECONDS", 0.2)
     status, answer = post(f"{url}/crystal", LSCO)
-    assert (status, answer["error"]) == (400, "This took longer than 0.2 s and was given up.")
+    assert (status, answer["error"]) == (400, TOO_LONG)
     count = len(turns)
     time.sleep(0.1)
     assert len(turns) == count

@@ -1,6 +1,13 @@
-"""Answers as cells of a CSV table."""
+"""Answers as lines of a CSV table.
 
+The table of predictions has name, value and problem before the other columns of an answer; tables
+of rankings have their own first columns.
+"""
+
+import csv
+import io
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from supervision.answer.answer import Answer
@@ -9,6 +16,24 @@ from supervision.data.quantity import TC, Quantity
 from supervision.runtime.text import csv_cell
 
 BOUNDS = ("tc_lower", "tc_upper")
+
+
+def prediction_columns(quantity: Quantity = TC) -> list[str]:
+    """The columns of a table of predictions."""
+    return ["file", column("tc_kelvin", quantity), "problem", *answer_columns(quantity)]
+
+
+def prediction_cells(answer: Answer) -> list[Any]:
+    """The cells of an answer below ``prediction_columns``."""
+    first = [csv_cell(answer.name), csv_number(answer.tc_kelvin), csv_cell(answer.error)]
+    return first + answer_cells(answer)
+
+
+def csv_lines(lines: Iterable[Sequence[object]]) -> str:
+    """Lines of cells as CSV text."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
 
 
 def answer_columns(quantity: Quantity = TC) -> list[str]:
@@ -39,4 +64,4 @@ def answer_cells(answer: Answer) -> list[Any]:
 
 def csv_number(value: float) -> float | str:
     """A number with all of its digits; empty where it is not known."""
-    return "" if math.isnan(value) else value
+    return "" if math.isnan(value) else float(value)

@@ -51,14 +51,20 @@ class Explanation:
     views: "ViewHeat | None"
     series: DopingSeries | None
 
-    @property
-    def left_out(self) -> list[str]:
-        """Which parts are missing and why, one sentence each."""
-        graph, vision = "no graph model (--graph)", "no vision model (--vision)"
+    def left_out(self, option: str = "") -> list[str]:
+        """Which parts are missing and why, one sentence each.
+
+        ``option`` is added where a further model would help, with its key of ``FAMILIES`` in place
+        of ``{}``: `` (--{})`` names the option of the command line.
+        """
+        models = ("model of boosted trees", "graph model", "vision model")
+        trees, graph, vision = (
+            f"no {model}{option.format(key)}" for key, model in zip(FAMILIES, models, strict=True)
+        )
         if not self.answer.atoms:
             graph = vision = "a formula has none"
         reasons = {
-            "Features: no model of boosted trees (--trees).": self.contributions,
+            f"Features: {trees}.": self.contributions,
             f"Sites: {graph}.": self.sites,
             f"Views: {vision}.": self.views,
             "Doping series: the model knows fewer than two measured materials nearby.": self.series,

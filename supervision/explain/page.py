@@ -81,7 +81,7 @@ def html(found: Explanation) -> str:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{STYLE}</style></head><body>\n{body}\n"
-        + "".join(f'<p class="soft">{escape(text)}</p>\n' for text in found.left_out)
+        + "".join(f'<p class="soft">{escape(text)}</p>\n' for text in found.left_out())
         + "</body></html>\n"
     )
 

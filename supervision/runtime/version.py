@@ -3,9 +3,18 @@
 import hashlib
 import subprocess
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def package_version() -> str:
+    """The version of the installed package; empty where the code runs without being installed."""
+    try:
+        return version("supervision-tc")
+    except PackageNotFoundError:
+        return ""
 
 
 def code_version() -> str:

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from supervision.answer.request import RequestError, answer_request
 from supervision.answer.warm_up import warm_up
+from supervision.data.crystals import Crystal
 from supervision.data.datasets.classics import load_classics
 from supervision.data.errors import CrystalError
 from supervision.data.substitution import Substitution
@@ -33,13 +34,14 @@ from supervision.web.bodies import (
     rows_to_predict,
     text_field,
 )
-from supervision.web.crystal_view import crystal_view
+from supervision.web.crystal_view import crystal_view, known_family
 from supervision.web.errors import RefusedError, error_response
 from supervision.web.executor import RequestExecutor
 from supervision.web.limits import RequestLimits
 from supervision.web.page import render_page
 from supervision.web.series import substitution_series
 from supervision.web.site import Site
+from supervision.web.table import answers_csv
 
 HERE = Path(__file__).parent
 PREDICTING = 8  # requests whose rows are answered in turn; the others wait for one of these
@@ -95,6 +97,12 @@ def _add_predictions(app: FastAPI, site: Site) -> None:
         )
         return JSONResponse({"predictions": found})
 
+    @app.post("/csv")
+    async def table(request: Request) -> Response:
+        quantity = site.model.answerer.quantity
+        content = parse_json(await request.body())
+        return Response(answers_csv(content, quantity), media_type="text/csv")
+
 
 def _add_drawings(app: FastAPI, site: Site) -> None:
     """What the page asks for besides predictions."""
@@ -108,6 +116,13 @@ def _add_drawings(app: FastAPI, site: Site) -> None:
         return JSONResponse(
             await executor.run_within(request, MAX_SECONDS, lambda: crystal_view(given, known))
         )
+
+    @app.post("/family")
+    async def family(request: Request) -> JSONResponse:
+        formula = text_field(parse_json(await request.body()), "formula")
+        known = site.model.answerer.known
+        found = known_family(Crystal(formula, formula, ""), known)
+        return JSONResponse({"known": found})
 
     @app.post("/series")
     async def series(request: Request) -> JSONResponse:

@@ -48,13 +48,23 @@ def crystal_view(crystal: Crystal, known: KnownMaterials | None) -> dict[str, An
         **_atoms_and_bonds(structure, scene),
         "sites": _distinct_sites(structure),
         "views": _views(scene),
-        "known": _family(crystal, known),
+        "known": known_family(crystal, known),
         "substitutions": [
             {"host": host, "dopant": dopant,
              "fraction": dopant_fraction(structure, host, dopant)}
             for host, dopant in mixed_pairs(structure)
         ],
     }  # fmt: skip
+
+
+def known_family(crystal: Crystal, known: KnownMaterials | None) -> list[dict[str, Any]]:
+    """The known materials of the family of a crystal or formula, the nearest first.
+
+    Raises CrystalError for a formula that cannot be read.
+    """
+    if known is None:
+        return []
+    return [n._asdict() for n in known.family(atomic_fractions(crystal.composition))]
 
 
 def _atoms_and_bonds(structure: "Structure", scene: "Scene") -> dict[str, Any]:
@@ -120,9 +130,3 @@ def _views(scene: "Scene") -> list[dict[str, str]]:
 
 def _data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def _family(crystal: Crystal, known: KnownMaterials | None) -> list[dict[str, Any]]:
-    if known is None:
-        return []
-    return [n._asdict() for n in known.family(atomic_fractions(crystal.composition))]

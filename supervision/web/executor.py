@@ -47,8 +47,11 @@ class RequestExecutor:
         try:
             return await self.run(request, lambda _: call_within(seconds, call))
         except TimeoutError as error:
-            message = f"This took longer than {seconds:g} s and was given up."
-            raise RefusedError(400, message) from error
+            raise RefusedError(
+                400,
+                f"This took longer than {seconds:g} s and was given up; give a smaller cell of the "
+                "crystal, or try again when the server is less busy.",
+            ) from error
 
 
 async def _disconnect(request: Request) -> None:

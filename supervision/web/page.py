@@ -11,7 +11,8 @@ from pymatgen.core import Element
 from supervision.data.cif import MAX_CIF_BYTES
 from supervision.data.datasets.classics import read_table
 from supervision.data.elements import ELEMENTS
-from supervision.runtime.version import code_version
+from supervision.explain.explanation import members_of
+from supervision.runtime.version import code_version, package_version
 from supervision.web.site import Site
 
 BATCH_ROWS = 16  # that the page sends at once, so that it can show its progress
@@ -59,6 +60,11 @@ def page_context(site: Site) -> dict[str, Any]:
             for symbol in ELEMENTS
             if symbol not in ISOTOPES
         ],
-        "version": code_version(),
+        "version": package_version(),
+        "code": code_version(),
+        "sees_views": any(
+            member.model_family == "vision"
+            for member in members_of(site.model.answerer.predictor).values()
+        ),
         "limits": {"characters": MAX_CIF_BYTES, "batch": BATCH_ROWS},
     }

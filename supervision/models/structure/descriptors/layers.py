@@ -88,27 +88,38 @@ def _layers_of(xyz: np.ndarray, radii: np.ndarray, normals: np.ndarray) -> np.nd
         return np.full(3, np.nan)
     lowest = np.full(3, MIN_PERIOD_ANGSTROM)
     lowest[2] -= 2 * radii.max()
-    found = [lowest]
+    found = lowest
     for chunk in np.array_split(normals, len(normals) * len(xyz) // PROJECTIONS_PER_CHUNK + 1):
-        spacing = _gaps(xyz, np.zeros(len(xyz)), chunk)
+        period = 1 / np.linalg.norm(chunk, axis=1)[:, None]
+        centre = chunk @ xyz.T * period  # [k, n]
+        spacing = _spacings(centre, period)
         mean = (spacing**2).sum(axis=1) / spacing.sum(axis=1)
-        slab = _gaps(xyz, radii, chunk)
-        found.append(np.array([spacing.max(), mean.max(), slab.max()]))
-    return np.max(found, axis=0)
+        # A slab is between two planes, and no nearer to one than the smallest radius.
+        wide = spacing.max(axis=1) - 2 * radii.min() > found[2]
+        slab = _slabs(centre[wide], radii, period[wide])
+        found = np.maximum(found, [spacing.max(), mean.max(), slab.max(initial=-np.inf)])
+    return found
 
 
-def _gaps(xyz: np.ndarray, radii: np.ndarray, normals: np.ndarray) -> np.ndarray:
+def _spacings(centre: np.ndarray, period: np.ndarray) -> np.ndarray:
+    """The distances of adjacent planes along each direction, [k, n] in angstrom.
+
+    The sites ``centre`` [k, n] project to a circle, whose length ``period`` [k, 1] is that of the
+    lattice planes.
+    """
+    start = np.sort(np.mod(centre, period), axis=1)
+    return np.diff(start, axis=1, prepend=start[:, -1:] - period)
+
+
+def _slabs(centre: np.ndarray, radii: np.ndarray, period: np.ndarray) -> np.ndarray:
     """The empty intervals between spheres along each direction, [k, n] in angstrom.
 
-    The spheres project to intervals on a circle, whose length is the period of the lattice planes.
-    Sorted by start, a gap is between the largest end so far and the next start; it is negative
-    where the intervals overlap.
+    The spheres project to intervals on the circle of ``_spacings``. Sorted by start, a gap is
+    between the largest end so far and the next start; it is negative where the intervals overlap.
     """
-    period = 1 / np.linalg.norm(normals, axis=1)[:, None]
-    centre = normals @ xyz.T * period  # [k, n]
     start = np.mod(centre - radii, period)
     order = np.argsort(start, axis=1)
     start = np.take_along_axis(start, order, axis=1)
     end = start + 2 * radii[order]
     ends = np.maximum.accumulate(np.concatenate([end - period, end], axis=1), axis=1)
-    return start - ends[:, len(xyz) - 1 : -1]
+    return start - ends[:, len(radii) - 1 : -1]

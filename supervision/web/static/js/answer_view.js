@@ -40,10 +40,15 @@ export class AnswerView {
   async showCrystal(input, row, crystal) {
     this.section.setAttribute("aria-busy", "false");
     showHeading(input, row, crystal);
-    this.#showNearest(row, crystal.known.length ? crystal.known : row.nearest);
+    this.showFamily(row, crystal.known);
     showViews(crystal.views);
     if (quantity.is_tc) this.substitution.show(input, crystal);
     await this.crystal.show(crystal);
+  }
+
+  /** The family of a formula. */
+  showFamily(row, known) {
+    this.#showNearest(row, known.length ? known : row.nearest);
   }
 
   /** What cannot be drawn is left out. */

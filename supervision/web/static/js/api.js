@@ -3,6 +3,7 @@
 import { asFields } from "./quantity.js";
 
 const MAX_TRIES = 30; // of a server that is busy
+const CSV_ROWS = 1000; // of a request, some 2 MB
 const BUSY_SECONDS = 2; // before it is asked again, where it does not say
 const UNREACHABLE = "The server does not answer; check that it still runs, then try again.";
 
@@ -24,6 +25,20 @@ export async function predict(inputs, signal) {
 
 /** What is drawn of a crystal: atoms, bonds, images, known materials of its family. */
 export const crystal = async (input, signal) => (await about("/crystal", input, {}, signal)).json();
+
+/** The known materials of the family of a formula. */
+export const family = async (formula, signal) =>
+  (await (await post("/family", { formula }, signal)).json()).known;
+
+/** Answers as a CSV table, as the command `predict --out` writes them. */
+export async function csv(rows) {
+  const tables = [];
+  for (let i = 0; i === 0 || i < rows.length; i += CSV_ROWS) {
+    const table = await (await post("/csv", { rows: rows.slice(i, i + CSV_ROWS) })).text();
+    tables.push(i === 0 ? table : table.slice(table.indexOf("\n") + 1)); // one line of names
+  }
+  return tables.join("");
+}
 
 /** Tc as one element replaces another. */
 export const series = async (input, host, dopant, signal) =>

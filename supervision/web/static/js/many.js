@@ -1,7 +1,6 @@
 /** Many crystals: predicted some at a time, then a table to sort and filter, and what was refused. */
 
-import { predict } from "./api.js";
-import { csv } from "./csv.js";
+import { csv, predict } from "./api.js";
 import { byId, el } from "./dom.js";
 import { download } from "./download.js";
 import { quantity } from "./quantity.js";
@@ -15,8 +14,9 @@ export class Many {
   /**
    * @param {{batch: number, characters: number}} limits of a request
    * @param {(input: object, row: object) => void} open shows one of them
+   * @param {(error: Error) => void} fail says what failed
    */
-  constructor(limits, open) {
+  constructor(limits, open, fail) {
     this.limits = limits;
     const chance = (title, key) => ({
       title, value: ({ row }) => row[key], cell: ({ row }) => percent(row[key]), isNumber: true,
@@ -43,8 +43,10 @@ export class Many {
       byId(id).addEventListener("input", () => this.#refresh());
     }
     byId("many-csv").addEventListener("click", () =>
-      download("predictions.csv", csv(this.found.map(({ row }) => row)), "text/csv"));
-    byId("many-cancel").addEventListener("click", () => this.request.abort());
+      csv(this.job.found.map(({ row }) => row))
+        .then((table) => download("predictions.csv", table, "text/csv"))
+        .catch(fail));
+    byId("many-cancel").addEventListener("click", () => this.job.request.abort());
   }
 
   /**
@@ -52,34 +54,35 @@ export class Many {
    * @param {{name: string, text?: string, error?: string}[]} inputs
    */
   async run(inputs) {
-    this.stop();
-    const { signal } = (this.request = new AbortController());
-    this.found = inputs.filter(({ error }) => error).map((input) => ({ input, row: input }));
     const asked = inputs.filter(({ error }) => !error);
-    this.#progress(0, asked.length);
-    this.#refresh();
-    let done = 0;
+    const job = {
+      found: inputs.filter(({ error }) => error).map((input) => ({ input, row: input })),
+      done: 0, all: asked.length, isRunning: true, request: new AbortController(),
+    };
+    this.show(job);
     try {
       for (const batch of batches(asked, this.limits)) {
-        const rows = await predict(batch, signal);
-        this.found.push(...rows.map((row, i) => ({ input: batch[i], row: { ...row, name: batch[i].name } })));
-        this.#progress((done += batch.length), asked.length);
-        this.#refresh();
+        const rows = await predict(batch, job.request.signal);
+        job.found.push(...rows.map((row, i) => ({ input: batch[i], row: { ...row, name: batch[i].name } })));
+        job.done += batch.length;
+        if (job === this.job) this.#refresh();
       }
     } finally {
-      byId("many-running").hidden = true;
-      if (done < asked.length) byId("many-count").textContent += `; ${asked.length - done} not asked.`;
+      job.isRunning = false;
+      if (job === this.job) this.#refresh();
     }
   }
 
-  /** Predict no further, and forget what was found. */
-  stop() {
-    this.request?.abort();
-    this.found = undefined;
+  /** Show a table, that of a `job` before, and stop another one; undefined is no table. */
+  show(job) {
+    if (job === this.job) return;
+    this.job?.request.abort();
+    this.job = job;
+    if (job) this.#refresh();
   }
 
-  #progress(done, all) {
-    byId("many-running").hidden = done === all;
+  #progress({ done, all, isRunning }) {
+    byId("many-running").hidden = !isRunning;
     byId("many-progress").max = Math.max(all, 1);
     byId("many-progress").value = done;
     byId("many-progress-text").textContent = `${done} of ${counted(all, "structure")} predicted`;
@@ -87,13 +90,17 @@ export class Many {
 
   /** Show what passes the filters, and what was refused. */
   #refresh() {
-    const fine = this.found.filter(({ row }) => !row.error);
+    const { found, done, all, isRunning } = this.job;
+    this.#progress(this.job);
+    const fine = found.filter(({ row }) => !row.error);
+    byId("many-answers").hidden = fine.length === 0 && !isRunning;
     const passing = fine.filter(filters());
     this.table.show(passing);
     const shown = Math.min(passing.length, ROWS_SHOWN);
     const hidden = shown < passing.length ? `; the first ${shown} are shown` : "";
-    byId("many-count").textContent = `${passing.length} of ${counted(fine.length, "answer")}${hidden}`;
-    const refused = this.found.filter(({ row }) => row.error);
+    const left = isRunning || done === all ? "" : `; ${all - done} not asked.`;
+    byId("many-count").textContent = `${passing.length} of ${counted(fine.length, "answer")}${hidden}${left}`;
+    const refused = found.filter(({ row }) => row.error);
     byId("rejects").hidden = refused.length === 0;
     byId("rejects-title").textContent = `${counted(refused.length, "file")} without an answer`;
     byId("rejects-list").replaceChildren(...refused.map(({ row }) =>

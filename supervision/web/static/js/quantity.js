@@ -8,8 +8,8 @@ const FIELDS = { "": "tc_kelvin", _lower: "tc_lower", _upper: "tc_upper" };
 /** A number with the unit. */
 export const withUnit = (number) => (quantity.unit ? `${number} ${quantity.unit}` : number);
 
-/** The name of a field of an answer in the rows that the server sends and that are saved. */
-export function column(field) {
+/** The name of a field of an answer in the rows that the server sends. */
+function column(field) {
   const ending = Object.keys(FIELDS).find((key) => FIELDS[key] === field);
   return quantity.is_tc || ending === undefined ? field : quantity.name + ending;
 }
@@ -23,7 +23,3 @@ export function asFields(row) {
     ({ formula, tc_kelvin: value, distance }));
   return fields;
 }
-
-/** A known material with the field names that the server sends. */
-export const neighbourAsSent = ({ formula, tc_kelvin: value, distance }) =>
-  ({ formula, [column("tc_kelvin")]: value, distance });

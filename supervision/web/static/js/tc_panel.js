@@ -42,7 +42,7 @@ export class TcPanel {
     const members = Object.entries(row.members ?? {});
     byId("members").hidden = members.length === 0;
     byId("members-list").replaceChildren(...members.flatMap(([name, tc]) =>
-      [el("dt", {}, name), el("dd", {}, withUnit(kelvin(tc, places)))]));
+      [el("dt", {}, name), el("dd", {}, tc === null ? "needs a structure" : withUnit(kelvin(tc, places)))]));
     byId("remarks").replaceChildren(...row.remarks.map((remark) => el("li", {}, remark)));
     byId("answered-by").textContent = row.model_version ? `Answered by ${row.model_version}.` : "";
   }
