@@ -51,7 +51,7 @@ export class TcPanel {
 /** Name of a crystal, its formula, and what kind of structure it is. */
 export function showHeading(input, row, crystal) {
   byId("answer-title").replaceChildren(formula(row.formula));
-  byId("answer-name").textContent = input.name;
+  byId("answer-name").textContent = input.name === row.formula ? "" : input.name;
   const facts = [
     crystal?.space_group,
     row.atoms ? `${row.atoms} atom${row.atoms === 1 ? "" : "s"} in the cell` : "formula alone",
