@@ -273,6 +273,8 @@ def test_members_answer_beside_the_ensemble_and_for_formulas_those_that_can():
     assert whole.tc_kelvin == pytest.approx((whole.members["composition"] + 1) / 2)
     assert math.isnan(formula.members["structure"])
     assert formula.tc_kelvin == formula.members["composition"] == whole.members["composition"]
+    alone = "Answered by the composition model alone; the interval is that of the whole ensemble."
+    assert alone in formula.remarks and alone not in whole.remarks
 
 
 def test_no_member_for_a_formula_is_one_sentence():
@@ -316,8 +318,20 @@ def test_a_table_fits_a_terminal_whatever_the_names_are():
     )  # fmt: skip
     lines = answers_text([long, Answer("b", error="It has no atoms.")]).splitlines()
     assert max(map(len, lines)) <= 100
-    assert lines[1].startswith("…") and "5CuO4.cif" in lines[1]
+    name = lines[1].split()[0]
+    assert name == "a/ver…O4.cif"
     assert lines[-1] == "b: It has no atoms."
+
+
+def test_a_remark_that_rows_share_is_said_once_and_every_error_is_said():
+    shared, own = "From the formula alone.", "A hydride."
+    rows = [Answer(name, remarks=(shared,)) for name in "abcd"]
+    rows += [Answer("e", remarks=(own, shared)), *(Answer(n, error="It is empty.") for n in "fg")]
+    notes = answers_text(rows).partition("\n\n")[2].splitlines()
+    assert notes == [
+        f"a, b and 3 others: {shared}", f"e: {own}", "f: It is empty.", "g: It is empty.",
+    ]  # fmt: skip
+    assert answers_text(rows[:3]).endswith(f"a, b, c: {shared}")
 
 
 def test_what_is_not_known_is_a_dash():

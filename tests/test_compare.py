@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from entrypoints import compare as entry
 from entrypoints import train_composition
 from supervision.evaluation.metrics import all_metrics, mae
+from tracking import runs
+from tracking.comparison import results
 from tracking.comparison.differences import (
     best_of_families,
     best_on_validation,
@@ -117,6 +119,14 @@ def test_the_kind_of_a_run_is_read_from_its_tags_also_from_those_of_earlier_code
     assert ModelKind.of({key: "structure"}, ranks).label == label
     assert ModelKind.of({key: "constant"}, {}) == ModelKind("constant")
     assert model_family_of({"split": "random"}) == ""
+
+
+def test_the_empty_extra_of_mlflow_run_names_no_other_sources(own_store):
+    with runs.tracked_run("test"):
+        mlflow.set_tag("model_family", "composition")
+        mlflow.log_params({"model": "extra_trees", "extra": "''"})
+        run = runs.run_id()
+    assert results._kind(mlflow.get_run(run)) == TREES_KIND
 
 
 def test_models_are_ordered_by_their_test_error():

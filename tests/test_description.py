@@ -46,14 +46,14 @@ def run_of(output):
     return re.findall(r"Run (\w{32})", output)[-1]
 
 
-def test_a_description_says_what_it_is_then_the_result_then_what_to_look_at(own_store):
+def test_a_description_says_what_to_look_at_then_what_it_is_then_the_result(own_store):
     with runs.tracked_run("test"):
         mlflow.log_text("a", "plots/a b.csv")
         describe_run("A test.", "It is 1 K.", {"plots/a b.csv": "a"}, metrics=["mae"], more="Then.")
         run = runs.run_id()
     link = f"#/experiments/{mlflow.get_run(run).info.experiment_id}/runs/{run}/artifacts"
     assert description_of(run) == (
-        f"A test.\nIt is 1 K.\n**Look first** at [a]({link}/plots/a%20b.csv), `mae`.\n\nThen."
+        f"**Look first** at [a]({link}/plots/a%20b.csv), `mae`.\nA test.\nIt is 1 K.\n\nThen."
     )
 
 
@@ -69,7 +69,7 @@ def test_one_function_describes_all_runs():
     [
         ("A model.\nTest MAE 2 K.\n**Look first**", "Test MAE 2 K."),
         ("Test MAE 2 K (of an earlier version)\n\n| Tc |", "Test MAE 2 K (of an earlier version)"),
-        ("A model without a test.", "A model without a test."),
+        ("**Look first** at `a`.\nA model without a test.", "A model without a test."),
         ("", ""),
     ],
 )
@@ -123,7 +123,8 @@ def test_a_training_and_an_ensemble_are_described_and_so_are_their_models(traine
         "predictions.csv",
         "| bias (K) |",
     )
-    description_of(trained[1], "trained on 69 materials, split `random` of classics", *words)
+    what = "trained on 69 materials, split `random` of classics"
+    assert "epoch" not in description_of(trained[1], what, *words)  # trees have none
     output = command(ensemble.app, "--runs", ",".join(trained), "--limit", "80")
     client = mlflow.MlflowClient()
     (combined,) = client.search_model_versions("name = 'supervision'")

@@ -1,5 +1,6 @@
 """The experiment that runs are in, and how runs begin and end there."""
 
+import json
 import os
 import subprocess
 import sys
@@ -34,6 +35,23 @@ def test_a_run_is_in_the_projects_experiment_which_is_described_as_model_trainin
     link = f"#/experiments/{experiment.experiment_id}/runs"
     assert link in experiment.tags["mlflow.note.content"]
     assert experiment_of(a_run()).experiment_id == experiment.experiment_id
+    view = json.loads(experiment.tags["mlflow.sharedViewState.errors"])
+    assert all(name.startswith("metrics.") for name in view["selectedColumns"][:3])
+    assert not any(name.startswith("attributes.") for name in view["selectedColumns"])
+
+
+@pytest.mark.usefixtures("own_store")
+def test_parameters_of_a_run_of_mlflow_run_are_read_as_they_were_used(monkeypatch):
+    client = mlflow.MlflowClient()
+    run = client.create_run(mlflow.create_experiment("chosen")).info.run_id
+    for name, quoted in {"extra": "''", "data": "'a b.csv'", "epochs": "auto"}.items():
+        client.log_param(run, name, quoted)
+    assert runs.used_params(client.get_run(run))["extra"] == ""  # of a run without extra_used
+    monkeypatch.setenv("MLFLOW_RUN_ID", run)
+    with runs.tracked_run("a run"):
+        runs.log_params({"extra": "", "data": "a b.csv", "epochs": 6, "trees": 5})
+    used = {"extra": "", "data": "a b.csv", "epochs": "6", "trees": "5"}
+    assert used.items() <= runs.used_params(client.get_run(run)).items()
 
 
 @pytest.mark.usefixtures("own_store")

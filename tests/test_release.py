@@ -15,7 +15,7 @@ from supervision.data.crystals import group_materials
 from supervision.data.datasets import load_dataset
 from supervision.data.splits import SPLIT_KINDS
 from supervision.experiment.spec import Experiment, split_of
-from supervision.release.card import CardInfo, body, model_card
+from supervision.release.card import BOTH_SPLITS, CardInfo, body, model_card
 from supervision.release.figures import class_table, coverage_table, error_table
 from supervision.release.manifest import hashes
 from supervision.release.out_of_fold import HeldOutAnswers, OutOfFold
@@ -187,8 +187,10 @@ def test_the_figures_of_a_card_are_those_of_its_predictions_and_of_the_results(m
     errors = error_table(predictions)
     for value in errors["MAE (K)"]:
         assert value in card and value in results
-    for value in coverage_table(HeldOutAnswers.cross_fit(predictions))["coverage"]:
-        assert value in card
+    answers = HeldOutAnswers.cross_fit(predictions)
+    for _, count, covered, *_ in coverage_table(answers).itertuples(index=False):
+        assert re.search(rf"\| +{count} \| +{re.escape(covered)} \|", card)
+    assert (BOTH_SPLITS in card) == (len(answers.of.splits) == 2)
 
 
 @shipped

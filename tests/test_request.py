@@ -2,11 +2,13 @@
 
 import json
 import threading
+import warnings
 
 import numpy as np
 import pytest
 from example_structures import mgb2, nb3sn
 from logged import untrained
+from pymatgen.core import Element
 from pymatgen.io.vasp import Poscar
 
 from supervision.answer import request
@@ -67,6 +69,10 @@ BAD = {
     "a broken POSCAR": ({"cif": "c\n1\n1 0 0\n0 1 0\n0 0 1\n"}, "The POSCAR is incomplete"),
     "a long text": ({"cif": "x" * 2_000_001}, "The CIF text is longer than 2 MB."),
     "no formula": ({"formula": "Xy3"}, "'Xy3' is not a chemical formula."),
+    "a variable": (
+        {"formula": "YBa2Cu3O7-x"},
+        "'YBa2Cu3O7-x' is not a chemical formula; give x a number.",
+    ),
     "a dictionary": ({"formula": {"Mg": 1}}, "'{'Mg': 1}' is not a chemical formula."),
     "no characters": ({"formula": "\ud800"}, r"'\ud800' is not a chemical formula."),
     "a long formula": (
@@ -96,7 +102,7 @@ def test_ids_name_the_answers_and_rows_are_numbered_without():
     ("rows", "said"),
     [
         ([], r"^The input has no rows\.$"),
-        ([{"cfi": NB3SN}, {}], r"^The input has no column 'cif'; send the text of a CIF file"),
+        ([{"cfi": NB3SN}, {}], "^The input has neither a column 'cif' nor 'formula'; send"),
         ([{"formula": "Nb"}] * (MAX_ROWS + 1), r"^The input has 257 rows, more than 256; send it"),
     ],
     ids=["no rows", "no column", "too many"],
@@ -198,6 +204,15 @@ def test_the_example_is_a_crystal_with_symmetry_and_a_mixed_site():
 @pytest.mark.parametrize("model_family", ["composition", "graph"])
 def test_models_of_formulas_and_of_structures_answer_at_the_start(model_family):
     warm_up(Answerer(untrained(model_family), None, None, ""))
+
+
+def test_an_element_without_electronegativity_fills_no_log_of_a_server(monkeypatch):
+    monkeypatch.delitem(Element("Og").__dict__, "X", raising=False)  # it warns once
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warm_up(FAST_ENOUGH)
+        (row,) = answer_request(FAST_ENOUGH, [{"formula": "Og2"}])
+    assert row["formula"] == "Og" and row["error"] == ""
 
 
 def test_a_model_that_cannot_answer_does_not_start():

@@ -228,6 +228,8 @@ def test_names_of_the_metrics():
     (record,) = run(Net(), FitConfig(epochs=1))
     names = {"train_loss", "val_mae", "val_rmse", "val_r2", "learning_rate"}
     assert set(record.metrics()) == names | {"epoch_seconds", "step_parts"}
+    of_trees = EpochRecord.of_single_fit({"mae": 2.0, "rmse": 3.0, "r2": 0.5}, 60.0)
+    assert of_trees.metrics() == {"val_mae": 2.0, "val_rmse": 3.0, "val_r2": 0.5}
 
 
 def test_progress_line_has_epoch_errors_best_epoch_and_remaining_time():

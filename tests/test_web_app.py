@@ -109,8 +109,9 @@ def test_a_bad_row_is_an_answer_with_nulls_and_strict_refuses_it(url):
         ({"dataframe_records": {"cif": "a"}}, "must be a list of objects"),
         ({"dataframe_records": ["a"]}, "must be a list of objects"),
         ({"dataframe_records": []}, "The input has no rows."),
-        ({"dataframe_records": [{"id": "a"}]}, "The input has no column 'cif'"),
+        ({"dataframe_records": [{"id": "a"}]}, "neither a column 'cif' nor 'formula'"),
         ({"dataframe_records": [{"cif": "a"}], "params": {"strict": 1}}, "'strict' true or false"),
+        ({"dataframe_records": [{"cif": "a"}], "params": {"stric": True}}, "unknown 'stric'; it"),
         ({"dataframe_records": [{"cif": "a"}], "params": [1]}, "'params' must be an object"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Descriptions on the pages of MLflow's UI: what this is, its result, and what to look at first.
+"""Descriptions on the pages of MLflow's UI: what to look at first, what this is, and its result.
 
-MLflow shows them as Markdown. It folds that of a run after about five lines, so these three come
+MLflow shows them as Markdown. It folds that of a run after about three lines, so the links come
 first. Addresses are relative to that of the UI; it removes ``data:`` URIs and folded parts.
 """
 
@@ -11,6 +11,7 @@ import mlflow
 
 NOTE_TAG = "mlflow.note.content"  # the tag that MLflow shows as a description
 TEST_ERROR = "Test MAE"  # the first words of a line about it
+LOOK = "**Look first**"  # the first words of the line of links
 
 
 def describe_run(
@@ -36,14 +37,14 @@ def describe_run(
         f"[{shows}]({run_link(active.info.run_id, path)})" for path, shows in (look or {}).items()
     ]
     targets = ", ".join([*links, *(f"`{name}`" for name in metrics)])
-    first = f"**Look first** at {targets}." if targets else ""
-    beginning = "\n".join(filter(None, (what, result, first)))  # the UI keeps the ends of lines
+    first = f"{LOOK} at {targets}." if targets else ""
+    beginning = "\n".join(filter(None, (first, what, result)))  # the UI keeps the ends of lines
     mlflow.set_tag(NOTE_TAG, "\n\n".join(filter(None, (beginning, more))))
 
 
 def result_in(description: str) -> str:
-    """The line of a run's description about its test error; else its first line."""
-    lines = description.splitlines()
+    """The line of a run's description about its test error; else what the run is."""
+    lines = [line for line in description.splitlines() if not line.startswith(LOOK)]
     return next((line for line in lines if line.startswith(TEST_ERROR)), "".join(lines[:1]))
 
 

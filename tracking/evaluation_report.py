@@ -34,10 +34,8 @@ LOOK = {
     "comparison.csv": "the baselines",
     "predictions.csv": "every prediction",
 }
-PROTOCOL = (
-    "The epoch was chosen on validation materials; test materials were evaluated once, after "
-    "training."
-)
+PROTOCOL = "Test materials were evaluated once, after training."
+EPOCH_PROTOCOL = f"The epoch was chosen on validation materials. {PROTOCOL}"
 METRICS = ("test_mae", "val_mae_final")
 
 
@@ -51,6 +49,7 @@ class Evaluation:
         val_against_constant: MAE minus that of the constant median on the validation materials.
         test_against_constant: the same on the test materials.
         quantity: what the errors are of; only those of Tc have bands.
+        has_epochs: whether the model was trained epoch by epoch.
     """
 
     metrics: Mapping[str, float]
@@ -58,6 +57,12 @@ class Evaluation:
     val_against_constant: PairedDifference
     test_against_constant: PairedDifference
     quantity: Quantity = TC
+    has_epochs: bool = False
+
+    @property
+    def protocol(self) -> str:
+        """What validation and test materials were used for."""
+        return EPOCH_PROTOCOL if self.has_epochs else PROTOCOL
 
     @property
     def look(self) -> dict[str, str]:
@@ -104,6 +109,8 @@ def log_evaluation(
     history: Sequence[EpochRecord],
     title: str,
     quantity: Quantity = TC,
+    *,
+    has_epochs: bool = False,
 ) -> Evaluation:
     """Log metrics, intervals, tables and plots.
 
@@ -116,7 +123,7 @@ def log_evaluation(
     bands = metrics.band_table(tc, tc_pred) if quantity.is_tc else pd.DataFrame()
     evaluation = Evaluation(
         _errors(test, val, quantity) | _baseline_errors(test, val), bands, _against_constant(val),
-        _against_constant(test), quantity,
+        _against_constant(test), quantity, has_epochs,
     )  # fmt: skip
     runs.log_metrics({k: v for k, v in evaluation.metrics.items() if np.isfinite(v)})
     runs.log_table(predictions, "predictions.csv")
@@ -149,7 +156,7 @@ def describe_evaluation(
     evaluation: Evaluation, what: str, look: Mapping[str, str] | None = None, more: str = ""
 ) -> None:
     """Describe the active run by its errors; ``look`` and ``more`` come before what all have."""
-    details = "\n\n".join(filter(None, (more, _band_table(evaluation), PROTOCOL)))
+    details = "\n\n".join(filter(None, (more, _band_table(evaluation), evaluation.protocol)))
     describe_run(
         what,
         summary(evaluation),
@@ -161,7 +168,8 @@ def describe_evaluation(
 
 def errors_section(evaluation: Evaluation) -> str:
     """The errors as a model card has them."""
-    return "\n\n".join(filter(None, (summary(evaluation), _band_table(evaluation), PROTOCOL)))
+    parts = (summary(evaluation), _band_table(evaluation), evaluation.protocol)
+    return "\n\n".join(filter(None, parts))
 
 
 def _band_table(evaluation: Evaluation) -> str:

@@ -47,7 +47,8 @@ def train_folds(
     tables = [runs.read_table(run, "predictions.csv") for run in children]
     numbered = [table.assign(fold=number) for number, table in enumerate(tables, start=1)]
     quantity = Quantity.of(options.get("quantity", TC.name), options.get("unit", ""))
-    evaluated = log_evaluation(pd.concat(numbered, ignore_index=True), (), title, quantity)
+    table = pd.concat(numbered, ignore_index=True)
+    evaluated = log_evaluation(table, (), title, quantity, has_epochs=family.has_epochs)
     what = (
         f"Training of a model that reads {family.reads}, on {folds} folds in the runs below this "
         "one: every material is predicted once, by the model of its fold."

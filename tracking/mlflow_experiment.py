@@ -11,9 +11,7 @@ from tracking.description import NOTE_TAG
 
 NAME = "SuperVision"
 VIEW = "errors"  # the name of the shared view in links
-COLUMNS = (
-    "attributes.`Dataset`",
-    "attributes.`Models`",
+COLUMNS = (  # the names of runs say the data; the UI shows attributes before the errors
     "metrics.`val_mae_final`",
     "metrics.`test_mae`",
     "metrics.`null_constant_median_test_mae`",

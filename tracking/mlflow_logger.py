@@ -146,7 +146,8 @@ class MLflowLogger:
         """Metrics, tables and plots; then the model is registered, unless ``register=false``."""
         table = predictions_table(predictions, splits)
         title = spec.title(splits.dataset.name)
-        evaluated = log_evaluation(table, history, title, spec.quantity)
+        has_epochs = get_family(spec.model_family).has_epochs
+        evaluated = log_evaluation(table, history, title, spec.quantity, has_epochs=has_epochs)
         curve = {"plots/training_curve.png": "the training curve"} if len(history) > 1 else {}
         describe_evaluation(evaluated, _what(spec, splits), curve)
         if spec.experiment.register:

@@ -19,7 +19,7 @@ import psutil
 from filelock import FileLock
 from matplotlib.figure import Figure
 from mlflow.data.pandas_dataset import from_pandas
-from mlflow.entities import RunInfo, RunStatus
+from mlflow.entities import Run, RunInfo, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 
@@ -39,6 +39,7 @@ from tracking.mlflow_experiment import describe_experiment, experiment_id
 
 FAILURE_FILE = "failure.txt"
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"  # of runs that ``mlflow run`` created
+USED = "_used"  # the end of the name of a parameter whose value in use is not the logged one
 
 
 @contextmanager
@@ -190,16 +191,26 @@ def log_settings(params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
 def log_params(params: Mapping[str, Any]) -> None:
     """Log parameters, except those that ``mlflow run`` has logged already.
 
-    Where the value in use differs from the logged one (``epochs=auto``), it is ``<name>_used``.
+    Where the value in use differs from the logged one (``epochs=auto``), it is ``<name>_used``;
+    ``used_params`` reads it.
     """
     known = mlflow.MlflowClient().get_run(run_id()).data.params
     fresh = {}
     for name, value in params.items():
         if name not in known:
             fresh[name] = value
-        elif not _same(known[name], value) and f"{name}_used" not in known:
-            fresh[f"{name}_used"] = value
+        elif not _same(known[name], value) and f"{name}{USED}" not in known:
+            fresh[f"{name}{USED}"] = value
     mlflow.log_params(fresh)
+
+
+def used_params(run: Run) -> dict[str, str]:
+    """The parameters of a run with the values that were in use.
+
+    ``mlflow run`` logs values as it quotes them for the shell: an empty one is ``''``.
+    """
+    logged = {name: "" if v == "''" else v for name, v in run.data.params.items()}
+    return logged | {n.removesuffix(USED): v for n, v in logged.items() if n.endswith(USED)}
 
 
 def _same(logged: str, value: Any) -> bool:

@@ -7,7 +7,8 @@ What it computes once is the same in every thread, so threads can share it.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,6 @@ from supervision.models.predictor import PROVENANCE_FILE, SavedPredictor
 from supervision.runtime.text import printable
 
 ANSWER_FOLDER = "answer"  # in that of the predictor
-NOT_ALL_MEMBERS = (
-    "The mean of the members that read formulas; the interval is that of answers by all members."
-)
 HYDRIDE = 0.5  # atomic fraction of hydrogen from which a material is one
 THRESHOLDS = {"p_above_10": 10, "p_above_20": 20, "p_above_40": 40}  # K
 
@@ -107,7 +105,7 @@ class Answerer:
             row |= self._surroundings(crystal, fractions[number], own_domain)
             row["members"] = {name: float(of[number]) for name, of in members.items()}
             if np.isnan(list(row["members"].values())).any():
-                row["remarks"] += (NOT_ALL_MEMBERS,)
+                row["remarks"] += (_answered_by(row["members"]),)
         own: dict[str, Any] = {"model_version": self.version, "quantity": self.quantity}
         return [
             Answer(crystal.id, tc_kelvin=float(value), **own, **row)
@@ -177,6 +175,13 @@ def _predict(
         return predictor.predict(crystals), {}
     found = predictor.predict_members(crystals)
     return predictor.combine(found), dict(zip(predictor.members, found.T, strict=True))
+
+
+def _answered_by(members: Mapping[str, float]) -> str:
+    """Which members of an ensemble answered, in a sentence; NaN is the Tc of the others."""
+    first, *others = [name for name, tc in members.items() if not math.isnan(tc)]
+    by = f"the mean of the models {', '.join([first, *others])}" if others else f"the {first} model"
+    return f"Answered by {by} alone; the interval is that of the whole ensemble."
 
 
 def _facts(crystal: Crystal) -> dict[str, Any]:

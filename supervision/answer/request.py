@@ -81,7 +81,8 @@ def _check(rows: Sequence[Mapping[str, Any]]) -> None:
         )
     if not any(column in row for row in rows for column in COLUMNS):
         raise RequestError(
-            "The input has no column 'cif'; send the text of a CIF file under that name."
+            "The input has neither a column 'cif' nor 'formula'; send the text of a CIF file or a "
+            "formula under that name."
         )
 
 

@@ -13,10 +13,11 @@ WIDTH = 100  # columns of a terminal
 CHANCES = ("P(sc)", ">10", ">20", ">40")
 TEXT_COLUMNS = {0: 22, 1: 18, -1: 26}  # the widest that they may be before the others have space
 LEFT = {0, 1, -2, -1}
+LISTED = 3  # the most names of rows that share a remark
 
 
 def answers_text(answers: Sequence[Answer], width: int = WIDTH) -> str:
-    """A table of a model's answers, a row each, and below it what there is to say of single ones.
+    """A table of a model's answers, a row each, and below it remarks and errors of rows.
 
     P(sc) is the probability that it superconducts; the next columns are those of a Tc above so
     many kelvin.
@@ -85,17 +86,28 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _shortened(text: str, width: int, column: int) -> str:
-    """A long text without its end; a long path without its beginning, as it ends in the file."""
+    """A long text without its end; a long name without its middle, as it ends in the suffix."""
     if len(text) <= width:
         return text
-    return f"…{text[len(text) - width + 1 :]}" if column == 0 else f"{text[: width - 1]}…"
+    end = width // 2 if column == 0 else 0
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
 def _notes(answers: Sequence[Answer], folder: str) -> list[str]:
-    said = [
-        f"{printable(answer.name.removeprefix(folder))}: {text}"
-        for answer in answers
-        for text in (*answer.remarks, *([printable(answer.error)] if answer.error else []))
-    ]
+    """Each remark once, with the rows that share it, and then each error, wrapped into lines."""
+    named = [(printable(answer.name.removeprefix(folder)), answer) for answer in answers]
+    sharing: dict[str, list[str]] = {}
+    for name, answer in named:
+        for remark in answer.remarks:
+            sharing.setdefault(remark, []).append(name)
+    said = [f"{_listed(names)}: {remark}" for remark, names in sharing.items()]
+    said += [f"{name}: {printable(answer.error)}" for name, answer in named if answer.error]
     wrapped = [line for text in said for line in wrap(text, WIDTH, subsequent_indent="  ")]
     return ["", *wrapped] if said else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a sentence; of many, the first."""
+    if len(names) <= LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[: LISTED - 1])} and {len(names) - LISTED + 1} others"

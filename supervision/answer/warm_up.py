@@ -1,5 +1,7 @@
 """The first answer of a server, before anybody asks: it imports what all others need."""
 
+import warnings
+
 from supervision.answer.answerer import Answerer
 from supervision.data.crystals import Crystal
 
@@ -31,6 +33,8 @@ def warm_up(answerer: Answerer) -> None:
     Without it, the time limit of a request could interrupt an import. Raises ValueError where there
     is no answer: a model that cannot read MgB2 reads nothing, and its server must not start.
     """
+    # pymatgen warns of noble gases and Og in every request; no model reads its electronegativities.
+    warnings.filterwarnings("ignore", "No Pauling electronegativity", UserWarning)
     (answer,) = answerer.answer([Crystal("Mg0.9Al0.1B2", "", EXAMPLE)])
     if answer.error:
         raise ValueError(f"The model gives no answer for {answer.name}: {answer.error}")

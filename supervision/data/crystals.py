@@ -5,6 +5,7 @@ an archive work without it.
 """
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_REJECTED_FRACTION = 0.05  # of the rows of a data set, unless allow_loss=true
 MAX_FORMULA_CHARACTERS = 1_000  # pymatgen takes seconds for 100,000
+VARIABLE = re.compile(r"[-+]([a-zδ])(?![a-z])")  # of a formula, as in YBa2Cu3O7-x
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -237,7 +239,9 @@ def parse_formula(formula: str) -> "Composition":
     """The composition that a formula means. Raises CrystalError if it is not one."""
     from pymatgen.core import Composition, Element
 
-    message = f"'{printable(str(formula)[:60])}' is not a chemical formula."
+    unknown = VARIABLE.search(str(formula))
+    advice = f"; give {unknown[1]} a number" if unknown else ""
+    message = f"'{printable(str(formula)[:60])}' is not a chemical formula{advice}."
     if not isinstance(formula, str):
         raise CrystalError(message)
     if len(formula) > MAX_FORMULA_CHARACTERS:

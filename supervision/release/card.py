@@ -22,6 +22,7 @@ from supervision.release.out_of_fold import PARTS, HeldOutAnswers, OutOfFold
 
 FILES = "## Files"
 BY_CLASS = "By class of material:"
+BOTH_SPLITS = " A row that names no split counts the predictions of both splits together."
 SHORT = ("## Data", "## Errors", "## Limits")  # sections
 SOURCES = {
     "classics": "classics, the small embedded data set: the model is a demonstration",
@@ -111,7 +112,8 @@ def model_card(info: CardInfo, predictions: OutOfFold) -> str:
         _markdown(class_table(predictions)),
         "## Intervals and probabilities",
         f"The {LEVEL:.0%} intervals come from the predictions of these folds. In these tables each "
-        f"family is answered by others: families are dealt into {PARTS} parts.",
+        f"family is answered by others: families are dealt into {PARTS} parts."
+        + (BOTH_SPLITS if len(answers.of.splits) > 1 else ""),
         _markdown(coverage_table(answers)),
         _markdown(probability_table(answers)),
         "## Limits",

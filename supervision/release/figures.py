@@ -80,7 +80,7 @@ def coverage_table(answers: HeldOutAnswers) -> pd.DataFrame:
         rows.append(
             {
                 "materials": name,
-                "number": f"{found.materials:,}",
+                "predictions": f"{found.materials:,}",
                 "coverage": f"{found.coverage:.1%} ({found.low:.1%} to {found.high:.1%})",
                 "mean width (K)": f"{found.width:.1f}",
                 "median width (K)": f"{found.median_width:.1f}",

@@ -12,6 +12,7 @@ class EpochRecord:
         epoch: 1, 2, ...; epoch 0 is the model before its backbone trains, which may be the best.
         best: whether its validation MAE is the lowest so far.
         accumulation_steps: into how many micro-batches its steps were cut to fit into memory.
+        single_fit: whether the model has no epochs, and so neither steps nor their losses.
     """
 
     epoch: int
@@ -23,20 +24,22 @@ class EpochRecord:
     seconds: float
     best: bool
     accumulation_steps: int = 1
+    single_fit: bool = False
 
     @classmethod
-    def of_single_fit(
-        cls, train_loss: float, errors: Mapping[str, float], seconds: float
-    ) -> "EpochRecord":
+    def of_single_fit(cls, errors: Mapping[str, float], seconds: float) -> "EpochRecord":
         """The only record of a model without epochs; ``errors`` are ``mae, rmse, r2`` on val."""
         mae, rmse, r2 = errors["mae"], errors["rmse"], errors["r2"]
-        return cls(1, train_loss, mae, rmse, r2, learning_rate=0.0, seconds=seconds, best=True)
+        return cls(1, 0.0, mae, rmse, r2, 0.0, seconds, best=True, single_fit=True)
 
     def metrics(self) -> dict[str, float]:
         """The numbers under the names that are logged."""
-        names = ("train_loss", "val_mae", "val_rmse", "val_r2", "learning_rate")
-        found = {name: float(getattr(self, name)) for name in names}
-        return found | {
+        errors = {name: float(getattr(self, name)) for name in ("val_mae", "val_rmse", "val_r2")}
+        if self.single_fit:
+            return errors
+        return errors | {
+            "train_loss": float(self.train_loss),
+            "learning_rate": float(self.learning_rate),
             "epoch_seconds": self.seconds,
             "step_parts": float(self.accumulation_steps),
         }

@@ -6,6 +6,7 @@ from typing import Any
 
 from supervision.data.crystals import Crystal
 from supervision.data.structure_files import structure_text_to_cif
+from supervision.runtime.text import printable
 from supervision.web.errors import RefusedError
 
 MAX_NAME = 200  # characters of the name of a structure
@@ -35,11 +36,7 @@ def rows_to_predict(content: Mapping[str, Any]) -> tuple[list[dict[str, Any]], b
             400, "The body must have either 'dataframe_split' or 'dataframe_records'."
         )
     rows = _split_rows if given == ["dataframe_split"] else _record_rows
-    params = content.get("params") or {}
-    strict = params.get("strict", False) if isinstance(params, dict) else None
-    if not isinstance(strict, bool):
-        raise RefusedError(400, "'params' must be an object, and its 'strict' true or false.")
-    return rows(content[given[0]]), strict
+    return rows(content[given[0]]), _is_strict(content.get("params") or {})
 
 
 def crystal_of(content: Mapping[str, Any]) -> Crystal:
@@ -65,6 +62,16 @@ def number_field(content: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RefusedError(400, f"The body must have a number '{name}'.")
     return float(value)
+
+
+def _is_strict(params: Any) -> bool:
+    if not isinstance(params, dict) or not isinstance(params.get("strict", False), bool):
+        raise RefusedError(400, "'params' must be an object, and its 'strict' true or false.")
+    if unknown := sorted(params.keys() - {"strict"}):
+        raise RefusedError(
+            400, f"'params' has an unknown '{printable(unknown[0][:MAX_NAME])}'; it takes 'strict'."
+        )
+    return bool(params.get("strict", False))
 
 
 def _split_rows(table: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from supervision.evaluation.metrics import band_table
 from supervision.models.predictor import CONFIG_FILE
 from supervision.runtime.errors import one_line
 from tracking.folds import CHILDREN_TAG, FOLD_TAG
-from tracking.runs import read_table
+from tracking.runs import read_table, used_params
 from tracking.serving.downloads import download
 
 ADAPT_NAMES = {"lora": "LoRA", "linear": "head alone", "full": "fine-tuned"}
@@ -136,7 +136,7 @@ class Result:
             dataset=run.data.tags["dataset"],
             split=_split_label(run),
             split_hash=run.data.params["split_hash"],
-            params=run.data.params,
+            params=used_params(run),
             metrics=run.data.metrics,
             curve={m.step: m.value for m in history} if len(history) > 1 else {},
             comparison=read_table(run_id, "comparison.csv"),
@@ -344,12 +344,12 @@ def _is_evaluated(run: Run) -> bool:
 
 
 def _kind(run: Run) -> ModelKind:
-    return ModelKind.of(run.data.tags, run.data.params)
+    return ModelKind.of(run.data.tags, used_params(run))
 
 
 def _split_label(run: Run) -> str:
     """The kind of a run's split, and the number of its folds: ``novel``, ``novel, 5 folds``."""
-    split, folds = run.data.tags["split"], run.data.params.get("folds", "1")
+    split, folds = run.data.tags["split"], used_params(run).get("folds", "1")
     return split if folds == "1" else f"{split}, {folds} folds"
 
 
@@ -368,7 +368,7 @@ def _group_with_most_kinds(runs: Sequence[Run], hash_param: str) -> list[Run]:
         groups[run.data.params[hash_param]].append(run)
 
     def key(group: Sequence[Run]) -> tuple[bool, int]:
-        full = any(run.data.params.get("limit", "0") in ("0", "0.0") for run in group)
+        full = any(used_params(run).get("limit", "0") in ("0", "0.0") for run in group)
         return full, len({_kind(run) for run in group})
 
     return max(groups.values(), key=key)

@@ -301,11 +301,8 @@ def _standing(candidate: Candidate | None) -> tuple[int, tuple[object, ...], str
         return 1, (), "It is the champion; its version does not say how it was evaluated."
     origin = f"the {candidate.split} split of {candidate.dataset}"
     if candidate.beats_constant:
-        return (
-            0,
-            candidate.preference,
-            f"The best model so far, of {origin}: {candidate.describe()}.",
-        )
+        # Its error is that on test, which its run states.
+        return 0, candidate.preference, f"The best model so far, of {origin}."
     return 2, candidate.preference, (
         f"No model is shown to be better than the constant median yet; this is the closest, of "
         f"{origin}: {candidate.describe()}."

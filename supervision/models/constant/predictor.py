@@ -42,8 +42,7 @@ class ConstantPredictor:
         train_tc, val_tc = (np.array([m.tc for m in part]) for part in (train, val))
         self.tc = float(constant_median(train_tc, 1)[0])
         errors = all_metrics(val_tc, constant_median(train_tc, len(val)))
-        train_loss = float(np.abs(train_tc - self.tc).mean())
-        record = EpochRecord.of_single_fit(train_loss, errors, time.monotonic() - start)
+        record = EpochRecord.of_single_fit(errors, time.monotonic() - start)
         callbacks.epoch(record)
         return [record]
 

@@ -106,14 +106,14 @@ class StructurePredictor:
             self.composition.fractions_of([c for m in train for c in m.crystals])
         )
         own = [m for m in train if not m.source and all(c.cif for c in m.crystals)]
-        loss = self._fit_correction(train, own)
+        self._fit_correction(train, own)
         self.size = {"trees": self.config.trees, "correction_trees": CORRECTION.trees}
-        record = record_of_fit(self, val, loss, start)
+        record = record_of_fit(self, val, start)
         callbacks.epoch(record)
         return [record]
 
-    def _fit_correction(self, train: Sequence[Material], own: Sequence[Material]) -> float:
-        """Fit the second stage to own materials; returns its mean absolute error in target space.
+    def _fit_correction(self, train: Sequence[Material], own: Sequence[Material]) -> None:
+        """Fit the second stage to own materials.
 
         Raises ValueError where there is no family to leave out.
         """
@@ -139,7 +139,6 @@ class StructurePredictor:
                 corrected[left_out] = first[left_out] + predict_trees(trees, features[left_out])
             tc_pred = np.bincount(owner, target.decode(corrected)) / np.bincount(owner)
             self.scale = self.composition.scale_of(own, tc_pred)
-        return float(np.abs(residual - predict_trees(self.correction, features)).mean())
 
     def predict(self, crystals: Sequence[Crystal]) -> np.ndarray:
         """Tc of each crystal in kelvin, ``[n]``.

@@ -76,24 +76,21 @@ class TreePredictor:
         """
         start = time.monotonic()
         self.prepare([c for m in (*train, *val) for c in m.crystals])
-        train_loss = self._fit_trees(train)
+        self._fit_trees(train)
         self.size = {"trees": self.config.trees}
         self.scale = 1.0
         if self.config.calibrate:
             self._calibrate(train)
-        record = record_of_fit(self, val, train_loss, start)
+        record = record_of_fit(self, val, start)
         callbacks.epoch(record)
         return [record]
 
-    def _fit_trees(self, train: Sequence[Material]) -> float:
-        """Returns the mean absolute error in target space."""
+    def _fit_trees(self, train: Sequence[Material]) -> None:
         rows = [(m.tc, c.weight * self.weight(m)) for m in train for c in m.crystals]
         tc, weight = np.array(rows).T
         features = self.features.of([c for m in train for c in m.crystals])
         self.target = TargetTransform.fit(np.array([m.tc for m in train]), self.config.target)
-        encoded = self.target.encode(tc)
-        self.trees = fit_trees(self.config, features, encoded, weight)
-        return float(np.abs(predict_trees(self.trees, features) - encoded).mean())
+        self.trees = fit_trees(self.config, features, self.target.encode(tc), weight)
 
     def _calibrate(self, train: Sequence[Material]) -> None:
         own = [m for m in train if not m.source]
@@ -165,13 +162,11 @@ class TreePredictor:
         return predictor
 
 
-def record_of_fit(
-    predictor: Predictor, val: Sequence[Material], train_loss: float, start: float
-) -> EpochRecord:
+def record_of_fit(predictor: Predictor, val: Sequence[Material], start: float) -> EpochRecord:
     """The record of a fit that began at ``start`` (monotonic seconds), with its ``val`` errors."""
     rows = predict_materials(predictor, {"val": val})
     errors = all_metrics(np.array([r.tc for r in rows]), np.array([r.tc_pred for r in rows]))
-    return EpochRecord.of_single_fit(train_loss, errors, time.monotonic() - start)
+    return EpochRecord.of_single_fit(errors, time.monotonic() - start)
 
 
 class PreparingPredictor(Predictor, Protocol):
