@@ -10,7 +10,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
 from supervision.data.errors import CrystalError
-from supervision.design import ordering
+from supervision.design.theory import ordering
 from supervision.design.theory.ordering import DISPERSED, IONIC, OrderingOptions, ordered_cell
 
 

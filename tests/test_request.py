@@ -212,7 +212,7 @@ def test_an_element_without_electronegativity_fills_no_log_of_a_server(monkeypat
         warnings.simplefilter("error")
         warm_up(FAST_ENOUGH)
         (row,) = answer_request(FAST_ENOUGH, [{"formula": "Og2"}])
-    assert row["formula"] == "Og" and row["error"] == ""
+    assert row["formula"] == "Og2" and row["error"] == ""
 
 
 def test_a_model_that_cannot_answer_does_not_start():

@@ -112,6 +112,7 @@ def resume(store, environment, stopped, uninterrupted):
     return resumed
 
 
+@pytest.mark.long
 def test_a_killed_and_restarted_run_equals_an_uninterrupted_run(store, environment, uninterrupted):
     killed = stop_after_epoch(store, environment, 1, kill)
     resumed = resume(store, environment, killed, uninterrupted)

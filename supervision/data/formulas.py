@@ -74,7 +74,9 @@ def _joined(sites: Sequence[Mapping[str, float]]) -> str:
     """The amounts of the elements on each kind of site as a formula, the largest share first."""
     amounts: dict[str, float] = {}
     for site in sorted(sites, key=_electronegativity):
-        for symbol, amount in sorted(site.items(), key=lambda item: (-item[1], item[0])):
+        for symbol, amount in sorted(
+            site.items(), key=lambda item: (-item[1], _pauling(item[0]), item[0])
+        ):
             amounts[symbol] = amounts.get(symbol, 0.0) + amount
     return "".join(formula_term(symbol, amount) for symbol, amount in amounts.items())
 
