@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from multiprocessing import Pipe
 from types import SimpleNamespace
 
 import pytest
@@ -10,9 +13,11 @@ import pytest
 from supervision.answer.released import find_released
 from supervision.data.datasets import load_dataset
 from supervision.runtime.errors import ExpectedError
+from supervision.screening import screen as screening
 from supervision.screening.engines import finished, local, slurm
 from supervision.screening.filters import AnswerFilters, StructureFilters
 from supervision.screening.screen import ScreenOptions, screen
+from supervision.screening.worker import ShardTask
 
 FILES = ("ranked.parquet", "ranked.csv", "rejects.csv")
 SETTINGS = {"local": "", "spark": "master=local[2]", "slurm": "cluster=local"}
@@ -55,6 +60,49 @@ def test_all_engines_give_the_same_bytes(engine, source, expected, tmp_path):
 def test_the_local_engine_has_no_settings():
     with pytest.raises(ValueError, match="the local engine has none"):
         list(local.run([], 1, "a=b"))
+
+
+class EndedProcess:
+    """A process that a signal has ended."""
+
+    exitcode = -9
+
+    def join(self):
+        pass
+
+
+def test_a_shard_of_an_ended_process_waits_for_one_that_still_loads_the_model(tmp_path):
+    (ours, theirs), (loading, of_loading) = Pipe(), Pipe()
+    task = ShardTask(tmp_path / "s", tmp_path / "r", 5, tmp_path, StructureFilters())
+    pool = local._Pool([task], 2)
+    pool._start = lambda number: pool.workers.extend(
+        [local.Worker(EndedProcess(), ours), local.Worker(EndedProcess(), loading)]
+    )
+    answered = []
+
+    def work():
+        of_ended = theirs
+        of_ended.send(local.Ready(1))
+        assert of_ended.recv() == task
+        of_ended.close()
+        time.sleep(0.2)  # the shard waits meanwhile
+        of_loading.send(local.Ready(1))
+        assert of_loading.recv() == task
+        time.sleep(0.2)
+        answered.append(task)
+        of_loading.send(local.Done())
+
+    with ThreadPoolExecutor(1) as thread:
+        working = thread.submit(work)
+        list(pool.run())
+        assert answered == [task]
+        working.result()
+
+
+def test_shards_without_answers_are_an_error(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(screening, "engine_named", lambda name: lambda *given: iter(()))
+    with pytest.raises(ExpectedError, match=r"^\d of \d shards have no answers; give the same"):
+        run("local", source, tmp_path / "out")
 
 
 def test_settings_are_names_and_values():

@@ -29,6 +29,17 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+@contextmanager
+def one_cpu_thread() -> Iterator[None]:
+    """Within, torch computes in this thread alone, without those that it starts for the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def default_workers(device: torch.device) -> int:
     """The default number of data-loading worker processes.
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from supervision.answer.answer import Answer
@@ -15,6 +14,7 @@ from supervision.data.errors import CrystalError, crystal_errors
 from supervision.explain.figure import reported
 from supervision.explain.page import formula_html, svg_base64
 from supervision.runtime.files import atomic_write
+from supervision.runtime.templates import html_templates
 from supervision.runtime.text import printable
 from supervision.screening.figures import draw_candidate, draw_summary
 from supervision.screening.outcome import Screening
@@ -62,13 +62,7 @@ def write_report(
 
 
 def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = html_templates(Path(__file__).parent / "templates")
     environment.filters["formula"] = lambda text: Markup(formula_html(text))
     return environment.get_template("report.html")
 

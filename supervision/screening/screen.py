@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from supervision.answer.loaded import SavedModel, quantity_of
 from supervision.data.errors import DatasetError
+from supervision.runtime.errors import ExpectedError
 from supervision.runtime.files import printable_path
 from supervision.runtime.lock import BusyError
 from supervision.runtime.options import option, options_of
@@ -182,6 +183,12 @@ def _answer(
         answered = engine_named(options.engine)(waiting, options.workers, options.engine_options)
         for _ in track(answered, total=rows, desc="screening", unit="crystal", size=int):
             pass
+    missing = sum(not task.result.is_file() for task in tasks)
+    if missing:
+        raise ExpectedError(
+            f"{missing} of {len(tasks)} shards have no answers; give the same command again: it "
+            "goes on from here."
+        )
     return [task.result for task in tasks]
 
 

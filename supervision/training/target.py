@@ -13,7 +13,9 @@ import numpy as np
 SQRT, IDENTITY, LINEAR = "sqrt", "identity", "linear"
 TC_KINDS = ("log1p", SQRT, IDENTITY, "rank")  # of values of 0 or more
 KINDS = (*TC_KINDS, LINEAR)
-TARGET_HELP = "transform of Tc: sqrt, log1p, identity or rank; of other quantities sqrt is none"
+TARGET_HELP = (
+    "transform of Tc: sqrt, log1p, identity or rank; for another quantity sqrt means no transform"
+)
 MAX_KNOTS = 257
 
 

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markdown_it import MarkdownIt
 from pymatgen.core import Element
 
@@ -12,9 +11,11 @@ from supervision.data.cif import MAX_CIF_BYTES
 from supervision.data.datasets.classics import read_table
 from supervision.data.elements import ELEMENTS
 from supervision.explain.explanation import members_of
+from supervision.runtime.templates import html_templates
 from supervision.runtime.version import code_version, package_version
 from supervision.web.site import Site
 
+TEMPLATES = Path(__file__).parent / "templates"
 BATCH_ROWS = 16  # that the page sends at once, so that it can show its progress
 ISOTOPES = {"D", "T"}
 EXAMPLES = (
@@ -25,14 +26,7 @@ EXAMPLES = (
 
 def render_page(site: Site) -> str:
     """The HTML text of the page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(page_context(site))
+    return html_templates(TEMPLATES).get_template("page.html").render(page_context(site))
 
 
 def page_context(site: Site) -> dict[str, Any]:

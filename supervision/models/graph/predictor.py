@@ -1,6 +1,7 @@
 """The predictor of the graph family: graphs, ALIGNN, a head."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ from supervision.models.graph.model import GraphRegressor
 from supervision.models.graph.symmetry_folding import FoldedGraph
 from supervision.models.neural import NeuralPredictor
 from supervision.models.weights import Fetched, GraphWeights
+from supervision.runtime.device import one_cpu_thread
+
+# Of a graph for which threads wait for each other longer than they compute, most of all in a thread
+# of a server, which shares the cores with the threads of others.
+FEW_ANGLES = 3_000
 
 
 class GraphPredictor(NeuralPredictor):
@@ -66,7 +72,9 @@ class GraphPredictor(NeuralPredictor):
     def forward_crystal(self, crystal: Crystal) -> np.ndarray:
         """One output: a graph has one view."""
         batch = collate([self.graphs.featurize(crystal)]).to(self.device)
-        return self.model(batch).cpu().numpy()
+        is_small = len(batch.angles) <= FEW_ANGLES
+        with one_cpu_thread() if is_small else nullcontext():
+            return self.model(batch).cpu().numpy()
 
 
 def _layers(backbone: Any) -> list[nn.Module]:

@@ -43,12 +43,14 @@ class Worker:
 
     Attributes:
         rows: of the shard, answered so far.
+        is_idle: whether it has loaded the model and waits for a shard.
     """
 
     process: BaseProcess
     connection: Connection
     task: ShardTask | None = None
     rows: int = 0
+    is_idle: bool = False
 
 
 def run(tasks: Sequence[ShardTask], workers: int, settings: str) -> Iterator[int]:
@@ -116,6 +118,7 @@ class _Pool:
 
     def _give(self, worker: Worker) -> None:
         worker.task, worker.rows = (self.waiting.popleft() if self.waiting else None), 0
+        worker.is_idle = worker.task is None
         if worker.task:
             worker.connection.send(worker.task)
 
@@ -137,7 +140,7 @@ class _Pool:
             f"A worker process was ended from outside ({how}); {len(self.workers)} go on.",
             file=sys.stderr, flush=True,
         )  # fmt: skip
-        idle = next((w for w in self.workers if not w.task), None)
+        idle = next((w for w in self.workers if w.is_idle), None)
         if idle:
             self._give(idle)
 
