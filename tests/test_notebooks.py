@@ -19,7 +19,7 @@ SHORTLIST, CHOSEN = 12, 2
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, marks=[pytest.mark.long] if path.stem == "02_own_data" else [])
+        pytest.param(path, marks=[] if path.stem == "03_candidates" else [pytest.mark.long])
         for path in NOTEBOOKS
     ],
     ids=lambda path: path.stem,

@@ -349,12 +349,11 @@ def test_the_model_stores_its_provenance(trained):
     assert 0 < size["trained_parameters"] < size["parameters"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        pytest.param(
-            "alignn", {"weights": "none", "epochs": 1}, id="graph", marks=pytest.mark.long
-        ),
+        pytest.param("alignn", {"weights": "none", "epochs": 1}, id="graph"),
         pytest.param("composition", {"trees": 5}, id="composition"),
     ],
 )
