@@ -165,8 +165,10 @@ def test_the_scale_is_that_of_out_of_fold_predictions(pair, materials):
         rows = predict_materials(model, {"test": split.select(train, "test")})
         found += [(row.tc, row.tc_pred) for row in rows]
     tc, tc_pred = np.array(found).T
-    scale = float((tc * tc_pred).sum() / (tc_pred**2).sum())
-    assert calibrated.scale == pytest.approx(scale, abs=0.15)  # second stages differ in their data
+    number = len(set(families(train).values()))
+    scale = calibration_scale(tc, tc_pred, np.ones(len(train)), number)
+    # Second stages differ in their data. Trees that have seen what they predict give 2.4.
+    assert calibrated.scale == pytest.approx(scale, abs=0.4)
     if isinstance(calibrated, CompositionPredictor):
         predicted = out_of_fold(plain.fit_another, train, train, folds)
         assert calibrated.scale == calibrated.scale_of(train, predicted)
