@@ -67,6 +67,14 @@ def test_neighbours_are_the_nearest_measured_materials_with_the_nearest_first():
     assert computed.domain_names(of("Nb")) == ["known"]  # it was learned from
 
 
+@pytest.mark.parametrize("formula", ["Nb3Sn", "Nb3Sn0.9Al0.1", "MgB2", "Og2Nb"])
+def test_one_search_finds_the_same_domain_and_neighbours(formula):
+    (fractions,) = of(formula)
+    found = KNOWN_MATERIALS.surroundings(fractions)
+    assert [found.domain] == KNOWN_MATERIALS.domain(of(formula)).tolist()
+    assert list(found.nearest) == KNOWN_MATERIALS.nearest(fractions)
+
+
 def test_known_materials_are_the_same_after_saving(tmp_path):
     KNOWN_MATERIALS.save(tmp_path)
     found = KnownMaterials.load(tmp_path)

@@ -96,13 +96,15 @@ class Answerer:
         """Raises CrystalError, naming the crystal, for the first that cannot be read."""
         rows: list[dict[str, Any]] = [_facts(crystal) for crystal in crystals]
         tc, members = _predict(self.predictor, crystals)
-        fractions = np.stack([atomic_fractions(c.composition) for c in crystals])
-        domain = None if self.known is None else self.known.domain(fractions)
-        uncertain = self._uncertainty(tc, domain)
+        fractions = [atomic_fractions(crystal.composition) for crystal in crystals]
+        around = [self.known.surroundings(own) for own in fractions] if self.known else []
+        uncertain = self._uncertainty(tc, np.array([own.domain for own in around]))
         for number, (row, crystal) in enumerate(zip(rows, crystals, strict=True)):
             row |= {name: float(values[number]) for name, values in uncertain.items()}
-            own_domain = "" if domain is None else DOMAINS[domain[number]]
-            row |= self._surroundings(crystal, fractions[number], own_domain)
+            nearest = around[number].nearest if around else ()
+            row["domain"] = DOMAINS[around[number].domain] if around else ""
+            row["nearest"] = nearest
+            row["remarks"] = tuple(self._remarks(crystal, fractions[number], nearest))
             row["members"] = {name: float(of[number]) for name, of in members.items()}
             if np.isnan(list(row["members"].values())).any():
                 row["remarks"] += (_answered_by(row["members"]),)
@@ -112,9 +114,9 @@ class Answerer:
             for crystal, value, row in zip(crystals, tc, rows, strict=True)
         ]
 
-    def _uncertainty(self, tc: np.ndarray, domain: np.ndarray | None) -> dict[str, np.ndarray]:
-        """The fields that follow from a calibration, each ``[n]``."""
-        if self.calibration is None or domain is None:
+    def _uncertainty(self, tc: np.ndarray, domain: np.ndarray) -> dict[str, np.ndarray]:
+        """The fields that follow from a calibration, each ``[n]``; none without domains."""
+        if self.calibration is None or not len(domain):
             return {}
         interval = self.calibration.interval(tc, domain)
         found = {
@@ -131,12 +133,6 @@ class Answerer:
         reported = self.calibration.probability_reported(tc, domain)
         superconducting = np.maximum(reported, probabilities["p_above_10"])
         return found | probabilities | {"p_superconducting": superconducting}
-
-    def _surroundings(self, crystal: Crystal, fractions: np.ndarray, domain: str) -> dict[str, Any]:
-        """Domain, neighbours and remarks of a composition ``[118]``."""
-        nearest = () if self.known is None else tuple(self.known.nearest(fractions))
-        remarks = tuple(self._remarks(crystal, fractions, nearest))
-        return {"domain": domain, "nearest": nearest, "remarks": remarks}
 
     def _remarks(
         self, crystal: Crystal, fractions: np.ndarray, nearest: Sequence[Neighbour]

@@ -84,12 +84,10 @@ class Calibration:
         cannot say it: materials without a Tc are at 0 K whatever was predicted, so their scores
         depend on the prediction.
         """
-        merged, own = self._merged[domain], self._merged[self.domain]
+        merged = self._merged[domain]
         found = np.full(len(tc_pred), np.nan)
         for d in np.unique(merged[merged != NONE]):
-            order = np.argsort(self.tc_pred[own == d])
-            known = self.tc_pred[own == d][order]
-            reported = np.concatenate([[0], np.cumsum(self.tc[own == d][order] > REPORTED)])
+            known, reported = self._reported[int(d)]
             size, rows = min(NEIGHBOURS, len(known)), merged == d
             middle = np.searchsorted(known, tc_pred[rows])
             first = np.clip(middle - size // 2, 0, len(known) - size)
@@ -101,10 +99,7 @@ class Calibration:
 
         NaN for a domain of fewer than ``FEWEST_IN_DOMAIN`` materials.
         """
-        count, errors = np.bincount(self.domain, minlength=len(DOMAINS)), self.tc - self.tc_pred
-        total = np.bincount(self.domain, np.abs(errors), minlength=len(DOMAINS))
-        mean = np.where(count >= FEWEST_IN_DOMAIN, total / np.maximum(count, 1), np.nan)
-        return mean[domain]
+        return self._mean_error[domain]
 
     def save(self, folder: Path) -> None:
         """Write the file that ``load`` reads."""
@@ -124,6 +119,25 @@ class Calibration:
         category = self._category(self.tc_pred, self.domain)
         tc = np.sqrt(self.tc) if self.quantity.is_tc else self.tc
         return PredictiveSystem.fit(tc, encoded, scale, category)
+
+    @cached_property
+    def _reported(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Of each merged domain: predictions in ascending order [m], how many of the first 0 to m
+        have a reported Tc [m + 1]."""
+        own, found = self._merged[self.domain], {}
+        for d in np.unique(own):
+            order = np.argsort(self.tc_pred[own == d])
+            is_reported = self.tc[own == d][order] > REPORTED
+            counts = np.concatenate([[0], np.cumsum(is_reported)])
+            found[int(d)] = self.tc_pred[own == d][order], counts
+        return found
+
+    @cached_property
+    def _mean_error(self) -> np.ndarray:
+        """The mean absolute error of each domain, [4], as ``error`` gives it."""
+        count, errors = np.bincount(self.domain, minlength=len(DOMAINS)), self.tc - self.tc_pred
+        total = np.bincount(self.domain, np.abs(errors), minlength=len(DOMAINS))
+        return np.where(count >= FEWEST_IN_DOMAIN, total / np.maximum(count, 1), np.nan)
 
     def _encode(self, tc_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """sqrt of predicted Tc, other predictions as they are; and the scale of their errors."""

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from supervision.answer.domain import DOMAINS, domains
 from supervision.data.composition_distance import (
     ELEMENTS,
+    distances_to,
     fraction_matrix,
     from_sparse,
     to_sparse,
@@ -37,6 +38,18 @@ class Neighbour(NamedTuple):
     formula: str
     tc_kelvin: float
     distance: float
+
+
+class Surroundings(NamedTuple):
+    """What is known around a crystal.
+
+    Attributes:
+        domain: an index of ``DOMAINS``.
+        nearest: the measured materials that are nearest, the nearest first.
+    """
+
+    domain: int
+    nearest: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +101,11 @@ class KnownMaterials:
 
     def distance(self, fractions: np.ndarray) -> np.ndarray:
         """The distance of each composition ``[n, 118]`` to the nearest material, [n]."""
-        return np.array([self.distances(row).min() for row in fractions.astype(np.float32)])
+        return np.array([self.distances(row).min() for row in fractions])
 
     def domain(self, fractions: np.ndarray) -> np.ndarray:
         """The domain of each composition ``[n, 118]``, as an index of ``DOMAINS``, [n]."""
-        new_element = np.any(fractions[:, ~self.elements] > 0, axis=1)
-        return domains(self.distance(fractions), new_element)
+        return self._domain(fractions, self.distance(fractions))
 
     def domain_names(self, fractions: np.ndarray) -> list[str]:
         """The domain of each composition ``[n, 118]`` by name."""
@@ -112,10 +124,15 @@ class KnownMaterials:
     def _element_sets(self) -> frozenset[bytes]:
         return frozenset(row.tobytes() for row in np.packbits(self.fractions > 0, axis=1))
 
+    def surroundings(self, fractions: np.ndarray) -> Surroundings:
+        """The domain of a composition ``[118]`` and its neighbours, by one search."""
+        distance = self.distances(fractions)
+        (domain,) = self._domain(fractions[None], distance.min(keepdims=True))
+        return Surroundings(int(domain), tuple(self._nearest(self._if_measured(distance))))
+
     def nearest(self, fractions: np.ndarray) -> list[Neighbour]:
         """The measured materials nearest to a composition ``[118]``, the nearest first."""
-        distance = self._measured_distances(fractions)
-        return self._neighbours(distance, np.isfinite(distance), NEAREST)
+        return self._nearest(self._if_measured(self.distances(fractions)))
 
     def family(self, fractions: np.ndarray) -> list[Neighbour]:
         """The measured materials of the family of a composition ``[118]``, the nearest first.
@@ -123,14 +140,21 @@ class KnownMaterials:
         They have the same elements, or are within the distance at which families end; at most
         FAMILY_SHOWN.
         """
-        distance = self._measured_distances(fractions)
+        distance = self._if_measured(self.distances(fractions))
         same = (self.fractions > 0) == (fractions > 0)
         in_family = (distance <= APART) | (np.isfinite(distance) & same.all(axis=1))
         return self._neighbours(distance, in_family, FAMILY_SHOWN)
 
-    def _measured_distances(self, fractions: np.ndarray) -> np.ndarray:
-        """Of a composition ``[118]`` to every material, infinite to those computed, [n]."""
-        return np.where(self.is_computed, np.inf, self.distances(fractions.astype(np.float32)))
+    def _domain(self, fractions: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """The domains of compositions ``[n, 118]`` at these distances [n], [n]."""
+        return domains(distance, np.any(fractions[:, ~self.elements] > 0, axis=1))
+
+    def _if_measured(self, distance: np.ndarray) -> np.ndarray:
+        """The distances [n] to all materials, infinite to those computed."""
+        return np.where(self.is_computed, np.inf, distance)
+
+    def _nearest(self, distance: np.ndarray) -> list[Neighbour]:
+        return self._neighbours(distance, np.isfinite(distance), NEAREST)
 
     def _neighbours(self, distance: np.ndarray, chosen: np.ndarray, count: int) -> list[Neighbour]:
         """Up to ``count`` of the chosen materials, the nearest first."""
@@ -144,13 +168,8 @@ class KnownMaterials:
         ]
 
     def distances(self, fractions: np.ndarray) -> np.ndarray:
-        """Of a composition ``[118]`` to every material, [n].
-
-        The distance is 2 minus twice what two compositions share.
-        """
-        elements = np.flatnonzero(fractions)
-        shared = np.minimum(self.fractions[:, elements], fractions[elements]).sum(axis=1)
-        return np.maximum(2 - 2 * shared, 0)
+        """Of a composition ``[118]`` to every material, [n]."""
+        return distances_to(self.fractions, fractions.astype(np.float32))
 
     def save(self, folder: Path) -> None:
         """Write the file that ``load`` reads."""

@@ -18,7 +18,7 @@ from supervision.data.crystals import Crystal
 from supervision.data.errors import CrystalError
 from supervision.data.structure_files import structure_text_to_cif
 from supervision.runtime.deadline import call_within
-from supervision.runtime.heap import trim_heap
+from supervision.runtime.heap import HeapTrimmer
 from supervision.runtime.text import printable
 
 COLUMNS = ("cif", "formula")  # of which a row needs one
@@ -31,6 +31,7 @@ MAX_CRYSTAL_SECONDS = 8.0
 MAX_REQUEST_SECONDS = 50.0
 # One crystal is predicted at a time, so that it shares its time limit and memory with no other.
 PREDICTION_LOCK = RLock()
+HEAP = HeapTrimmer()
 
 
 class RequestError(ValueError):
@@ -68,7 +69,7 @@ def answer_request(
                 raise RequestError(f"{answer.name}: {answer.error}")
             answers.append(answer.to_row())
     finally:
-        trim_heap()
+        HEAP.trim()
     return answers
 
 

@@ -49,9 +49,21 @@ def to_sparse(fractions: np.ndarray) -> dict[str, np.ndarray]:
 def from_sparse(arrays: Mapping[str, np.ndarray], elements: int) -> np.ndarray:
     """The inverse of ``to_sparse``: ``[n, elements]``."""
     count = arrays["elements_of_row"]
-    fractions = np.zeros((len(count), elements), dtype=arrays["fraction"].dtype)
+    # One element after another, as ``distances_to`` reads a few elements of all rows.
+    fractions = np.zeros((len(count), elements), dtype=arrays["fraction"].dtype, order="F")
     fractions[np.repeat(np.arange(len(count)), count), arrays["element"]] = arrays["fraction"]
     return fractions
+
+
+def distances_to(to: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """The distances of a composition ``[e]`` to those of ``to`` ``[m, e]``, [m].
+
+    2 minus twice what two compositions share, which needs the elements of one alone.
+    """
+    shared = np.zeros(len(to), dtype=to.dtype)
+    for element in np.flatnonzero(fractions):
+        shared += np.minimum(to[:, element], fractions[element])
+    return np.maximum(2 - 2 * shared, 0)
 
 
 def nearest_distance(fractions: np.ndarray, to: np.ndarray) -> np.ndarray:

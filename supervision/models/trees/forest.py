@@ -5,6 +5,7 @@ LightGBM's own.
 """
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,16 +66,32 @@ class Forest:
         return np.concatenate([np.empty(0), *found])
 
     def _predict(self, features: np.ndarray) -> np.ndarray:
-        node = np.tile(self.root, (len(features), 1))
-        row, tree = np.nonzero(node >= 0)
-        while len(row):
-            at = node[row, tree]
-            asked = features[row, self.feature[at]]
-            left = np.where(np.isnan(asked), self.nan_left[at], asked <= self.threshold[at])
-            child = np.where(left, self.left[at], self.right[at])
-            node[row, tree] = child
-            row, tree = row[child >= 0], tree[child >= 0]
-        return self.value[-1 - node].sum(axis=1)
+        unknown = np.isnan(features)
+        asked = [np.where(unknown, np.inf, features), np.where(unknown, -np.inf, features)]
+        values = np.concatenate(asked, axis=1).ravel()  # see ``_asked``
+        leaf = np.tile(self.root, len(features))
+        at = np.flatnonzero(leaf >= 0)  # pairs of a row and a tree that have not reached a leaf
+        start = at // max(len(self.root), 1) * (2 * features.shape[1])  # of the row in ``values``
+        asked_by = self._asked(features.shape[1])
+        while len(at):
+            node = leaf[at]
+            goes_left = values[start + asked_by[node]] <= self.threshold[node]
+            leaf[at] = child = self._children[2 * node + goes_left]
+            at, start = at[child >= 0], start[child >= 0]
+        return self.value[-1 - leaf].reshape(len(features), -1).sum(axis=1)
+
+    def _asked(self, features: int) -> np.ndarray:
+        """The position of the feature that each node asks for, [n].
+
+        Unknown features go right as infinity, and left as its opposite, for which there is a second
+        copy of all features.
+        """
+        return self.feature + self.nan_left * features
+
+    @cached_property
+    def _children(self) -> np.ndarray:
+        """The right and the left child of each node, [2 n]."""
+        return np.column_stack([self.right, self.left]).ravel()
 
     def save(self, folder: Path) -> None:
         """Write the file that ``load`` reads."""

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from supervision.data.composition_distance import from_sparse, to_sparse
+from supervision.data.composition_distance import distances_to, from_sparse, to_sparse
 from supervision.data.splits import APART
 
 KNOWN_FILE = "known.safetensors"
@@ -33,14 +33,9 @@ class KnownCompositions:
 
         ``[n, elements]`` -> ``[n]``; linear in the distance (``composition_distance``).
         """
-        distance = np.array([self._distance(row) for row in fractions.astype(np.float32)])
+        rows = fractions.astype(np.float32)
+        distance = np.array([float(distances_to(self.fractions, row).min()) for row in rows])
         return np.clip(distance / APART, 0, 1)
-
-    def _distance(self, fractions: np.ndarray) -> float:
-        """To the nearest: 2 minus twice what two compositions share, over the elements of one."""
-        elements = np.flatnonzero(fractions)
-        shared = np.minimum(self.fractions[:, elements], fractions[elements]).sum(axis=1)
-        return 2 - 2 * float(shared.max())
 
     def save(self, folder: Path) -> None:
         """Write the file that ``load`` reads."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MIN_PERIOD_ANGSTROM = 1.0  # of the lattice planes
 MAX_PROJECTIONS = 2_000_000  # directions times atoms, 0.5 s; 160 atoms have 400,000
 PROJECTIONS_PER_CHUNK = 100_000
+FIRST_DIRECTIONS = 16  # whose slabs bound which others are searched
 
 LAYER_QUANTITIES = {
     "plane spacing": "largest distance between adjacent planes of atoms, angstrom; at least 1",
@@ -91,35 +92,52 @@ def _layers_of(xyz: np.ndarray, radii: np.ndarray, normals: np.ndarray) -> np.nd
     found = lowest
     for chunk in np.array_split(normals, len(normals) * len(xyz) // PROJECTIONS_PER_CHUNK + 1):
         period = 1 / np.linalg.norm(chunk, axis=1)[:, None]
-        centre = chunk @ xyz.T * period  # [k, n]
-        spacing = _spacings(centre, period)
-        mean = (spacing**2).sum(axis=1) / spacing.sum(axis=1)
-        # A slab is between two planes, and no nearer to one than the smallest radius.
-        wide = spacing.max(axis=1) - 2 * radii.min() > found[2]
-        slab = _slabs(centre[wide], radii, period[wide])
-        found = np.maximum(found, [spacing.max(), mean.max(), slab.max(initial=-np.inf)])
+        position = chunk @ xyz.T  # [k, n], in periods
+        spacing = _spacings(position, period)
+        largest, mean = spacing.max(axis=1), (spacing**2).sum(axis=1) / spacing.sum(axis=1)
+        slab = _widest_slab(position, radii, period, largest, found[2])
+        found = np.maximum(found, [largest.max(), mean.max(), slab])
     return found
 
 
-def _spacings(centre: np.ndarray, period: np.ndarray) -> np.ndarray:
+def _spacings(position: np.ndarray, period: np.ndarray) -> np.ndarray:
     """The distances of adjacent planes along each direction, [k, n] in angstrom.
 
-    The sites ``centre`` [k, n] project to a circle, whose length ``period`` [k, 1] is that of the
+    The sites ``position`` [k, n] project to a circle, whose length ``period`` [k, 1] is that of the
     lattice planes.
     """
-    start = np.sort(np.mod(centre, period), axis=1)
-    return np.diff(start, axis=1, prepend=start[:, -1:] - period)
+    start = np.sort(position - np.floor(position), axis=1)
+    return np.diff(start, axis=1, prepend=start[:, -1:] - 1) * period
 
 
-def _slabs(centre: np.ndarray, radii: np.ndarray, period: np.ndarray) -> np.ndarray:
+def _widest_slab(
+    position: np.ndarray, radii: np.ndarray, period: np.ndarray, spacing: np.ndarray, widest: float
+) -> float:
+    """The thickness of the widest slab along any direction in angstrom, or ``widest`` if larger.
+
+    A slab is between two planes, and no nearer to one than the smallest radius. The largest
+    ``spacing`` [k] bounds it, so that the directions with the largest are searched first, and most
+    of the others not at all.
+    """
+    order = np.argsort(-spacing)
+    for rows in (order[:FIRST_DIRECTIONS], order[FIRST_DIRECTIONS:]):
+        rows = rows[spacing[rows] - 2 * radii.min() > widest]
+        slabs = _slabs(position[rows], radii, period[rows])
+        widest = max(widest, float(slabs.max(initial=-np.inf)))
+    return widest
+
+
+def _slabs(position: np.ndarray, radii: np.ndarray, period: np.ndarray) -> np.ndarray:
     """The empty intervals between spheres along each direction, [k, n] in angstrom.
 
     The spheres project to intervals on the circle of ``_spacings``. Sorted by start, a gap is
     between the largest end so far and the next start; it is negative where the intervals overlap.
     """
-    start = np.mod(centre - radii, period)
+    radius = radii / period  # [k, n]
+    start = position - radius
+    start -= np.floor(start)
     order = np.argsort(start, axis=1)
     start = np.take_along_axis(start, order, axis=1)
-    end = start + 2 * radii[order]
-    ends = np.maximum.accumulate(np.concatenate([end - period, end], axis=1), axis=1)
-    return start - ends[:, len(radii) - 1 : -1]
+    end = start + 2 * np.take_along_axis(radius, order, axis=1)
+    ends = np.maximum.accumulate(np.concatenate([end - 1, end], axis=1), axis=1)
+    return (start - ends[:, len(radii) - 1 : -1]) * period
