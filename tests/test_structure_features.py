@@ -393,16 +393,16 @@ def test_plane_normals_are_those_of_a_direct_search():
     assert len(plane_normals(matrix, 5)) < 10
 
 
-def test_slabs_are_the_widest_of_all_directions(monkeypatch):
-    """Directions that cannot have the widest slab are passed over; in one chunk, none are."""
+def test_layers_are_the_widest_of_all_directions(monkeypatch):
+    """Directions that cannot have the widest are passed over; in one chunk, none are."""
     random = np.random.default_rng(0)
     normals = plane_normals(Lattice.from_parameters(7, 8, 9, 80, 95, 105).matrix, 10_000)
     for count in (1, 2, 5, 12):
         for sizes in ((0.3, 2.5), (1, 1)):
             xyz, radii = random.uniform(0, 9, (count, 3)), random.uniform(*sizes, count)
-            monkeypatch.setattr(layers, "PROJECTIONS_PER_CHUNK", 10**9)
+            monkeypatch.setattr(layers, "FIRST_DIRECTIONS", len(normals))
             expected = layers._layers_of(xyz, radii, normals)
-            monkeypatch.setattr(layers, "PROJECTIONS_PER_CHUNK", 20)
+            monkeypatch.setattr(layers, "FIRST_DIRECTIONS", 1)
             np.testing.assert_allclose(layers._layers_of(xyz, radii, normals), expected, atol=1e-9)
 
 

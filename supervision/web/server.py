@@ -1,5 +1,6 @@
 """The web server that runs the app."""
 
+import gc
 import socket
 from contextlib import suppress
 
@@ -17,6 +18,8 @@ def serve(site: Site, host: str, port: int) -> None:
     """Serve a site until the process is stopped. Raises ExpectedError where the port is taken."""
     with _listening(host, port) as sock:
         app = create_app(site)
+        gc.collect()
+        gc.freeze()  # else every search for garbage goes through all models and libraries
         print(
             f"{site.model.name} answers at http://{_shown(host)}:{port} (stop: Ctrl-C)", flush=True
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MIN_PERIOD_ANGSTROM = 1.0  # of the lattice planes
 MAX_PROJECTIONS = 2_000_000  # directions times atoms, 0.5 s; 160 atoms have 400,000
 PROJECTIONS_PER_CHUNK = 100_000
-FIRST_DIRECTIONS = 16  # whose slabs bound which others are searched
+FIRST_DIRECTIONS = 32  # in the first chunk; each other has twice as many as that before it
 
 LAYER_QUANTITIES = {
     "plane spacing": "largest distance between adjacent planes of atoms, angstrom; at least 1",
@@ -57,7 +57,7 @@ def layers(structure: "Structure", sites: Sites) -> dict[str, float]:
 
 
 def plane_normals(matrix: np.ndarray, highest_count: int) -> np.ndarray:
-    """The reciprocal lattice vectors [k, 3] of lattice planes, in 1 / angstrom.
+    """The reciprocal lattice vectors [k, 3] of lattice planes in 1 / angstrom, the shortest first.
 
     One per direction and its opposite, for planes that are at least MIN_PERIOD_ANGSTROM apart, or
     farther in a cell that has more than about ``highest_count`` of them.
@@ -75,7 +75,9 @@ def plane_normals(matrix: np.ndarray, highest_count: int) -> np.ndarray:
     index = index[len(index) // 2 + 1 :]  # the first half holds the opposites, the middle is 0
     index = index[np.gcd.reduce(index, axis=1) == 1]
     normals = index @ np.linalg.inv(reduced).T
-    return normals[np.linalg.norm(normals, axis=1) <= 1 / period]
+    length = np.linalg.norm(normals, axis=1)
+    order = np.argsort(length)
+    return normals[order[: np.count_nonzero(length <= 1 / period)]]
 
 
 def _layers_of(xyz: np.ndarray, radii: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -87,16 +89,23 @@ def _layers_of(xyz: np.ndarray, radii: np.ndarray, normals: np.ndarray) -> np.nd
     """
     if not len(xyz):
         return np.full(3, np.nan)
-    lowest = np.full(3, MIN_PERIOD_ANGSTROM)
-    lowest[2] -= 2 * radii.max()
-    found = lowest
-    for chunk in np.array_split(normals, len(normals) * len(xyz) // PROJECTIONS_PER_CHUNK + 1):
+    found = np.full(3, MIN_PERIOD_ANGSTROM)
+    found[2] -= 2 * radii.max()
+    start, count = 0, FIRST_DIRECTIONS
+    while start < len(normals):
+        chunk = normals[start : start + count]
         period = 1 / np.linalg.norm(chunk, axis=1)[:, None]
+        # Each value is at most that of the first period, which is the longest one left.
+        if (period[0] <= found + [0, 0, 2 * radii.max()]).all():
+            break
         position = chunk @ xyz.T  # [k, n], in periods
         spacing = _spacings(position, period)
-        largest, mean = spacing.max(axis=1), (spacing**2).sum(axis=1) / spacing.sum(axis=1)
-        slab = _widest_slab(position, radii, period, largest, found[2])
-        found = np.maximum(found, [largest.max(), mean.max(), slab])
+        mean = (spacing**2).sum(axis=1) / spacing.sum(axis=1)
+        # A slab is between two planes, and no nearer to one than the smallest radius.
+        wide = spacing.max(axis=1) - 2 * radii.min() > found[2]
+        slab = _slabs(position[wide], radii, period[wide])
+        found = np.maximum(found, [spacing.max(), mean.max(), slab.max(initial=-np.inf)])
+        start, count = start + count, max(1, min(2 * count, PROJECTIONS_PER_CHUNK // len(xyz)))
     return found
 
 
@@ -108,23 +117,6 @@ def _spacings(position: np.ndarray, period: np.ndarray) -> np.ndarray:
     """
     start = np.sort(position - np.floor(position), axis=1)
     return np.diff(start, axis=1, prepend=start[:, -1:] - 1) * period
-
-
-def _widest_slab(
-    position: np.ndarray, radii: np.ndarray, period: np.ndarray, spacing: np.ndarray, widest: float
-) -> float:
-    """The thickness of the widest slab along any direction in angstrom, or ``widest`` if larger.
-
-    A slab is between two planes, and no nearer to one than the smallest radius. The largest
-    ``spacing`` [k] bounds it, so that the directions with the largest are searched first, and most
-    of the others not at all.
-    """
-    order = np.argsort(-spacing)
-    for rows in (order[:FIRST_DIRECTIONS], order[FIRST_DIRECTIONS:]):
-        rows = rows[spacing[rows] - 2 * radii.min() > widest]
-        slabs = _slabs(position[rows], radii, period[rows])
-        widest = max(widest, float(slabs.max(initial=-np.inf)))
-    return widest
 
 
 def _slabs(position: np.ndarray, radii: np.ndarray, period: np.ndarray) -> np.ndarray:
