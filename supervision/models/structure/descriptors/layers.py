@@ -89,14 +89,13 @@ def _layers_of(xyz: np.ndarray, radii: np.ndarray, normals: np.ndarray) -> np.nd
     """
     if not len(xyz):
         return np.full(3, np.nan)
-    found = np.full(3, MIN_PERIOD_ANGSTROM)
-    found[2] -= 2 * radii.max()
+    filled = np.array([0, 0, 2 * radii.max()])  # of a period, by the largest sphere
+    found = MIN_PERIOD_ANGSTROM - filled
     start, count = 0, FIRST_DIRECTIONS
     while start < len(normals):
         chunk = normals[start : start + count]
         period = 1 / np.linalg.norm(chunk, axis=1)[:, None]
-        # Each value is at most that of the first period, which is the longest one left.
-        if (period[0] <= found + [0, 0, 2 * radii.max()]).all():
+        if (period[0] - filled <= found).all():  # that is the longest period left
             break
         position = chunk @ xyz.T  # [k, n], in periods
         spacing = _spacings(position, period)
