@@ -89,7 +89,7 @@ def kill(process, folder, during_write, delay):
     return process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("turns", [6, pytest.param(12, marks=pytest.mark.long)])
+@pytest.mark.parametrize("turns", [4, pytest.param(12, marks=pytest.mark.long)])
 def test_a_run_killed_many_times_gives_the_result_of_an_uninterrupted_run(tmp_path, turns):
     expected, history = finish(tmp_path / "uninterrupted", tmp_path / "uninterrupted.pt")
     generator, kills, partial_files = random.Random(4), 0, 0

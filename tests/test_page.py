@@ -122,7 +122,7 @@ def test_without_webgl_one_sentence_stands_in_place_of_the_crystal(browser, url)
     script = "HTMLCanvasElement.prototype.getContext = () => null"
     with opened(browser, url, expected=["THREE."], script=script) as page:
         answer(page)
-        assert "no WebGL" in page.inner_text("#crystal-stage")
+        page.locator("#crystal-stage", has_text="no WebGL").wait_for()
         assert page.locator("#sites li").count() == 3
 
 
