@@ -68,25 +68,25 @@ class Forest:
     def _predict(self, features: np.ndarray) -> np.ndarray:
         unknown = np.isnan(features)
         asked = [np.where(unknown, np.inf, features), np.where(unknown, -np.inf, features)]
-        values = np.concatenate(asked, axis=1).ravel()  # see ``_asked``
+        values = np.stack(asked, axis=2).ravel()  # see ``_asked``
         leaf = np.tile(self.root, len(features))
         at = np.flatnonzero(leaf >= 0)  # pairs of a row and a tree that have not reached a leaf
         start = at // max(len(self.root), 1) * (2 * features.shape[1])  # of the row in ``values``
-        asked_by = self._asked(features.shape[1])
         while len(at):
             node = leaf[at]
-            goes_left = values[start + asked_by[node]] <= self.threshold[node]
+            goes_left = values[start + self._asked[node]] <= self.threshold[node]
             leaf[at] = child = self._children[2 * node + goes_left]
             at, start = at[child >= 0], start[child >= 0]
         return self.value[-1 - leaf].reshape(len(features), -1).sum(axis=1)
 
-    def _asked(self, features: int) -> np.ndarray:
-        """The position of the feature that each node asks for, [n].
+    @cached_property
+    def _asked(self) -> np.ndarray:
+        """Where the feature of each node is among two copies of each, [n].
 
-        Unknown features go right as infinity, and left as its opposite, for which there is a second
-        copy of all features.
+        An unknown feature is infinity in the first copy and goes right, and its opposite in the
+        second and goes left.
         """
-        return self.feature + self.nan_left * features
+        return 2 * self.feature.astype(np.int32) + self.nan_left
 
     @cached_property
     def _children(self) -> np.ndarray:

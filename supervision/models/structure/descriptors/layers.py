@@ -52,8 +52,13 @@ def layers(structure: "Structure", sites: Sites) -> dict[str, float]:
         sites.mostly(framework_elements()),
         sites.mostly(transition_metals()),
     )
-    slabs = [_layers_of(structure.cart_coords[part], radii[part], normals) for part in parts]
-    return dict(zip(LAYERS, np.concatenate(slabs).tolist(), strict=True))
+    distinct = {part.tobytes(): part for part in parts}  # all atoms are often framework elements
+    found = {
+        name: _layers_of(structure.cart_coords[part], radii[part], normals)
+        for name, part in distinct.items()
+    }
+    values = np.concatenate([found[part.tobytes()] for part in parts])
+    return dict(zip(LAYERS, values.tolist(), strict=True))
 
 
 def plane_normals(matrix: np.ndarray, highest_count: int) -> np.ndarray:
@@ -115,7 +120,8 @@ def _spacings(position: np.ndarray, period: np.ndarray) -> np.ndarray:
     lattice planes.
     """
     start = np.sort(position - np.floor(position), axis=1)
-    return np.diff(start, axis=1, prepend=start[:, -1:] - 1) * period
+    before = np.concatenate([start[:, -1:] - 1, start[:, :-1]], axis=1)
+    return (start - before) * period
 
 
 def _slabs(position: np.ndarray, radii: np.ndarray, period: np.ndarray) -> np.ndarray:
@@ -127,8 +133,8 @@ def _slabs(position: np.ndarray, radii: np.ndarray, period: np.ndarray) -> np.nd
     radius = radii / period  # [k, n]
     start = position - radius
     start -= np.floor(start)
-    order = np.argsort(start, axis=1)
-    start = np.take_along_axis(start, order, axis=1)
-    end = start + 2 * np.take_along_axis(radius, order, axis=1)
+    order = np.arange(len(start))[:, None], np.argsort(start, axis=1)
+    start = start[order]
+    end = start + 2 * radius[order]
     ends = np.maximum.accumulate(np.concatenate([end - 1, end], axis=1), axis=1)
     return (start - ends[:, len(radii) - 1 : -1]) * period
