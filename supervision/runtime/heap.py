@@ -7,7 +7,7 @@ import time
 
 M_ARENA_MAX = -8  # malloc.h of glibc
 MAX_ARENAS = 2
-TRIM_SECONDS = 0.1  # so that a request of a large crystal is always followed by it
+TRIM_SECONDS = 0.1  # a request that takes longer is always followed by a trim
 
 
 def trim_heap() -> None:
